@@ -1,0 +1,75 @@
+//! The cluster that all tests of one checkout share: started by the first test process that asks, left running for
+//! the next, stopped and removed by `make test` at its end.
+
+use crate::place::Place;
+use crate::{Cluster, ClusterError, error::io_at, open_lock, postmaster};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+impl Cluster {
+    /// The tests' common cluster. Each test takes a [`fresh_database`](Cluster::fresh_database) of it.
+    ///
+    /// # Panics
+    /// Where no server can be started, with the reason: no test can go on without.
+    pub fn shared_for_tests() -> &'static Cluster {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| find_or_start(&home()).unwrap_or_else(|error| panic!("{error}")))
+    }
+}
+
+fn find_or_start(home: &Path) -> Result<Cluster, ClusterError> {
+    let place = Place::prepare(home)?;
+    let _one_at_a_time = lock(&place)?;
+    Cluster::find_or_start(place)
+}
+
+/// Stops the tests' common cluster and removes it with all its databases; `false` if there was none.
+///
+/// # Errors
+/// [`StopTimedOut`](ClusterError::StopTimedOut), or what the file system said.
+pub fn stop_shared_for_tests() -> Result<bool, ClusterError> {
+    stop_and_remove(&home())
+}
+
+fn stop_and_remove(home: &Path) -> Result<bool, ClusterError> {
+    if !home.exists() {
+        return Ok(false);
+    }
+    let place = Place::prepare(home)?;
+    let _one_at_a_time = lock(&place)?;
+    if let Some(found) = postmaster::living(&place.data()) {
+        postmaster::stop(found.pid, &mut None)?;
+    }
+    for dir in [&place.socket_dir, &place.root] {
+        if dir.exists() {
+            fs::remove_dir_all(dir).map_err(io_at("remove", dir))?;
+        }
+    }
+    fs::remove_dir_all(home).map_err(io_at("remove", home))?;
+    Ok(true)
+}
+
+fn lock(place: &Place) -> Result<File, ClusterError> {
+    let path = place.root.join("starting");
+    let file = open_lock(&path)?;
+    flock(&file, FlockOperation::LockExclusive)
+        .map_err(|error| io_at("lock", &path)(error.into()))?;
+    Ok(file)
+}
+
+/// `test-cluster` in cargo's target directory (the one with the tag that cargo puts there), so that two checkouts
+/// do not meet; in the temporary directory for a program that lives elsewhere.
+fn home() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let target = program
+        .ancestors()
+        .find(|dir| dir.join("CACHEDIR.TAG").is_file());
+    target
+        .map_or_else(
+            || std::env::temp_dir().join("counterfoil-tests"),
+            Path::to_owned,
+        )
+        .join("test-cluster")
+}
