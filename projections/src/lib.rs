@@ -1,1 +1,22 @@
+//! Events to rows, and rows back out.
+//!
+//! Every read model is a deterministic fold of events. Orders, payments, refunds and balances are folded in the append's
+//! own statement ([`fold`]); the [`journal`] is caught up behind it. A rebuild runs the same functions.
+#![forbid(unsafe_code)]
 
+pub mod balances;
+pub mod fold;
+pub mod journal;
+pub mod orders;
+pub mod payments;
+pub mod refunds;
+
+use eventstore::Table;
+
+/// The tables that the append folds, for [`eventstore`]'s log to know.
+pub const TABLES: &[Table] = &[orders::TABLE, payments::TABLE, refunds::TABLE, balances::TABLE];
+
+/// A count for a `bigint` column. Versions and counts are far below its limit.
+pub(crate) fn int8(count: u64) -> i64 {
+    i64::try_from(count).expect("a stream holds fewer than 2^63 events")
+}

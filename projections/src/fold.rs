@@ -1,0 +1,69 @@
+//! The rows that events leave behind: the same functions in the append and in a rebuild.
+
+use crate::{balances, orders, payments, refunds};
+use aggregates::ids::{OrderId, PaymentId};
+use aggregates::ledger;
+use aggregates::order::{Order, OrderEvent};
+use aggregates::payment::{Payment, PaymentEvent};
+use eventstore::RowChange;
+
+/// An aggregate and the sequence of its last event.
+#[derive(Debug, Clone, Default)]
+pub struct Versioned<A> {
+    pub state: A,
+    pub version: u64,
+}
+
+/// Applies `events` to the order and answers the rows that follow. `first` is the index of the first of them in the append.
+pub fn order(id: OrderId, order: &mut Versioned<Order>, events: &[OrderEvent], first: usize) -> Vec<RowChange> {
+    let mut rows = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let entries = ledger::order_entries(event, &order.state);
+        order.state.apply_event(event);
+        order.version += 1;
+        if let Some(facts) = order.state.facts() {
+            rows.extend(balances::rows(&facts.merchant, &entries, first + index));
+        }
+    }
+    if let (Some(facts), Some(last)) = (order.state.facts(), events.len().checked_sub(1)) {
+        rows.push(orders::row(id, facts, order.version, first + last));
+    }
+    rows
+}
+
+/// Applies `events` to the payment and answers the rows that follow. `first` is the index of the first of them in the append.
+pub fn payment(id: PaymentId, payment: &mut Versioned<Payment>, events: &[PaymentEvent], first: usize) -> Vec<RowChange> {
+    let mut rows = Vec::new();
+    let mut touched = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let entries = ledger::payment_entries(event, &payment.state);
+        payment.state.apply_event(event);
+        payment.version += 1;
+        if let Some(facts) = payment.state.facts() {
+            rows.extend(balances::rows(&facts.merchant, &entries, first + index));
+        }
+        touched.extend(refund_of(event).map(|refund| (refund, first + index)));
+    }
+    let (Some(facts), Some(last)) = (payment.state.facts(), events.len().checked_sub(1)) else {
+        return rows;
+    };
+    for (refund, event) in touched {
+        let found = facts.refunds.iter().find(|it| it.id == refund);
+        rows.extend(found.map(|it| refunds::row(id, facts, it, event)));
+    }
+    rows.push(payments::row(id, facts, payment.version, first + last));
+    rows
+}
+
+/// The refund that an event is about.
+fn refund_of(event: &PaymentEvent) -> Option<aggregates::ids::RefundId> {
+    match event {
+        PaymentEvent::RefundRequested { refund, .. }
+        | PaymentEvent::RefundPending { refund, .. }
+        | PaymentEvent::Refunded { refund, .. }
+        | PaymentEvent::RefundRefused { refund, .. }
+        | PaymentEvent::RefundFailed { refund, .. }
+        | PaymentEvent::RefundCancelled { refund, .. } => Some(*refund),
+        _ => None,
+    }
+}

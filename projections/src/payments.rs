@@ -1,0 +1,100 @@
+//! `payments`: one row per payment, as it stands; found by Stripe's id, and by what still waits for an answer.
+
+use crate::int8;
+use crate::orders::{currency, merchant};
+use aggregates::ids::{IntentionId, MerchantId, PaymentId};
+use aggregates::payment::state::{Facts, RefundStatus};
+use eventstore::{Column, Kind, RowChange, Table};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// The table's shape, for the append and for a rebuild.
+pub const TABLE: Table = Table {
+    name: "payments",
+    key: &["merchant", "payment_id"],
+    columns: &[
+        Column::replace("merchant", Kind::Text),
+        Column::replace("payment_id", Kind::Uuid),
+        Column::replace("order_id", Kind::Uuid),
+        Column::replace("intent", Kind::Text),
+        Column::replace("status", Kind::Text),
+        Column::replace("currency", Kind::Text),
+        Column::replace("amount_minor", Kind::Int8),
+        Column::replace("captured_minor", Kind::Int8),
+        Column::replace("refunded_minor", Kind::Int8),
+        Column::replace("pending_intention", Kind::Uuid),
+        Column::replace("version", Kind::Int8),
+    ],
+};
+
+/// The row of a payment at `version`.
+pub(crate) fn row(id: PaymentId, facts: &Facts, version: u64, event: usize) -> RowChange {
+    RowChange {
+        table: TABLE.name,
+        event,
+        values: vec![
+            merchant(&facts.merchant),
+            id.uuid().into(),
+            facts.order.map(|order| order.uuid()).into(),
+            facts.intent.as_ref().map(|intent| intent.id.clone()).into(),
+            facts.status.to_string().into(),
+            currency(facts.amount),
+            facts.amount.minor().into(),
+            facts.captured.minor().into(),
+            facts.refunded().minor().into(),
+            oldest_pending(facts).map(IntentionId::uuid).into(),
+            int8(version).into(),
+        ],
+    }
+}
+
+/// The oldest intention of the payment that Stripe has not answered: a step, or a refund.
+fn oldest_pending(facts: &Facts) -> Option<IntentionId> {
+    let step = facts.pending.as_ref().map(|pending| pending.intention);
+    let refunds = facts.refunds.iter().filter(|refund| refund.status == RefundStatus::Requested);
+    step.into_iter().chain(refunds.map(|refund| refund.id)).min()
+}
+
+/// The payment that Stripe's intent `intent` belongs to.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn by_intent(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    intent: &str,
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    let found: Option<Uuid> =
+        sqlx::query_scalar("select payment_id from payments where merchant = $1 and intent = $2")
+            .bind(merchant.as_str())
+            .bind(intent)
+            .fetch_optional(connection)
+            .await?;
+    Ok(found.map(PaymentId::from_uuid))
+}
+
+/// Payments that have waited for Stripe's answer since before `before` (an intention's id is a UUIDv7, so ids are ordered
+/// by time), oldest first.
+///
+/// # Errors
+/// When the database cannot be read, or holds a merchant id that is none.
+pub async fn waiting_since(
+    connection: &mut PgConnection,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<(MerchantId, PaymentId)>, sqlx::Error> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "select merchant, payment_id from payments
+         where pending_intention is not null and pending_intention < $1 order by pending_intention limit $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(|(merchant, payment)| {
+            let merchant = merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            Ok((merchant, PaymentId::from_uuid(payment)))
+        })
+        .collect()
+}
