@@ -190,7 +190,9 @@ pub struct Appended {
 pub enum AppendError {
     /// The stream has moved on since the caller read it (or never was where the caller thinks): load and decide
     /// again. Nothing was written.
-    #[error("{aggregate_type} {aggregate_id} is at version {actual}, not {expected}; nothing was written")]
+    #[error(
+        "{aggregate_type} {aggregate_id} is at version {actual}, not {expected}; nothing was written"
+    )]
     Conflict {
         /// The stream's type.
         aggregate_type: &'static str,

@@ -29,17 +29,29 @@ pub struct Column {
 impl Column {
     /// A column whose later value replaces the earlier.
     pub const fn replace(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, merge: Merge::Replace }
+        Self {
+            name,
+            kind,
+            merge: Merge::Replace,
+        }
     }
 
     /// A column whose first value stays.
     pub const fn keep(name: &'static str, kind: Kind) -> Self {
-        Self { name, kind, merge: Merge::Keep }
+        Self {
+            name,
+            kind,
+            merge: Merge::Keep,
+        }
     }
 
     /// An [`Int8`](Kind::Int8) column that sums what it is given.
     pub const fn add(name: &'static str) -> Self {
-        Self { name, kind: Kind::Int8, merge: Merge::Add }
+        Self {
+            name,
+            kind: Kind::Int8,
+            merge: Merge::Add,
+        }
     }
 }
 

@@ -1,0 +1,60 @@
+//! The one way to build a pool.
+
+use std::str::FromStr;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Executor, PgConnection};
+
+use crate::StoreError;
+
+/// Whose rights a connection has (`SET ROLE`; the roles are made by the migrations).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Appends and reads everything; can change no event.
+    Writer,
+    /// Reads the one ledger that its transaction names.
+    Reader,
+    /// The login user itself: migrations only.
+    Owner,
+}
+
+impl Role {
+    /// The statement that takes the role.
+    const fn set_role(self) -> &'static str {
+        match self {
+            Self::Writer => "SET ROLE counterfoil_writer",
+            Self::Reader => "SET ROLE counterfoil_reader",
+            Self::Owner => "RESET ROLE",
+        }
+    }
+}
+
+/// Ends a transaction that nobody knows of, without a warning in the server's log where there is none: inside one,
+/// `BEGIN` is but a warning (or, in a failed one, an error, upon which the pool drops the connection).
+const END_ANY_TRANSACTION: &str = "BEGIN; ROLLBACK";
+
+/// A pool of at most `max` connections with the rights of `role`.
+///
+/// A `begin()` whose future is dropped half-way returns its connection inside an open transaction (sqlx 0.8.6 rolls
+/// back only what it counted); the next write on it would answer Ok and be lost. Here every connection that comes
+/// back is rolled back before anybody else gets it.
+///
+/// # Errors
+/// When the URL does not parse or the database cannot be reached.
+pub async fn pool(url: &str, role: Role, max: u32) -> Result<PgPool, StoreError> {
+    let options = PgConnectOptions::from_str(url)?.application_name("counterfoil");
+    let pool = PgPoolOptions::new()
+        .max_connections(max)
+        .after_connect(move |conn, _| {
+            Box::pin(async move { conn.execute(role.set_role()).await.map(drop) })
+        })
+        .after_release(|conn, _| Box::pin(end_any_transaction(conn)))
+        .connect_with(options)
+        .await?;
+    Ok(pool)
+}
+
+async fn end_any_transaction(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    conn.execute(END_ANY_TRANSACTION).await?;
+    Ok(true)
+}

@@ -1,0 +1,226 @@
+//! Replaying the log as fast as the database sends it.
+
+use chrono::DateTime;
+use futures::StreamExt;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::read::{COLUMNS, Reader, Recorded, hash, sequence};
+
+impl Reader {
+    /// Folds every event after `after` up to and including `to`, in order, and says how many there were.
+    ///
+    /// One binary COPY on a connection of its own: the database reads ahead while `fold` works, memory stays
+    /// constant. The event is lent; its buffers are used again for the next one.
+    ///
+    /// # Errors
+    /// Those of `fold`, at which it stops; a [`StoreError`] when the database cannot be read to the end or an event
+    /// is missing between two others.
+    pub async fn replay<E: From<StoreError>>(
+        &self,
+        after: i64,
+        to: i64,
+        mut fold: impl FnMut(&Recorded) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        // Detached: a COPY that is left half-way must not come back to the pool.
+        let conn = self.pool().acquire().await.map_err(StoreError::from)?;
+        let mut conn = conn.detach();
+        let copy = format!(
+            "COPY (SELECT {COLUMNS} FROM events WHERE position > {after} AND position <= {to} ORDER BY position) \
+             TO STDOUT (FORMAT binary)"
+        );
+        let mut chunks = conn.copy_out_raw(&copy).await.map_err(StoreError::from)?;
+        let mut decoder = Decoder::default();
+        let mut count = 0;
+        while let Some(chunk) = chunks.next().await {
+            decoder.feed(&chunk.map_err(StoreError::from)?);
+            while let Some(event) = decoder.next_event()? {
+                count += 1;
+                fold(event)?;
+            }
+        }
+        if !decoder.ended {
+            return Err(StoreError::Corrupt("the copy ended early".into()).into());
+        }
+        Ok(count)
+    }
+}
+
+/// How many columns a row has.
+const FIELDS: usize = 13;
+/// The signature, and after it the flags.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+/// From the Unix epoch to 2000-01-01, where PostgreSQL counts from, in microseconds.
+const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+
+/// Decodes the binary COPY format into one event whose buffers are used again and again.
+struct Decoder {
+    bytes: Vec<u8>,
+    read: usize,
+    started: bool,
+    ended: bool,
+    event: Recorded,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self {
+            bytes: Vec::new(),
+            read: 0,
+            started: false,
+            ended: false,
+            event: Recorded {
+                position: 0,
+                ledger: String::new(),
+                ledger_position: 0,
+                aggregate_type: String::new(),
+                aggregate_id: String::new(),
+                sequence: 0,
+                event_type: String::new(),
+                event_version: String::new(),
+                event_id: Uuid::nil(),
+                recorded_at: DateTime::UNIX_EPOCH,
+                payload: String::new(),
+                metadata: String::new(),
+                leaf_hash: [0; 32],
+            },
+        }
+    }
+}
+
+impl Decoder {
+    /// Takes the next bytes. PostgreSQL sends whole rows, but promises nothing.
+    fn feed(&mut self, chunk: &[u8]) {
+        self.bytes.drain(..self.read);
+        self.read = 0;
+        self.bytes.extend_from_slice(chunk);
+    }
+
+    /// The next whole event, if its bytes are there.
+    fn next_event(&mut self) -> Result<Option<&Recorded>, StoreError> {
+        let mut cursor = Cursor(&self.bytes[self.read..]);
+        if !self.started {
+            let Some(signature) = header(&mut cursor) else {
+                return Ok(None);
+            };
+            if signature != SIGNATURE {
+                return Err(corrupt("not a binary copy"));
+            }
+            self.started = true;
+            self.read = self.bytes.len() - cursor.0.len();
+        }
+        let Some(fields) = next_row(&mut cursor)? else {
+            return Ok(None);
+        };
+        let left = cursor.0.len();
+        let Some(fields) = fields else {
+            self.ended = true;
+            return Ok(None);
+        };
+        let before = self.event.position;
+        fill(&mut self.event, &fields)?;
+        if before > 0 && self.event.position != before + 1 {
+            return Err(corrupt("an event is missing between two others"));
+        }
+        self.read = self.bytes.len() - left;
+        Ok(Some(&self.event))
+    }
+}
+
+/// The fields of a row.
+type Fields<'a> = [&'a [u8]; FIELDS];
+
+/// Bytes still to be read; every read is none when there are not enough.
+struct Cursor<'a>(&'a [u8]);
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn i16(&mut self) -> Option<i16> {
+        let bytes = self.take(2)?;
+        Some(i16::from_be_bytes(
+            bytes.try_into().expect("two were taken"),
+        ))
+    }
+
+    fn i32(&mut self) -> Option<i32> {
+        let bytes = self.take(4)?;
+        Some(i32::from_be_bytes(
+            bytes.try_into().expect("four were taken"),
+        ))
+    }
+}
+
+/// Reads past the file header and gives its signature.
+fn header<'a>(cursor: &mut Cursor<'a>) -> Option<&'a [u8]> {
+    let signature = cursor.take(SIGNATURE.len())?;
+    let _flags = cursor.i32()?;
+    let extension = usize::try_from(cursor.i32()?).ok()?;
+    cursor.take(extension)?;
+    Some(signature)
+}
+
+/// The next row: none while it is incomplete, none in some at the end of the copy.
+fn next_row<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Option<Fields<'a>>>, StoreError> {
+    let Some(count) = cursor.i16() else {
+        return Ok(None);
+    };
+    if count == -1 {
+        return Ok(Some(None));
+    }
+    if usize::try_from(count) != Ok(FIELDS) {
+        return Err(corrupt("a row of another shape"));
+    }
+    let mut fields: Fields<'_> = [&[]; FIELDS];
+    for field in &mut fields {
+        let Some(length) = cursor.i32() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(length).map_err(|_| corrupt("a null"))?;
+        let Some(bytes) = cursor.take(length) else {
+            return Ok(None);
+        };
+        *field = bytes;
+    }
+    Ok(Some(Some(fields)))
+}
+
+fn fill(event: &mut Recorded, fields: &Fields<'_>) -> Result<(), StoreError> {
+    event.position = int(fields[0])?;
+    text(&mut event.ledger, fields[1])?;
+    event.ledger_position = int(fields[2])?;
+    text(&mut event.aggregate_type, fields[3])?;
+    text(&mut event.aggregate_id, fields[4])?;
+    event.sequence = sequence(int(fields[5])?)?;
+    text(&mut event.event_type, fields[6])?;
+    text(&mut event.event_version, fields[7])?;
+    event.event_id = Uuid::from_slice(fields[8]).map_err(|_| corrupt("an event id"))?;
+    let recorded_at_us = int(fields[9])?.checked_add(POSTGRES_EPOCH_US);
+    event.recorded_at = recorded_at_us
+        .and_then(DateTime::from_timestamp_micros)
+        .ok_or_else(|| corrupt("a time out of range"))?;
+    text(&mut event.payload, fields[10])?;
+    text(&mut event.metadata, fields[11])?;
+    event.leaf_hash = hash(fields[12])?;
+    Ok(())
+}
+
+fn int(bytes: &[u8]) -> Result<i64, StoreError> {
+    let bytes = bytes.try_into().map_err(|_| corrupt("a bigint"))?;
+    Ok(i64::from_be_bytes(bytes))
+}
+
+fn text(into: &mut String, bytes: &[u8]) -> Result<(), StoreError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| corrupt("text that is not UTF-8"))?;
+    into.clear();
+    into.push_str(text);
+    Ok(())
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::Corrupt(what.to_owned())
+}
