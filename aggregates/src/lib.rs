@@ -1,1 +1,13 @@
+//! The rules of Counterfoil: what may happen to an order or a payment, decided from events alone.
+//!
+//! This crate is pure: no I/O, no clock, no randomness, no SQL and no HTTP. Ids and times come in with the commands;
+//! `decide` reads the state and answers events or an error; `apply` takes a fact and never fails.
+#![forbid(unsafe_code)]
 
+pub mod ids;
+pub mod ledger;
+pub mod metadata;
+pub mod money;
+pub mod order;
+pub mod payment;
+pub mod sealed;

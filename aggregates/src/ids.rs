@@ -1,0 +1,162 @@
+//! Who and what: ids with private insides, checked once, trusted after.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use uuid::Uuid;
+
+/// A merchant's name: 1 to 40 of `a`–`z`, `0`–`9`, `_`, `-`, beginning with a letter. It is also its ledger's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MerchantId(String);
+
+/// The text is not an id of the kind asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{text:?} is not a {kind}")]
+pub struct IdError {
+    kind: &'static str,
+    text: String,
+}
+
+impl MerchantId {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for MerchantId {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let mut letters = text.bytes();
+        let starts = letters
+            .next()
+            .is_some_and(|first| first.is_ascii_lowercase());
+        let rest = letters
+            .all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'_' || it == b'-');
+        if starts && rest && text.len() <= 40 {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(IdError {
+                kind: "merchant id",
+                text: text.to_owned(),
+            })
+        }
+    }
+}
+
+impl TryFrom<String> for MerchantId {
+    type Error = IdError;
+
+    fn try_from(text: String) -> Result<Self, IdError> {
+        text.parse()
+    }
+}
+
+impl From<MerchantId> for String {
+    fn from(it: MerchantId) -> Self {
+        it.0
+    }
+}
+
+impl fmt::Display for MerchantId {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(&self.0)
+    }
+}
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Uuid);
+
+        impl $name {
+            pub const fn from_uuid(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+
+            pub const fn uuid(self) -> Uuid {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(to)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Uuid::parse_str(text).map(Self).map_err(|_| IdError { kind: $kind, text: text.to_owned() })
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// An order. Derived from merchant, source and reference, so that the stream itself guarantees one order for each.
+    OrderId, "order id"
+);
+uuid_id!(
+    /// A payment: a UUIDv7, carried in the metadata of Stripe's intent.
+    PaymentId, "payment id"
+);
+uuid_id!(
+    /// An intention: the id of the event that records it. Stripe's idempotency key is derived from it.
+    IntentionId, "intention id"
+);
+uuid_id!(
+    /// One whole command of a caller, through all of its steps.
+    CommandId, "command id"
+);
+
+/// A refund is named by the intention that asked for it.
+pub type RefundId = IntentionId;
+
+/// The namespace of all ids that are derived (UUIDv5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f0c_5f3e_9a57_4b0e_8d43_c07e_2f01_1a10);
+
+impl OrderId {
+    /// The order that `merchant` calls `reference` in `source` ("shop", "offers", …).
+    pub fn derive(merchant: &MerchantId, source: &str, reference: &str) -> Self {
+        Self(derived(&["order", merchant.as_str(), source, reference]))
+    }
+
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
+impl PaymentId {
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
+impl IntentionId {
+    /// The idempotency key that Stripe sees for this intention.
+    pub fn stripe_key(self) -> String {
+        format!("cf-{self}")
+    }
+
+    /// The id of a refund that somebody made at Stripe, not here: always the same for the same refund.
+    pub fn of_observed_refund(stripe_refund: &str) -> Self {
+        Self(derived(&["observed-refund", stripe_refund]))
+    }
+}
+
+/// A UUIDv5 over parts that cannot run into one another.
+fn derived(parts: &[&str]) -> Uuid {
+    let joined: Vec<String> = parts
+        .iter()
+        .map(|part| format!("{}:{part}", part.len()))
+        .collect();
+    Uuid::new_v5(&NAMESPACE, joined.concat().as_bytes())
+}

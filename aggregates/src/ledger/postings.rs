@@ -1,0 +1,117 @@
+//! The design's table: which accounts an event debits and credits. An event without a line there moves no money.
+
+use crate::ledger::entry::{Account, Entry, Line};
+use crate::money::Money;
+use crate::order::OrderEvent;
+use crate::order::state::Order;
+use crate::payment::PaymentEvent;
+use crate::payment::state::{Facts, Payment};
+
+/// What an event of a payment posts. `before` is the payment as it stood before the event.
+pub fn payment_entries(event: &PaymentEvent, before: &Payment) -> Vec<Entry> {
+    match (event, before.facts()) {
+        (PaymentEvent::Captured { amount, .. }, _) => moved(
+            *amount,
+            Account::StripeClearing,
+            Account::CustomersUnapplied,
+        ),
+        (PaymentEvent::Refunded { amount, .. }, Some(before)) => refunded(*amount, before),
+        (
+            PaymentEvent::RefundFailed {
+                amount,
+                had_succeeded: true,
+                ..
+            },
+            _,
+        ) => moved(*amount, Account::StripeBalance, Account::CustomersUnapplied),
+        (
+            PaymentEvent::DisputeFundsWithdrawn {
+                dispute,
+                amount,
+                fee_minor,
+            },
+            Some(before),
+        ) => withdrawn(dispute, *amount, *fee_minor, before),
+        (PaymentEvent::DisputeFundsReinstated { amount, .. }, _) => {
+            moved(*amount, Account::StripeBalance, Account::StripeDisputed)
+        }
+        (
+            PaymentEvent::DisputeClosed {
+                dispute,
+                won: false,
+                ..
+            },
+            Some(before),
+        ) => {
+            let lost = before.disputes.get(dispute).map(|it| it.withdrawn);
+            lost.map_or(vec![], |amount| {
+                moved(amount, Account::Disputes, Account::StripeDisputed)
+            })
+        }
+        _ => vec![],
+    }
+}
+
+/// What an event of an order posts. `before` is the order as it stood before the event.
+pub fn order_entries(event: &OrderEvent, before: &Order) -> Vec<Entry> {
+    let (OrderEvent::OrderPaid { amount, .. }, Some(facts)) = (event, before.facts()) else {
+        return vec![];
+    };
+    let tax = facts.price.tax;
+    let sales = amount.minus(tax).unwrap_or(*amount);
+    entry([
+        Line::debit(Account::CustomersUnapplied, *amount),
+        Line::credit(Account::Sales, sales),
+        Line::credit(Account::Tax, tax),
+    ])
+}
+
+/// What was sold is taken back from the sales, as far as it was; the rest was the customer's own all along.
+fn refunded(amount: Money, before: &Facts) -> Vec<Entry> {
+    let sold = before
+        .applied
+        .minor()
+        .saturating_sub(before.refunded().minor())
+        .clamp(0, amount.minor().max(0));
+    let sold = Money::new(sold, amount.currency());
+    let own = amount
+        .minus(sold)
+        .expect("it is in the amount's currency and no larger than it");
+    entry([
+        Line::debit(Account::Refunds, sold),
+        Line::debit(Account::CustomersUnapplied, own),
+        Line::credit(Account::StripeClearing, amount),
+    ])
+}
+
+/// Where the dispute was lost before the funds were reported as withdrawn, the loss is posted with them.
+fn withdrawn(dispute: &str, amount: Money, fee_minor: i64, before: &Facts) -> Vec<Entry> {
+    let fee = Money::new(fee_minor, amount.currency());
+    let lost = before
+        .disputes
+        .get(dispute)
+        .is_some_and(|it| it.won == Some(false) && !it.funds_reinstated);
+    let mut entries = entry([
+        Line::debit(Account::StripeDisputed, amount),
+        Line::debit(Account::StripeFees, fee),
+        Line::credit(Account::StripeBalance, amount),
+        Line::credit(Account::StripeBalance, fee),
+    ]);
+    if lost {
+        entries.extend(moved(amount, Account::Disputes, Account::StripeDisputed));
+    }
+    entries
+}
+
+fn moved(amount: Money, debit: Account, credit: Account) -> Vec<Entry> {
+    entry([Line::debit(debit, amount), Line::credit(credit, amount)])
+}
+
+/// One entry of the lines that are not zero. None where nothing moves.
+fn entry<const N: usize>(lines: [Line; N]) -> Vec<Entry> {
+    let lines: Vec<Line> = lines
+        .into_iter()
+        .filter(|line| line.amount.is_positive())
+        .collect();
+    Entry::new(lines).into_iter().collect()
+}

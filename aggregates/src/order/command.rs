@@ -1,0 +1,42 @@
+//! What may be asked of an order.
+
+use crate::ids::PaymentId;
+use crate::money::Money;
+use crate::order::event::{Placed, Price};
+
+/// A wish about one order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OrderCommand {
+    /// Placing the same order again changes nothing; another one under its name is refused.
+    PlaceOrder(Box<Placed>),
+    /// A paid or cancelled order keeps its price.
+    Reprice {
+        price: Price,
+    },
+    /// Make `payment` the way to pay; where one is live already, that one stays (at the present total), and nothing else comes of it.
+    RequestPayment {
+        payment: PaymentId,
+    },
+    /// The payment ended without money, or was never made.
+    ReleasePayment {
+        payment: PaymentId,
+        because: String,
+    },
+    /// Open a checkout; the ones before it are invalidated in the same step.
+    OpenCheckout {
+        checkout: PaymentId,
+        session: String,
+        amount: Money,
+    },
+    /// `received` came through `payment`. Decides whether the order is paid by it.
+    MarkPaid {
+        payment: PaymentId,
+        received: Money,
+    },
+    Cancel {
+        reason: String,
+    },
+    ErasePersonalData {
+        subject: String,
+    },
+}

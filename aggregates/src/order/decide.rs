@@ -1,0 +1,220 @@
+//! What may be done to an order, and what it would record. Rules live here; nothing is changed.
+
+use crate::ids::PaymentId;
+use crate::money::{Money, MoneyError};
+use crate::order::command::OrderCommand;
+use crate::order::error::OrderError;
+use crate::order::event::{Mispayment, OrderEvent, Placed, Price};
+use crate::order::state::{Facts, Order, Status, WayToPay};
+
+type Decision = Result<Vec<OrderEvent>, OrderError>;
+
+impl Order {
+    /// The events that `command` leads to; none where it is so already.
+    ///
+    /// # Errors
+    /// The reason why it is refused; nothing is to be recorded then.
+    pub fn decide(&self, command: OrderCommand) -> Decision {
+        match (self.facts(), command) {
+            (None, OrderCommand::PlaceOrder(placed)) => {
+                adds_up(&placed.price)?;
+                Ok(vec![OrderEvent::OrderPlaced(placed)])
+            }
+            (None, _) => Err(OrderError::NoSuchOrder),
+            (Some(facts), command) => facts.decide(command),
+        }
+    }
+}
+
+impl Facts {
+    fn decide(&self, command: OrderCommand) -> Decision {
+        match command {
+            OrderCommand::PlaceOrder(placed) => self.placed_again(&placed),
+            OrderCommand::Reprice { price } => self.reprice(price),
+            OrderCommand::RequestPayment { payment } => self.request_payment(payment),
+            OrderCommand::ReleasePayment { payment, because } => self.release(payment, because),
+            OrderCommand::OpenCheckout {
+                checkout,
+                session,
+                amount,
+            } => self.open_checkout(checkout, session, amount),
+            OrderCommand::MarkPaid { payment, received } => self.mark_paid(payment, received),
+            OrderCommand::Cancel { reason } => self.cancel(reason),
+            OrderCommand::ErasePersonalData { subject } => Ok(self.erase(subject)),
+        }
+    }
+
+    /// Sealed data differs with every sealing, so it is no part of the comparison.
+    fn placed_again(&self, it: &Placed) -> Decision {
+        let same = it.merchant == self.merchant
+            && it.source == self.source
+            && it.reference == self.reference
+            && it.number == self.number
+            && it.customer == self.customer
+            && it.price == self.price;
+        if same {
+            Ok(vec![])
+        } else {
+            Err(OrderError::PlacedDifferently)
+        }
+    }
+
+    fn reprice(&self, price: Price) -> Decision {
+        self.must_be_open()?;
+        if price == self.price {
+            return Ok(vec![]);
+        }
+        adds_up(&price)?;
+        let (left, right) = (self.total().currency(), price.total.currency());
+        if left != right {
+            return Err(MoneyError::CurrencyMismatch { left, right }.into());
+        }
+        Ok(vec![OrderEvent::OrderRepriced { price }])
+    }
+
+    fn request_payment(&self, payment: PaymentId) -> Decision {
+        self.must_be_open()?;
+        let total = self.total();
+        match &self.live {
+            None => Ok(vec![OrderEvent::PaymentAttached {
+                payment,
+                amount: total,
+            }]),
+            Some(WayToPay::Payment { amount, .. }) if *amount == total => Ok(vec![]),
+            Some(WayToPay::Payment { payment, .. }) => Ok(vec![OrderEvent::PaymentRetargeted {
+                payment: *payment,
+                amount: total,
+            }]),
+            Some(WayToPay::Checkout { .. }) => Err(OrderError::PaymentUnderWay),
+        }
+    }
+
+    fn release(&self, released: PaymentId, because: String) -> Decision {
+        match &self.live {
+            Some(WayToPay::Payment { payment, .. }) if *payment == released => {
+                Ok(vec![OrderEvent::PaymentReleased {
+                    payment: released,
+                    because,
+                }])
+            }
+            Some(WayToPay::Checkout {
+                checkout, session, ..
+            }) if *checkout == released => Ok(vec![invalidated(*checkout, session, because)]),
+            _ if self.payments.contains_key(&released) => Ok(vec![]),
+            _ => Err(OrderError::NotItsPayment),
+        }
+    }
+
+    /// The one before is invalidated in the same step, so that there are never two.
+    fn open_checkout(&self, opened: PaymentId, session: String, amount: Money) -> Decision {
+        self.must_be_open()?;
+        let before = match &self.live {
+            None => None,
+            Some(WayToPay::Payment { .. }) => return Err(OrderError::PaymentUnderWay),
+            Some(WayToPay::Checkout { checkout, .. }) if *checkout == opened => return Ok(vec![]),
+            Some(WayToPay::Checkout {
+                checkout, session, ..
+            }) => Some(invalidated(
+                *checkout,
+                session,
+                "a new checkout was opened".to_owned(),
+            )),
+        };
+        let opened = OrderEvent::CheckoutOpened {
+            checkout: opened,
+            session,
+            amount,
+        };
+        Ok(before.into_iter().chain([opened]).collect())
+    }
+
+    fn mark_paid(&self, payment: PaymentId, received: Money) -> Decision {
+        let asked = *self
+            .payments
+            .get(&payment)
+            .ok_or(OrderError::NotItsPayment)?;
+        let paid_by_it = self.status == Status::Paid { payment };
+        if paid_by_it || self.mispaid.get(&payment) == Some(&received) {
+            return Ok(vec![]);
+        }
+        let expected = self.total();
+        Ok(vec![match self.why_unpaid(payment, asked, received) {
+            None => OrderEvent::OrderPaid {
+                payment,
+                amount: received,
+            },
+            Some(because) => OrderEvent::OrderMispaid {
+                payment,
+                received,
+                expected,
+                because,
+            },
+        }])
+    }
+
+    /// Why this money does not pay the order; none where it does.
+    fn why_unpaid(&self, payment: PaymentId, asked: Money, received: Money) -> Option<Mispayment> {
+        let total = self.total();
+        let live = self.live.as_ref().is_some_and(|way| way.id() == payment);
+        match &self.status {
+            Status::Cancelled { .. } => Some(Mispayment::OrderCancelled),
+            Status::Paid { .. } => Some(Mispayment::AlreadyPaid),
+            Status::Open if received.currency() != total.currency() => {
+                Some(Mispayment::WrongCurrency)
+            }
+            Status::Open if received == total && live => None,
+            Status::Open if received == total => Some(Mispayment::NoLongerAttached),
+            Status::Open if asked != total => Some(Mispayment::StalePrice),
+            Status::Open if received.minor() < total.minor() => Some(Mispayment::Underpaid),
+            Status::Open => Some(Mispayment::Overpaid),
+        }
+    }
+
+    fn cancel(&self, reason: String) -> Decision {
+        match (&self.status, &self.live) {
+            (Status::Paid { .. }, _) => Err(OrderError::AlreadyPaid),
+            (Status::Cancelled { .. }, _) => Ok(vec![]),
+            (Status::Open, Some(_)) => Err(OrderError::PaymentUnderWay),
+            (Status::Open, None) => Ok(vec![OrderEvent::OrderCancelled { reason }]),
+        }
+    }
+
+    fn erase(&self, subject: String) -> Vec<OrderEvent> {
+        match &self.personal {
+            Some(sealed) if sealed.subject == subject => {
+                vec![OrderEvent::PersonalDataErased { subject }]
+            }
+            _ => vec![],
+        }
+    }
+
+    fn must_be_open(&self) -> Result<(), OrderError> {
+        match self.status {
+            Status::Open => Ok(()),
+            Status::Paid { .. } => Err(OrderError::AlreadyPaid),
+            Status::Cancelled { .. } => Err(OrderError::OrderIsCancelled),
+        }
+    }
+}
+
+fn invalidated(checkout: PaymentId, session: &str, because: String) -> OrderEvent {
+    OrderEvent::CheckoutInvalidated {
+        checkout,
+        session: session.to_owned(),
+        because,
+    }
+}
+
+/// The lines make the total, the tax is a part of it, and it is an amount that can be paid.
+fn adds_up(price: &Price) -> Result<(), OrderError> {
+    let mut sum = Money::zero(price.total.currency());
+    for line in &price.lines {
+        sum = sum.plus(line.unit.times(line.quantity)?)?;
+    }
+    let untaxed = price.total.minus(price.tax)?;
+    if sum != price.total || price.tax.minor() < 0 || untaxed.minor() < 0 {
+        return Err(OrderError::LinesDoNotAddUp);
+    }
+    price.total.chargeable()?;
+    Ok(())
+}

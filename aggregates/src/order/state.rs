@@ -1,0 +1,99 @@
+//! An order as its events leave it.
+
+use crate::ids::{MerchantId, PaymentId};
+use crate::money::Money;
+use crate::order::event::Price;
+use crate::sealed::Sealed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// An order: not placed yet, or what is known of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub(crate) facts: Option<Box<Facts>>,
+}
+
+/// What is known of an order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub merchant: MerchantId,
+    pub source: String,
+    pub reference: String,
+    pub number: Option<String>,
+    pub customer: Option<String>,
+    pub price: Price,
+    pub personal: Option<Sealed>,
+    pub status: Status,
+    /// The one live way to pay, while the order is open.
+    pub live: Option<WayToPay>,
+    /// Every payment that was ever attached, with the amount it was last asked for.
+    pub payments: BTreeMap<PaymentId, Money>,
+    /// Money that came and does not pay it, by payment.
+    pub mispaid: BTreeMap<PaymentId, Money>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Open,
+    Paid { payment: PaymentId },
+    Cancelled { reason: String },
+}
+
+/// How the order can be paid right now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WayToPay {
+    Payment {
+        payment: PaymentId,
+        amount: Money,
+    },
+    Checkout {
+        checkout: PaymentId,
+        session: String,
+        amount: Money,
+    },
+}
+
+impl Order {
+    /// What is known of it; none before it was placed.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+}
+
+impl Facts {
+    /// What it costs now.
+    pub fn total(&self) -> Money {
+        self.price.total
+    }
+
+    pub fn is_paid(&self) -> bool {
+        matches!(self.status, Status::Paid { .. })
+    }
+
+    /// The payment by which it can be paid right now; none where that is a checkout.
+    pub fn live_payment(&self) -> Option<PaymentId> {
+        match &self.live {
+            Some(WayToPay::Payment { payment, .. }) => Some(*payment),
+            Some(WayToPay::Checkout { .. }) | None => None,
+        }
+    }
+}
+
+impl WayToPay {
+    /// The payment, or the checkout.
+    pub fn id(&self) -> PaymentId {
+        match self {
+            Self::Payment { payment, .. } => *payment,
+            Self::Checkout { checkout, .. } => *checkout,
+        }
+    }
+
+    /// What it asks for.
+    pub fn amount(&self) -> Money {
+        match self {
+            Self::Payment { amount, .. } | Self::Checkout { amount, .. } => *amount,
+        }
+    }
+}

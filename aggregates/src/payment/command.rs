@@ -1,0 +1,158 @@
+//! What may be asked of a payment. Ids come in with the command: nothing is drawn in here.
+
+use crate::ids::{IntentionId, OrderId, RefundId};
+use crate::money::Money;
+use crate::payment::event::{
+    CancellationReason, Changes, CreateRequested, Decline, RefundReason, Refusal,
+};
+use crate::payment::terms::{ConfirmTerms, Metadata};
+
+/// A wish about one payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PaymentCommand {
+    /// Make the intent. `enforce_minimum` is off for a merchant whose settings say so.
+    CreateIntent {
+        request: Box<CreateRequested>,
+        enforce_minimum: bool,
+    },
+    Update {
+        intention: IntentionId,
+        changes: Box<Changes>,
+        enforce_minimum: bool,
+    },
+    Confirm {
+        intention: IntentionId,
+        payment_method: Option<String>,
+        terms: ConfirmTerms,
+    },
+    /// `amount`: none takes all that is held.
+    Capture {
+        intention: IntentionId,
+        amount: Option<Money>,
+    },
+    Cancel {
+        intention: IntentionId,
+        reason: Option<CancellationReason>,
+    },
+    /// `amount`: none gives back all that is left.
+    Refund {
+        refund: RefundId,
+        amount: Option<Money>,
+        reason: Option<RefundReason>,
+        metadata: Metadata,
+    },
+    /// Its money went to the order (issued together with the order's `MarkPaid`).
+    Apply { order: OrderId, amount: Money },
+    /// What Stripe said, in answer to us or on its own.
+    Observe(Observation),
+    /// The sealed data of this subject can no longer be read: its key is deleted in the same step.
+    ErasePersonalData { subject: String },
+}
+
+/// One thing Stripe said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// The intention it answers, where it is an answer.
+    pub intention: Option<IntentionId>,
+    /// True where Stripe was asked just now, so that this is how it stands; false for a webhook, which may be old.
+    pub current: bool,
+    pub said: Said,
+}
+
+/// The forms in which Stripe speaks of a payment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// The intent as it stands.
+    Intent(Box<IntentSnapshot>),
+    /// The request that carried the intention was refused, and nothing came of it.
+    Refused(Refusal),
+    Refund(RefundSnapshot),
+    Dispute(DisputeSnapshot),
+}
+
+/// Stripe's payment intent, in our words. Amounts in minor units of its currency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntentSnapshot {
+    pub intent: String,
+    pub status: StripeStatus,
+    pub amount: Money,
+    pub amount_capturable: Money,
+    pub amount_received: Money,
+    pub payment_method: Option<String>,
+    pub charge: Option<String>,
+    pub last_error: Option<Decline>,
+    pub cancellation_reason: Option<String>,
+    pub canceled_at: Option<i64>,
+    pub created: i64,
+    pub livemode: bool,
+}
+
+/// Stripe's seven states.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    serde::Serialize,
+    serde::Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::EnumIter,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum StripeStatus {
+    RequiresPaymentMethod,
+    RequiresConfirmation,
+    RequiresAction,
+    Processing,
+    RequiresCapture,
+    Succeeded,
+    Canceled,
+}
+
+impl StripeStatus {
+    /// Nothing follows it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Canceled)
+    }
+}
+
+/// Stripe's refund. `refund` is ours, read from its metadata; none for one that was made outside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefundSnapshot {
+    pub refund: Option<RefundId>,
+    pub stripe_refund: String,
+    pub status: StripeRefundStatus,
+    pub amount: Money,
+    pub failure_reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
+#[strum(serialize_all = "snake_case")]
+pub enum StripeRefundStatus {
+    Pending,
+    RequiresAction,
+    Succeeded,
+    Failed,
+    Canceled,
+}
+
+/// Stripe's dispute and what happened to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisputeSnapshot {
+    pub dispute: String,
+    pub amount: Money,
+    pub reason: String,
+    pub turn: DisputeTurn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DisputeTurn {
+    Opened { inquiry: bool },
+    FundsWithdrawn { fee_minor: i64 },
+    FundsReinstated,
+    Closed { won: bool },
+}

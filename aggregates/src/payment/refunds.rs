@@ -1,0 +1,131 @@
+//! What Stripe says of refunds and disputes. Both may begin outside, come in any order, and turn late.
+
+use crate::ids::RefundId;
+use crate::payment::command::{DisputeSnapshot, DisputeTurn, RefundSnapshot, StripeRefundStatus};
+use crate::payment::event::PaymentEvent;
+use crate::payment::state::{Facts, Refund, RefundStatus};
+
+impl Facts {
+    pub(super) fn see_refund(&self, seen: &RefundSnapshot) -> Vec<PaymentEvent> {
+        if seen.amount.currency() != self.amount.currency() {
+            return vec![refused(
+                seen,
+                format!("this payment is in {}", self.amount.currency()),
+            )];
+        }
+        let known = self.refund_seen(seen);
+        let observed = RefundId::of_observed_refund(&seen.stripe_refund);
+        let refund = known.map_or(observed, |it| it.id);
+        let (amount, stripe_refund) = (seen.amount, seen.stripe_refund.clone());
+        let told = match (
+            known.map_or(RefundStatus::Requested, |it| it.status),
+            seen.status,
+        ) {
+            // Refused, Stripe said, and yet there it is: the money counts.
+            (
+                RefundStatus::Requested | RefundStatus::Refused,
+                StripeRefundStatus::Pending | StripeRefundStatus::RequiresAction,
+            ) => PaymentEvent::RefundPending {
+                refund,
+                amount,
+                stripe_refund,
+            },
+            (
+                RefundStatus::Requested | RefundStatus::Refused | RefundStatus::Pending,
+                StripeRefundStatus::Succeeded,
+            ) => PaymentEvent::Refunded {
+                refund,
+                amount,
+                stripe_refund,
+                observed: refund == observed,
+            },
+            (RefundStatus::Failed | RefundStatus::Canceled, _) => return vec![],
+            (status, StripeRefundStatus::Failed) => {
+                let had_succeeded = status == RefundStatus::Succeeded;
+                let reason = seen.failure_reason.clone();
+                PaymentEvent::RefundFailed {
+                    refund,
+                    amount,
+                    stripe_refund,
+                    reason,
+                    had_succeeded,
+                }
+            }
+            (RefundStatus::Succeeded, StripeRefundStatus::Canceled) => {
+                refused(seen, "the refund has succeeded".to_owned())
+            }
+            (_, StripeRefundStatus::Canceled) => PaymentEvent::RefundCancelled {
+                refund,
+                amount,
+                stripe_refund,
+            },
+            _ => return vec![],
+        };
+        vec![told]
+    }
+
+    /// By Stripe's id; else by ours, unless that one is another of Stripe's (its metadata may have been copied).
+    fn refund_seen(&self, seen: &RefundSnapshot) -> Option<&Refund> {
+        let by_stripe = self
+            .refunds
+            .iter()
+            .find(|it| it.stripe_refund.as_deref() == Some(&seen.stripe_refund));
+        let ours = || {
+            seen.refund
+                .and_then(|id| self.refund(id))
+                .filter(|it| it.stripe_refund.is_none())
+        };
+        by_stripe.or_else(ours)
+    }
+
+    /// Each turn of a dispute is recorded once, in whatever order they come.
+    pub(super) fn see_dispute(&self, seen: DisputeSnapshot) -> Vec<PaymentEvent> {
+        let DisputeSnapshot {
+            dispute,
+            amount,
+            reason,
+            turn,
+        } = seen;
+        let known = self.disputes.get(&dispute);
+        let (recorded, event) = match turn {
+            DisputeTurn::Opened { inquiry } => (
+                known.is_some_and(|it| it.opened),
+                PaymentEvent::DisputeOpened {
+                    dispute,
+                    amount,
+                    reason,
+                    inquiry,
+                },
+            ),
+            DisputeTurn::FundsWithdrawn { fee_minor } => (
+                known.is_some_and(|it| it.funds_withdrawn),
+                PaymentEvent::DisputeFundsWithdrawn {
+                    dispute,
+                    amount,
+                    fee_minor,
+                },
+            ),
+            DisputeTurn::FundsReinstated => (
+                known.is_some_and(|it| it.funds_reinstated),
+                PaymentEvent::DisputeFundsReinstated { dispute, amount },
+            ),
+            DisputeTurn::Closed { won } => (
+                known.is_some_and(|it| it.won.is_some()),
+                PaymentEvent::DisputeClosed {
+                    dispute,
+                    amount,
+                    won,
+                },
+            ),
+        };
+        (!recorded).then_some(event).into_iter().collect()
+    }
+}
+
+fn refused(seen: &RefundSnapshot, because: String) -> PaymentEvent {
+    let said = format!(
+        "refund {} of {} is {}",
+        seen.stripe_refund, seen.amount, seen.status
+    );
+    PaymentEvent::ObservationRefused { said, because }
+}

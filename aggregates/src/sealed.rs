@@ -1,0 +1,17 @@
+//! Personal data as events hold it: sealed, under a key of its subject's own.
+
+use serde::{Deserialize, Serialize};
+
+/// Personal data (e-mail, name, address), encrypted and authenticated under the key of `subject`.
+///
+/// The log and its proofs cover the ciphertext. Deleting the subject's key makes it unreadable for ever and leaves every
+/// proof valid. Sealing and opening need a key and randomness, so they happen outside this crate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sealed {
+    /// Whose data it is: `order/<uuid>`, or `payment/<uuid>` where there is no order.
+    pub subject: String,
+    /// Base64, 24 bytes: never used twice under one key.
+    pub nonce: String,
+    /// Base64: XChaCha20-Poly1305 over the JSON text of the data, the subject as associated data.
+    pub ciphertext: String,
+}
