@@ -1,0 +1,305 @@
+//! The simulator's own handles, under `/_sim`, for tests and the sandbox. They take no key, and only callers on the same machine are answered.
+//!
+//! | request | what it does |
+//! |---|---|
+//! | `GET /_sim/health` | the accounts that exist |
+//! | `GET /_sim/clock`, `POST /_sim/clock {"advance_s"}` | shows the clock, or advances it and does what has become due |
+//! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds and processing payments |
+//! | `GET /_sim/state?account=` | every object, without secrets |
+//! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
+//! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
+//! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
+//! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
+//! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
+//! | `POST /_sim/webhooks/redeliver {"event"}` | delivers an event again |
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::App;
+use crate::answers::Answer;
+use crate::config::PlantedIntent;
+use crate::faults::{Fault, Rule};
+use crate::flow;
+use crate::objects::{Cause, PaymentIntent};
+use crate::state::{AccountCell, Tx};
+use crate::webhooks;
+
+/// Why a handle did nothing: a status and a sentence.
+struct Refusal(u16, String);
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self(500, format!("the state cannot be written: {error}"))
+    }
+}
+
+type Handled = Result<Value, Refusal>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance_s: u32,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct OfAccount {
+    #[serde(default)]
+    account: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Plant {
+    #[serde(default)]
+    account: Option<String>,
+    #[serde(flatten)]
+    intent: Planted,
+}
+
+/// As [`PlantedIntent`], which refuses unknown members and so cannot be flattened.
+#[derive(Deserialize)]
+struct Planted {
+    id: String,
+    client_secret: Option<String>,
+    amount: i64,
+    currency: String,
+    description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFault {
+    kind: String,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default = "every_path")]
+    path_prefix: String,
+    #[serde(default)]
+    account: Option<String>,
+    #[serde(default = "once")]
+    times: u64,
+}
+
+fn every_path() -> String {
+    "/".to_owned()
+}
+
+fn once() -> u64 {
+    1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pause {
+    paused: bool,
+    #[serde(default)]
+    account: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redeliver {
+    event: String,
+}
+
+/// Answers a request under `/_sim`; `path` is what follows.
+pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: &[u8]) -> Answer {
+    let handled = match (method.as_str(), path) {
+        ("GET", "health") => Ok(health(app)),
+        ("GET", "clock") => Ok(clock(app)),
+        ("POST", "clock") => advance(app, body),
+        ("POST", "settle") => settle(app, body),
+        ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
+        ("POST", "objects") => plant(app, body),
+        ("GET", "faults") => Ok(app.faults.list()),
+        ("POST", "faults") => add_fault(app, body),
+        ("DELETE", "faults") => {
+            app.faults.clear();
+            Ok(app.faults.list())
+        }
+        ("POST", "faults/release") => {
+            app.faults.release();
+            Ok(app.faults.list())
+        }
+        ("POST", "webhooks") => pause(app, body),
+        ("GET", "webhooks/deliveries") => of_query(app, query).map(|cells| deliveries(&cells)),
+        ("POST", "webhooks/redeliver") => redeliver(app, body),
+        _ => Err(Refusal(404, format!("there is no {method} /_sim/{path}"))),
+    };
+    match handled {
+        Ok(body) => Answer::json(200, &body),
+        Err(Refusal(status, message)) => Answer::json(status, &json!({ "error": message })),
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal(400, error.to_string()))
+}
+
+/// The named account, or all of them.
+fn cells<'a>(app: &'a App, account: Option<&str>) -> Result<Vec<&'a Arc<AccountCell>>, Refusal> {
+    let cells: Vec<_> = app
+        .accounts
+        .iter()
+        .filter(|cell| account.is_none_or(|id| id == cell.settings.id))
+        .collect();
+    if cells.is_empty() {
+        return Err(Refusal(404, "there is no such account".to_owned()));
+    }
+    Ok(cells)
+}
+
+fn of_query<'a>(app: &'a App, query: &str) -> Result<Vec<&'a Arc<AccountCell>>, Refusal> {
+    let of: OfAccount =
+        serde_urlencoded::from_str(query).map_err(|error| Refusal(400, error.to_string()))?;
+    cells(app, of.account.as_deref())
+}
+
+fn health(app: &App) -> Value {
+    let ids: Vec<_> = app.accounts.iter().map(|cell| &cell.settings.id).collect();
+    json!({ "status": "ok", "accounts": ids })
+}
+
+fn clock(app: &App) -> Value {
+    json!({ "now": app.clock.now(), "ahead_s": app.clock.ahead_s() })
+}
+
+fn advance(app: &App, body: &[u8]) -> Handled {
+    let Advance { advance_s } = read(body)?;
+    app.clock.advance(advance_s)?;
+    app.run_due()?;
+    for cell in &app.accounts {
+        cell.bell.notify_waiters();
+    }
+    Ok(clock(app))
+}
+
+fn settle(app: &App, body: &[u8]) -> Handled {
+    let of: OfAccount = match body {
+        [] => OfAccount::default(),
+        _ => read(body)?,
+    };
+    let mut done = 0;
+    for cell in cells(app, of.account.as_deref())? {
+        done += flow::settle_now(cell, &mut cell.lock(), app.clock.now())?;
+    }
+    Ok(json!({ "done": done }))
+}
+
+fn state(app: &App, cells: &[&Arc<AccountCell>]) -> Value {
+    let now = app.clock.now();
+    let accounts: serde_json::Map<String, Value> = cells
+        .iter()
+        .map(|cell| (cell.settings.id.clone(), state_of(cell, now)))
+        .collect();
+    Value::Object(accounts)
+}
+
+fn state_of(cell: &AccountCell, now: i64) -> Value {
+    let state = cell.lock();
+    let tables = &state.tables;
+    let transactions = tables.balance_transactions.oldest_first();
+    json!({
+        "payment_intents": rendered(tables.payment_intents.oldest_first(), |it| it.render()),
+        "payment_methods": rendered(tables.payment_methods.oldest_first(), |it| it.render()),
+        "charges": rendered(tables.charges.oldest_first(), |it| it.render()),
+        "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
+        "balance_transactions": rendered(transactions, |it| it.render(now)),
+        "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
+    })
+}
+
+fn rendered<'t, T: 't>(
+    rows: impl Iterator<Item = &'t T>,
+    render: impl Fn(&T) -> Value,
+) -> Vec<Value> {
+    rows.map(render).collect()
+}
+
+fn plant(app: &App, body: &[u8]) -> Handled {
+    let Plant { account, intent } = read(body)?;
+    let cell = cells(app, account.as_deref())?[0];
+    let now_ms = app.clock.now_ms();
+    let mut state = cell.lock();
+    let mut tx = Tx::begin(cell, &mut state, now_ms, Cause::default());
+    if tx.get::<PaymentIntent>(&intent.id).is_some() {
+        return Err(Refusal(409, "the intent exists".to_owned()));
+    }
+    let planted = PlantedIntent {
+        id: intent.id,
+        client_secret: intent.client_secret,
+        amount: intent.amount,
+        currency: intent.currency,
+        description: intent.description,
+    };
+    let object = PaymentIntent::planted(&planted, tx.now);
+    let rendered = object.render();
+    tx.put(object);
+    tx.commit()?;
+    if let Some(secret) = &planted.client_secret {
+        cell.plant_secret(&planted.id, secret);
+    }
+    Ok(rendered)
+}
+
+fn add_fault(app: &App, body: &[u8]) -> Handled {
+    let asked: NewFault = read(body)?;
+    let fault = Fault::parse(&asked.kind)
+        .ok_or_else(|| Refusal(400, "there is no such kind of fault".to_owned()))?;
+    if asked.times > 0 {
+        app.faults.add(Rule {
+            method: asked.method,
+            path_prefix: asked.path_prefix,
+            account: asked.account,
+            times: asked.times,
+            fault,
+        });
+    }
+    Ok(app.faults.list())
+}
+
+fn pause(app: &App, body: &[u8]) -> Handled {
+    let Pause { paused, account } = read(body)?;
+    for cell in cells(app, account.as_deref())? {
+        cell.paused.store(paused, Ordering::SeqCst);
+        cell.bell.notify_waiters();
+    }
+    Ok(json!({ "paused": paused }))
+}
+
+fn deliveries(cells: &[&Arc<AccountCell>]) -> Value {
+    let mut log = Vec::new();
+    for cell in cells {
+        let state = cell.lock();
+        for delivery in state.tables.deliveries.oldest_first() {
+            let event = state.tables.events.get(&delivery.event);
+            log.push(json!({
+                "account": cell.settings.id,
+                "event": delivery.event,
+                "type": event.map(|it| &it.event_type),
+                "url": cell.settings.webhook_endpoints.get(delivery.endpoint).map(|it| &it.url),
+                "state": delivery.state,
+                "attempts": delivery.attempts,
+                "last_status": delivery.last_status,
+            }));
+        }
+    }
+    json!({ "deliveries": log })
+}
+
+fn redeliver(app: &App, body: &[u8]) -> Handled {
+    let Redeliver { event } = read(body)?;
+    for cell in &app.accounts {
+        if cell.lock().tables.events.get(&event).is_some() {
+            let deliveries = webhooks::redeliver(app, cell, &event)?;
+            return Ok(json!({ "deliveries": deliveries }));
+        }
+    }
+    Err(Refusal(404, "there is no such event".to_owned()))
+}

@@ -1,0 +1,76 @@
+//! `expand[]`: ids in an answer become the objects that they name.
+
+use serde_json::{Value, json};
+
+use super::lists::envelope;
+use crate::errors::{ApiError, Outcome};
+use crate::objects::{BalanceTransaction, Charge, PaymentIntent, PaymentMethod, Refund};
+use crate::state::Tx;
+
+/// The deepest path that Stripe expands.
+const DEPTH_MAX: usize = 4;
+
+/// Expands one dotted path in an answer.
+///
+/// # Errors
+/// 400 when the path is too deep, or something on it cannot be expanded.
+pub fn expand(tx: &Tx<'_>, answer: &mut Value, path: &str) -> Outcome<()> {
+    let segments: Vec<&str> = path.split('.').collect();
+    if segments.len() > DEPTH_MAX {
+        return Err(ApiError::invalid(format!(
+            "You cannot expand more than {DEPTH_MAX} levels of a property ({path})."
+        ))
+        .param("expand"));
+    }
+    descend(tx, answer, &segments, path)
+}
+
+fn descend(tx: &Tx<'_>, object: &mut Value, segments: &[&str], path: &str) -> Outcome<()> {
+    let [segment, rest @ ..] = segments else {
+        return Ok(());
+    };
+    let cannot =
+        || ApiError::invalid(format!("This property cannot be expanded ({path}).")).param("expand");
+    let is_charge = object["object"] == "charge";
+    let id = object["id"].as_str().unwrap_or_default().to_owned();
+    let member = object.get_mut(*segment).ok_or_else(cannot)?;
+    if is_charge && *segment == "refunds" {
+        *member = refunds_of(tx, &id);
+    }
+    match member {
+        Value::Null => return Ok(()),
+        Value::Array(items) => {
+            return items
+                .iter_mut()
+                .try_for_each(|item| descend(tx, item, rest, path));
+        }
+        Value::String(id) => *member = find(tx, id).ok_or_else(cannot)?,
+        Value::Object(_) => {}
+        Value::Bool(_) | Value::Number(_) => return Err(cannot()),
+    }
+    descend(tx, member, rest, path)
+}
+
+fn find(tx: &Tx<'_>, id: &str) -> Option<Value> {
+    match id.split_once('_')?.0 {
+        "pi" => tx.get::<PaymentIntent>(id).map(|it| it.render()),
+        "pm" => tx.get::<PaymentMethod>(id).map(|it| it.render()),
+        "ch" => tx.get::<Charge>(id).map(|it| it.render()),
+        "re" => tx.get::<Refund>(id).map(|it| it.render()),
+        "txn" => tx.get::<BalanceTransaction>(id).map(|it| it.render(tx.now)),
+        _ => None,
+    }
+}
+
+fn refunds_of(tx: &Tx<'_>, charge: &str) -> Value {
+    let refunds: Vec<Value> = tx
+        .tables()
+        .refunds
+        .older_than(None)
+        .filter(|it| it.charge == charge)
+        .map(|it| it.render())
+        .collect();
+    let mut list = envelope(&format!("/v1/charges/{charge}/refunds"), refunds, false);
+    list["total_count"] = json!(list["data"].as_array().map_or(0, Vec::len));
+    list
+}

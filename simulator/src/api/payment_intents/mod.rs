@@ -1,0 +1,215 @@
+//! `/v1/payment_intents`
+
+mod reading;
+mod search;
+
+pub use search::search;
+
+use serde_json::Value;
+
+use self::reading::{
+    CONFIRM, CREATE, UPDATE, check_unconfirmed, read_attributes, read_automatic, read_confirmation,
+    shown,
+};
+use super::call::{Call, Caller, read_metadata};
+use super::lists::{Created, Page, envelope};
+use crate::errors::{ApiError, Outcome};
+use crate::flow;
+use crate::money;
+use crate::objects::{CancellationReason, PaymentIntent, PaymentIntentStatus as Status};
+use crate::params::{Field, Known, Shape};
+use crate::wire::Word;
+
+const CAPTURE: Known = &[
+    ("amount_to_capture", Shape::Any),
+    ("expand", Shape::Any),
+    ("metadata", Shape::Open),
+    ("statement_descriptor", Shape::Any),
+    ("statement_descriptor_suffix", Shape::Any),
+];
+const CANCEL: Known = &[("cancellation_reason", Shape::Any), ("expand", Shape::Any)];
+const RETRIEVE: Known = &[("client_secret", Shape::Any), ("expand", Shape::Any)];
+const LIST: Known = &[
+    ("created", Shape::Any),
+    ("customer", Shape::Any),
+    ("ending_before", Shape::Any),
+    ("expand", Shape::Any),
+    ("limit", Shape::Any),
+    ("starting_after", Shape::Any),
+];
+
+/// `POST /v1/payment_intents`
+pub fn create(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    let params = call.params.clone();
+    params.only(CREATE)?;
+    let amount =
+        money::read_positive(&params, "amount")?.ok_or_else(|| ApiError::missing("amount"))?;
+    let currency =
+        money::read_currency(&params, "currency")?.ok_or_else(|| ApiError::missing("currency"))?;
+    money::check_charge(amount, &currency, call.tx.cell.settings.minimum_charge)?;
+    let confirm = params.flag("confirm")?.unwrap_or(false);
+    if !confirm {
+        check_unconfirmed(&params)?;
+    }
+    let how = read_confirmation(&params)?;
+    let id = call.tx.new_id("pi");
+    let mut intent = PaymentIntent::new(id, call.tx.now, amount, currency);
+    if let Some(method) = params.plain_word("confirmation_method")? {
+        intent.confirmation_method = method;
+    }
+    read_automatic(&params, &mut intent)?;
+    read_attributes(call, &mut intent)?;
+    call.tx.put(intent.clone());
+    call.tx.emit("payment_intent.created", &intent.render());
+    if confirm {
+        intent = flow::confirm(call.tx, intent, how)?;
+    }
+    Ok(intent.render())
+}
+
+fn the(call: &Call<'_, '_>) -> Outcome<PaymentIntent> {
+    let intent: PaymentIntent = call
+        .tx
+        .get(call.id)
+        .ok_or_else(|| ApiError::not_found("payment_intent", call.id, "intent"))?;
+    if call.caller == Caller::Publishable || call.params.has("client_secret") {
+        let offered = call.params.required_text("client_secret", 500)?;
+        if !call
+            .tx
+            .cell
+            .with_secrets(|it| it.opens(&intent.id, &offered))
+        {
+            return Err(ApiError::invalid(
+                "The client_secret provided does not match the client_secret associated with the PaymentIntent.",
+            )
+            .code("payment_intent_invalid_parameter")
+            .param("client_secret"));
+        }
+    }
+    Ok(intent)
+}
+
+/// `GET /v1/payment_intents/:id`
+pub fn retrieve(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(RETRIEVE)?;
+    Ok(shown(call, &the(call)?))
+}
+
+/// `POST /v1/payment_intents/:id`
+pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(UPDATE)?;
+    let mut intent = the(call)?;
+    check_updatable(call, &intent)?;
+    let before = (intent.amount, intent.currency.clone());
+    if let Some(amount) = money::read_positive(&call.params, "amount")? {
+        intent.amount = amount;
+    }
+    if let Some(currency) = money::read_currency(&call.params, "currency")? {
+        intent.currency = currency;
+    }
+    if before != (intent.amount, intent.currency.clone()) {
+        let with_minimum = call.tx.cell.settings.minimum_charge;
+        money::check_charge(intent.amount, &intent.currency, with_minimum)?;
+        // What the payer was asked to approve is no longer the price.
+        if intent.status == Status::RequiresAction {
+            intent.status = Status::RequiresConfirmation;
+            intent.next_action = None;
+        }
+    }
+    read_attributes(call, &mut intent)?;
+    call.tx.put(intent.clone());
+    Ok(intent.render())
+}
+
+/// Which parameters the state still allows.
+fn check_updatable(call: &Call<'_, '_>, intent: &PaymentIntent) -> Outcome<()> {
+    const OPEN: &[Status] = &[
+        Status::RequiresPaymentMethod,
+        Status::RequiresConfirmation,
+        Status::RequiresAction,
+    ];
+    const HELD_TOO: &[Status] = &[
+        Status::RequiresPaymentMethod,
+        Status::RequiresConfirmation,
+        Status::RequiresAction,
+        Status::RequiresCapture,
+    ];
+    let frozen: &dyn Fn(&str) -> bool = match intent.status {
+        _ if OPEN.contains(&intent.status) => &|_| false,
+        Status::Processing => &|param| param != "metadata",
+        Status::RequiresCapture => &|param| {
+            !matches!(
+                param,
+                "metadata" | "description" | "receipt_email" | "shipping" | "transfer_group"
+            )
+        },
+        Status::Succeeded => &|param| !matches!(param, "metadata" | "description"),
+        _ => {
+            let message = format!(
+                "This PaymentIntent could not be updated because it has a status of {}.",
+                intent.status.as_str()
+            );
+            return Err(flow::unexpected_state(intent, message));
+        }
+    };
+    let mut params = call.params.entries().map(|(name, _)| name);
+    match params.find(|it| !matches!(*it, "expand" | "client_secret") && frozen(it)) {
+        None => Ok(()),
+        Some(param @ ("receipt_email" | "shipping" | "transfer_group")) => {
+            Err(flow::cannot_update(intent, param, HELD_TOO))
+        }
+        Some(param) => Err(flow::cannot_update(intent, param, OPEN)),
+    }
+}
+
+/// `POST /v1/payment_intents/:id/confirm`
+pub fn confirm(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(CONFIRM)?;
+    let mut intent = the(call)?;
+    let how = read_confirmation(&call.params)?;
+    // In a state that cannot be confirmed nothing of the request is read into the intent.
+    if matches!(
+        intent.status,
+        Status::RequiresPaymentMethod | Status::RequiresConfirmation | Status::RequiresAction
+    ) {
+        read_attributes(call, &mut intent)?;
+    }
+    let intent = flow::confirm(call.tx, intent, how)?;
+    Ok(shown(call, &intent))
+}
+
+/// `POST /v1/payment_intents/:id/capture`
+pub fn capture(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(CAPTURE)?;
+    let mut intent = the(call)?;
+    let amount = money::read_positive(&call.params, "amount_to_capture")?;
+    read_metadata(&call.params, &mut intent.metadata)?;
+    let descriptor = call.params.text("statement_descriptor", 22)?;
+    descriptor.apply(&mut intent.statement_descriptor);
+    let suffix = call.params.text("statement_descriptor_suffix", 22)?;
+    suffix.apply(&mut intent.statement_descriptor_suffix);
+    Ok(flow::capture(call.tx, intent, amount)?.render())
+}
+
+/// `POST /v1/payment_intents/:id/cancel`
+pub fn cancel(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(CANCEL)?;
+    let intent = the(call)?;
+    let reason: Field<CancellationReason> = call.params.word("cancellation_reason")?;
+    let reason = reason.given().map(Word::as_str);
+    Ok(flow::cancel(call.tx, intent, reason)?.render())
+}
+
+/// `GET /v1/payment_intents`
+pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(LIST)?;
+    if let Some(customer) = call.params.text("customer", 500)?.given() {
+        return Err(ApiError::no_such("customer", &customer, "customer"));
+    }
+    let created = Created::read(&call.params)?;
+    let (intents, has_more) =
+        Page::read(&call.params)?
+            .of::<PaymentIntent>(call, "payment_intent", |it| created.covers(it.created))?;
+    let data = intents.into_iter().map(PaymentIntent::render).collect();
+    Ok(envelope("/v1/payment_intents", data, has_more))
+}

@@ -1,0 +1,250 @@
+//! What requests may say about an intent, and how it is read into one.
+
+use serde_json::Value;
+
+use super::super::call::{Call, SHIPPING, read_email, read_metadata, read_shipping, read_url};
+use super::super::payment_methods;
+use crate::errors::{ApiError, Outcome};
+use crate::flow::Confirmation;
+use crate::objects::{PaymentIntent, PaymentIntentStatus as Status};
+use crate::params::{Field, Known, Params, Shape};
+
+const AUTOMATIC_PAYMENT_METHODS: Shape =
+    Shape::Hash(&[("allow_redirects", Shape::Any), ("enabled", Shape::Any)]);
+
+pub(super) const CREATE: Known = &[
+    ("amount", Shape::Any),
+    ("automatic_payment_methods", AUTOMATIC_PAYMENT_METHODS),
+    ("capture_method", Shape::Any),
+    ("confirm", Shape::Any),
+    ("confirmation_method", Shape::Any),
+    ("currency", Shape::Any),
+    ("customer", Shape::Any),
+    ("description", Shape::Any),
+    ("error_on_requires_action", Shape::Any),
+    ("expand", Shape::Any),
+    ("metadata", Shape::Open),
+    ("off_session", Shape::Any),
+    ("payment_method", Shape::Any),
+    ("payment_method_data", Shape::Hash(payment_methods::DATA)),
+    ("payment_method_options", Shape::Open),
+    ("payment_method_types", Shape::Any),
+    ("receipt_email", Shape::Any),
+    ("return_url", Shape::Any),
+    ("setup_future_usage", Shape::Any),
+    ("shipping", SHIPPING),
+    ("statement_descriptor", Shape::Any),
+    ("statement_descriptor_suffix", Shape::Any),
+    ("transfer_group", Shape::Any),
+    ("use_stripe_sdk", Shape::Any),
+];
+
+pub(super) const UPDATE: Known = &[
+    ("amount", Shape::Any),
+    ("capture_method", Shape::Any),
+    ("client_secret", Shape::Any),
+    ("currency", Shape::Any),
+    ("customer", Shape::Any),
+    ("description", Shape::Any),
+    ("expand", Shape::Any),
+    ("metadata", Shape::Open),
+    ("payment_method", Shape::Any),
+    ("payment_method_data", Shape::Hash(payment_methods::DATA)),
+    ("payment_method_options", Shape::Open),
+    ("payment_method_types", Shape::Any),
+    ("receipt_email", Shape::Any),
+    ("setup_future_usage", Shape::Any),
+    ("shipping", SHIPPING),
+    ("statement_descriptor", Shape::Any),
+    ("statement_descriptor_suffix", Shape::Any),
+    ("transfer_group", Shape::Any),
+];
+
+pub(super) const CONFIRM: Known = &[
+    ("capture_method", Shape::Any),
+    ("client_secret", Shape::Any),
+    ("error_on_requires_action", Shape::Any),
+    ("expand", Shape::Any),
+    ("off_session", Shape::Any),
+    ("payment_method", Shape::Any),
+    ("payment_method_data", Shape::Hash(payment_methods::DATA)),
+    ("payment_method_options", Shape::Open),
+    ("payment_method_types", Shape::Any),
+    ("receipt_email", Shape::Any),
+    ("return_url", Shape::Any),
+    ("setup_future_usage", Shape::Any),
+    ("shipping", SHIPPING),
+    ("use_stripe_sdk", Shape::Any),
+];
+
+/// Reads every attribute that the request names, whatever the endpoint; what an endpoint does not know was refused before.
+///
+/// # Errors
+/// 400 or 402 as the parameter deserves.
+pub(super) fn read_attributes(call: &mut Call<'_, '_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let params = call.params.clone();
+    params
+        .text("description", 1_000)?
+        .apply(&mut intent.description);
+    read_metadata(&params, &mut intent.metadata)?;
+    read_email(&params, "receipt_email")?.apply(&mut intent.receipt_email);
+    read_shipping(&params)?.apply(&mut intent.shipping);
+    let descriptor = params.text("statement_descriptor", 22)?;
+    descriptor.apply(&mut intent.statement_descriptor);
+    let suffix = params.text("statement_descriptor_suffix", 22)?;
+    suffix.apply(&mut intent.statement_descriptor_suffix);
+    params
+        .text("transfer_group", 500)?
+        .apply(&mut intent.transfer_group);
+    params
+        .word("setup_future_usage")?
+        .apply(&mut intent.setup_future_usage);
+    if let Some(method) = params.plain_word("capture_method")? {
+        intent.capture_method = method;
+    }
+    if let Some(customer) = params.text("customer", 500)?.given() {
+        return Err(ApiError::no_such("customer", &customer, "customer"));
+    }
+    read_types(&params, intent)?;
+    read_options(&params, intent)?;
+    read_method(call, &params, intent)
+}
+
+fn read_types(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let Some(types) = params.texts("payment_method_types")? else {
+        return Ok(());
+    };
+    if let Some(other) = types
+        .iter()
+        .find(|it| !matches!(it.as_str(), "card" | "link"))
+    {
+        return Err(ApiError::invalid(format!(
+            "The payment method type \"{other}\" is invalid. Please ensure the provided type is activated in your dashboard."
+        ))
+        .code("payment_intent_invalid_parameter")
+        .param("payment_method_types"));
+    }
+    if !types.iter().any(|it| it == "card") {
+        return Err(params.empty("payment_method_types"));
+    }
+    intent.payment_method_types = types;
+    Ok(())
+}
+
+fn read_options(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let Some(options) = params.hash("payment_method_options")?.given() else {
+        return Ok(());
+    };
+    let Some(card) = options.hash("card")?.given() else {
+        return Ok(());
+    };
+    if let Some(request) = card.plain_word("request_three_d_secure")? {
+        intent.request_three_d_secure = request;
+    }
+    Ok(())
+}
+
+/// A method makes an intent ready for confirmation; taking it away makes it need one.
+fn read_method(
+    call: &mut Call<'_, '_>,
+    params: &Params<'_>,
+    intent: &mut PaymentIntent,
+) -> Outcome<()> {
+    let data = params.hash("payment_method_data")?.given();
+    let given = params.text("payment_method", 500)?;
+    match (given, data) {
+        (Field::Given(_), Some(_)) => {
+            return Err(ApiError::invalid(
+                "You may only specify one of these parameters: payment_method, payment_method_data.",
+            )
+            .param("payment_method_data"));
+        }
+        (Field::Given(id), None) => {
+            let method = payment_methods::find(call.tx, &id)
+                .ok_or_else(|| ApiError::no_such("PaymentMethod", &id, "payment_method"))?;
+            intent.payment_method = Some(method.id);
+        }
+        (_, Some(data)) => {
+            intent.payment_method = Some(payment_methods::read_new(call.tx, &data)?.id);
+        }
+        (Field::Unset, None) => intent.payment_method = None,
+        (Field::Absent, None) => return Ok(()),
+    }
+    intent.next_action = None;
+    intent.status = match intent.payment_method {
+        Some(_) => Status::RequiresConfirmation,
+        None => Status::RequiresPaymentMethod,
+    };
+    Ok(())
+}
+
+/// Reads `automatic_payment_methods`.
+///
+/// # Errors
+/// 400 when it says nothing, or is given beside `payment_method_types`.
+pub(super) fn read_automatic(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let Some(automatic) = params.hash("automatic_payment_methods")?.given() else {
+        return Ok(());
+    };
+    let enabled = automatic
+        .flag("enabled")?
+        .ok_or_else(|| ApiError::missing(&automatic.name("enabled")))?;
+    if enabled && params.has("payment_method_types") {
+        return Err(ApiError::invalid(
+            "You may only specify one of these parameters: automatic_payment_methods, payment_method_types.",
+        )
+        .param("payment_method_types"));
+    }
+    let redirects = automatic.text("allow_redirects", 20)?.given();
+    let redirects = redirects.unwrap_or_else(|| "always".to_owned());
+    if !matches!(redirects.as_str(), "always" | "never") {
+        return Err(ApiError::invalid(
+            "Invalid automatic_payment_methods[allow_redirects]: must be one of always or never",
+        )
+        .param(automatic.name("allow_redirects")));
+    }
+    intent.automatic_payment_methods = enabled.then_some(redirects);
+    Ok(())
+}
+
+/// Reads how to confirm.
+///
+/// # Errors
+/// 400 when something in it is malformed.
+pub(super) fn read_confirmation(params: &Params<'_>) -> Outcome<Confirmation> {
+    let off_session = match params.text("off_session", 20)?.given().as_deref() {
+        Some("one_off" | "recurring") => true,
+        _ => params.flag("off_session")?.unwrap_or(false),
+    };
+    params.flag("use_stripe_sdk")?;
+    Ok(Confirmation {
+        off_session,
+        error_on_requires_action: params.flag("error_on_requires_action")?.unwrap_or(false),
+        return_url: read_url(params, "return_url")?,
+    })
+}
+
+/// Refuses what only makes sense with `confirm=true`.
+///
+/// # Errors
+/// 400 that names the parameter.
+pub(super) fn check_unconfirmed(params: &Params<'_>) -> Outcome<()> {
+    for param in ["return_url", "off_session", "error_on_requires_action"] {
+        if params.has(param) {
+            return Err(ApiError::invalid(format!(
+                "The parameter {param} cannot be passed when creating a PaymentIntent unless confirm is set to true."
+            ))
+            .code("payment_intent_invalid_parameter")
+            .param(param));
+        }
+    }
+    Ok(())
+}
+
+/// The intent as this caller may see it.
+pub(super) fn shown(call: &Call<'_, '_>, intent: &PaymentIntent) -> Value {
+    match call.caller {
+        super::super::call::Caller::Secret => intent.render(),
+        super::super::call::Caller::Publishable => intent.render_publicly(),
+    }
+}

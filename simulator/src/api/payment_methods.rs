@@ -1,0 +1,178 @@
+//! `/v1/payment_methods`: cards, raw or ready-made.
+
+use chrono::{DateTime, Datelike};
+use serde_json::Value;
+
+use super::call::{ADDRESS, Call, read_billing_details, read_metadata};
+use super::lists::{Page, envelope};
+use crate::cards::Card;
+use crate::errors::{ApiError, Outcome};
+use crate::objects::{Metadata, PaymentMethod};
+use crate::params::{Known, Params, Shape};
+use crate::state::Tx;
+
+const BILLING_DETAILS: Shape = Shape::Hash(&[
+    ("address", ADDRESS),
+    ("email", Shape::Any),
+    ("name", Shape::Any),
+    ("phone", Shape::Any),
+    ("tax_id", Shape::Any),
+]);
+
+/// What describes a new method, here and in `payment_method_data`.
+pub const DATA: Known = &[
+    ("allow_redisplay", Shape::Any),
+    ("billing_details", BILLING_DETAILS),
+    (
+        "card",
+        Shape::Hash(&[
+            ("cvc", Shape::Any),
+            ("exp_month", Shape::Any),
+            ("exp_year", Shape::Any),
+            ("networks", Shape::Open),
+            ("number", Shape::Any),
+            ("token", Shape::Any),
+        ]),
+    ),
+    ("expand", Shape::Any),
+    ("metadata", Shape::Open),
+    ("radar_options", Shape::Open),
+    ("type", Shape::Any),
+];
+
+const UPDATE: Known = &[
+    ("allow_redisplay", Shape::Any),
+    ("billing_details", BILLING_DETAILS),
+    (
+        "card",
+        Shape::Hash(&[
+            ("exp_month", Shape::Any),
+            ("exp_year", Shape::Any),
+            ("networks", Shape::Open),
+        ]),
+    ),
+    ("expand", Shape::Any),
+    ("metadata", Shape::Open),
+];
+
+const LIST: Known = &[
+    ("customer", Shape::Any),
+    ("ending_before", Shape::Any),
+    ("expand", Shape::Any),
+    ("limit", Shape::Any),
+    ("starting_after", Shape::Any),
+    ("type", Shape::Any),
+];
+
+/// `POST /v1/payment_methods`
+pub fn create(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(DATA)?;
+    let method = read_new(call.tx, &call.params)?;
+    Ok(method.render())
+}
+
+/// Makes the method that the parameters describe.
+///
+/// # Errors
+/// 402 for an invalid card; 400 for anything else that is wrong.
+pub fn read_new(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> {
+    let method_type = params.required_text("type", 100)?;
+    if method_type != "card" {
+        return Err(ApiError::invalid(format!(
+            "Invalid {}: must be card; the simulator has no other payment methods.",
+            params.name("type")
+        ))
+        .param(params.name("type")));
+    }
+    let card = params
+        .hash("card")?
+        .given()
+        .ok_or_else(|| ApiError::missing(&params.name("card")))?;
+    let today = today(tx.now);
+    let card = tx
+        .cell
+        .with_secrets(|secrets| Card::read(&card, secrets, today))?;
+    let mut billing_details = PaymentMethod::empty_billing_details();
+    read_billing_details(params, &mut billing_details)?;
+    let mut metadata = Metadata::new();
+    read_metadata(params, &mut metadata)?;
+    Ok(put_new(tx, card, billing_details, metadata))
+}
+
+fn put_new(
+    tx: &mut Tx<'_>,
+    card: Card,
+    billing_details: Value,
+    metadata: Metadata,
+) -> PaymentMethod {
+    let method = PaymentMethod {
+        id: tx.new_id("pm"),
+        created: tx.now,
+        card,
+        billing_details,
+        metadata,
+    };
+    tx.put(method.clone());
+    method
+}
+
+/// The method with this id; `pm_card_visa` and its like make a new one each time.
+pub fn find(tx: &mut Tx<'_>, id: &str) -> Option<PaymentMethod> {
+    let Some(name) = id.strip_prefix("pm_card_") else {
+        return tx.get(id);
+    };
+    let today = today(tx.now);
+    let card = tx
+        .cell
+        .with_secrets(|secrets| Card::ready_made(name, secrets, today))?;
+    Some(put_new(
+        tx,
+        card,
+        PaymentMethod::empty_billing_details(),
+        Metadata::new(),
+    ))
+}
+
+/// Year and month.
+fn today(now: i64) -> (i64, i64) {
+    let date = DateTime::from_timestamp(now, 0).expect("the clock is within the calendar");
+    (i64::from(date.year()), i64::from(date.month()))
+}
+
+/// `GET /v1/payment_methods/:id`
+pub fn retrieve(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(&[("expand", Shape::Any)])?;
+    Ok(the(call)?.render())
+}
+
+fn the(call: &mut Call<'_, '_>) -> Outcome<PaymentMethod> {
+    find(call.tx, call.id)
+        .ok_or_else(|| ApiError::not_found("PaymentMethod", call.id, "payment_method"))
+}
+
+/// `POST /v1/payment_methods/:id`
+pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(UPDATE)?;
+    let mut method = the(call)?;
+    read_billing_details(&call.params, &mut method.billing_details)?;
+    read_metadata(&call.params, &mut method.metadata)?;
+    if let Some(card) = call.params.hash("card")?.given() {
+        let month = card.int("exp_month")?.unwrap_or(method.card.exp_month);
+        let year = card.int("exp_year")?.unwrap_or(method.card.exp_year);
+        method.card.set_expiry(month, year, today(call.tx.now))?;
+    }
+    call.tx.put(method.clone());
+    Ok(method.render())
+}
+
+/// `GET /v1/payment_methods`: all of them, since there are no customers to ask for.
+pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(LIST)?;
+    if let Some(customer) = call.params.text("customer", 500)?.given() {
+        return Err(ApiError::no_such("customer", &customer, "customer"));
+    }
+    let (methods, has_more) =
+        Page::read(&call.params)?.of::<PaymentMethod>(call, "payment_method", |_| true)?;
+    let data = methods.into_iter().map(PaymentMethod::render).collect();
+    Ok(envelope("/v1/payment_methods", data, has_more))
+}

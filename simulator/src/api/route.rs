@@ -1,0 +1,93 @@
+//! Which handler answers which method and path.
+
+use http::Method;
+
+use super::call::{Handler, Route};
+use super::{balance, charges, events, payment_intents, payment_methods, refunds};
+use crate::errors::{ApiError, ErrorType, Outcome};
+
+/// Finds the route.
+///
+/// # Errors
+/// 404 in Stripe's words where there is none.
+pub fn find(method: &Method, path: &str) -> Outcome<Route> {
+    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let found = match segments.as_slice() {
+        ["v1", resource] => collection(method, resource).map(|handler| (handler, "")),
+        ["v1", "payment_intents", "search"] if method == Method::GET => {
+            Some((payment_intents::search as Handler, ""))
+        }
+        ["v1", resource, id] => member(method, resource).map(|handler| (handler, *id)),
+        ["v1", resource, id, verb] if method == Method::POST => {
+            command(resource, verb).map(|handler| (handler, *id))
+        }
+        _ => None,
+    };
+    let (handler, id) = found.ok_or_else(|| {
+        ApiError::new(
+            404,
+            ErrorType::InvalidRequest,
+            format!(
+                "Unrecognized request URL ({method}: {path}). Please see https://stripe.com/docs or we can help at https://support.stripe.com/."
+            ),
+        )
+        .code("url_invalid")
+    })?;
+    Ok(Route {
+        handler,
+        id: id.to_owned(),
+        public: is_public(method, &segments),
+    })
+}
+
+fn collection(method: &Method, resource: &str) -> Option<Handler> {
+    Some(match (method.as_str(), resource) {
+        ("POST", "payment_intents") => payment_intents::create,
+        ("GET", "payment_intents") => payment_intents::list,
+        ("POST", "payment_methods") => payment_methods::create,
+        ("GET", "payment_methods") => payment_methods::list,
+        ("GET", "charges") => charges::list,
+        ("POST", "refunds") => refunds::create,
+        ("GET", "refunds") => refunds::list,
+        ("GET", "balance") => balance::balance,
+        ("GET", "balance_transactions") => balance::list,
+        ("GET", "events") => events::list,
+        _ => return None,
+    })
+}
+
+fn member(method: &Method, resource: &str) -> Option<Handler> {
+    Some(match (method.as_str(), resource) {
+        ("GET", "payment_intents") => payment_intents::retrieve,
+        ("POST", "payment_intents") => payment_intents::update,
+        ("GET", "payment_methods") => payment_methods::retrieve,
+        ("POST", "payment_methods") => payment_methods::update,
+        ("GET", "charges") => charges::retrieve,
+        ("POST", "charges") => charges::update,
+        ("GET", "refunds") => refunds::retrieve,
+        ("POST", "refunds") => refunds::update,
+        ("GET", "balance_transactions") => balance::retrieve,
+        ("GET", "events") => events::retrieve,
+        _ => return None,
+    })
+}
+
+fn command(resource: &str, verb: &str) -> Option<Handler> {
+    Some(match (resource, verb) {
+        ("payment_intents", "confirm") => payment_intents::confirm,
+        ("payment_intents", "capture") => payment_intents::capture,
+        ("payment_intents", "cancel") => payment_intents::cancel,
+        ("refunds", "cancel") => refunds::cancel,
+        _ => return None,
+    })
+}
+
+/// What a browser may do with a publishable key: make a method, and look at or confirm the intent whose secret it knows.
+fn is_public(method: &Method, segments: &[&str]) -> bool {
+    matches!(
+        (method.as_str(), segments),
+        ("GET", ["v1", "payment_intents", _])
+            | ("POST", ["v1", "payment_intents", _, "confirm"])
+            | ("POST", ["v1", "payment_methods"])
+    )
+}

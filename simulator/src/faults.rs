@@ -1,0 +1,217 @@
+//! Faults on request: the next so many requests that match are held, dropped, delayed or answered with an error.
+//!
+//! A kind is one variant of [`Fault`], its spelling, and its line in [`Faults::act`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::api::Dropped;
+use crate::errors::{ApiError, ErrorType};
+
+/// What goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Waits for the release, then goes on.
+    HoldBefore,
+    /// Makes the effect, then waits for the release.
+    HoldAfter,
+    /// Ends the connection; nothing was done.
+    DropBefore,
+    /// Makes the effect, then ends the connection.
+    DropAfter,
+    /// 429; nothing was done, nothing is kept under the key.
+    Status429,
+    /// 500; nothing was done, and the 500 is kept under the key.
+    Status500,
+    /// Makes the effect, then answers a 500, which is kept under the key.
+    Status500After,
+    /// Waits so many milliseconds, then goes on.
+    LatencyMs(u64),
+}
+
+impl Fault {
+    /// Reads `hold_before`, `latency_ms:250` and the like.
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(ms) = text.strip_prefix("latency_ms:") {
+            return ms.parse().ok().map(Self::LatencyMs);
+        }
+        Some(match text {
+            "hold_before" => Self::HoldBefore,
+            "hold_after" => Self::HoldAfter,
+            "drop_before" => Self::DropBefore,
+            "drop_after" => Self::DropAfter,
+            "status_429" => Self::Status429,
+            "status_500" => Self::Status500,
+            "status_500_after" => Self::Status500After,
+            _ => return None,
+        })
+    }
+
+    fn spelling(self) -> String {
+        match self {
+            Self::HoldBefore => "hold_before".to_owned(),
+            Self::HoldAfter => "hold_after".to_owned(),
+            Self::DropBefore => "drop_before".to_owned(),
+            Self::DropAfter => "drop_after".to_owned(),
+            Self::Status429 => "status_429".to_owned(),
+            Self::Status500 => "status_500".to_owned(),
+            Self::Status500After => "status_500_after".to_owned(),
+            Self::LatencyMs(ms) => format!("latency_ms:{ms}"),
+        }
+    }
+}
+
+/// A fault that was drawn for one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Action(Fault);
+
+/// When a fault strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Nothing was done yet.
+    Before,
+    /// The effect is made and durable.
+    After,
+}
+
+/// Which requests a fault strikes.
+pub struct Rule {
+    /// Any, where not given.
+    pub method: Option<String>,
+    /// The beginning of the path.
+    pub path_prefix: String,
+    /// Any, where not given.
+    pub account: Option<String>,
+    /// How many requests are still to be struck.
+    pub times: u64,
+    /// What happens.
+    pub fault: Fault,
+}
+
+/// The rules, and the requests that are being held.
+pub struct Faults {
+    rules: Mutex<Vec<Rule>>,
+    held: AtomicUsize,
+    releases: watch::Sender<u64>,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            rules: Mutex::default(),
+            held: AtomicUsize::new(0),
+            releases: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Faults {
+    fn rules(&self) -> MutexGuard<'_, Vec<Rule>> {
+        self.rules.lock().unwrap_or_else(|it| it.into_inner())
+    }
+
+    /// Adds a rule; earlier rules strike first.
+    pub fn add(&self, rule: Rule) {
+        self.rules().push(rule);
+    }
+
+    /// Removes every rule. Held requests stay held.
+    pub fn clear(&self) {
+        self.rules().clear();
+    }
+
+    /// Lets every held request go on.
+    pub fn release(&self) {
+        self.releases.send_modify(|it| *it += 1);
+    }
+
+    /// The rules that still strike, and how many requests are held now.
+    pub fn list(&self) -> Value {
+        let rules: Vec<Value> = self
+            .rules()
+            .iter()
+            .map(|rule| {
+                json!({
+                    "method": rule.method,
+                    "path_prefix": rule.path_prefix,
+                    "account": rule.account,
+                    "times": rule.times,
+                    "kind": rule.fault.spelling(),
+                })
+            })
+            .collect();
+        json!({ "faults": rules, "held": self.held.load(Ordering::SeqCst) })
+    }
+
+    /// Draws the fault for a request, if there is one.
+    pub fn take(&self, method: &Method, path: &str, account: &str) -> Option<Action> {
+        let mut rules = self.rules();
+        let place = rules.iter().position(|rule| {
+            path.starts_with(&rule.path_prefix)
+                && rule
+                    .method
+                    .as_deref()
+                    .is_none_or(|it| it.eq_ignore_ascii_case(method.as_str()))
+                && rule.account.as_deref().is_none_or(|it| it == account)
+        })?;
+        let fault = rules[place].fault;
+        rules[place].times -= 1;
+        if rules[place].times == 0 {
+            rules.remove(place);
+        }
+        Some(Action(fault))
+    }
+
+    /// Does what the fault does at this moment. An answer takes the place of the request's own.
+    ///
+    /// # Errors
+    /// [`Dropped`] when the connection is to end.
+    pub async fn act(&self, action: Action, moment: Moment) -> Result<Option<ApiError>, Dropped> {
+        match (action.0, moment) {
+            (Fault::HoldBefore, Moment::Before) | (Fault::HoldAfter, Moment::After) => {
+                self.hold().await;
+            }
+            (Fault::DropBefore, Moment::Before) | (Fault::DropAfter, Moment::After) => {
+                return Err(Dropped);
+            }
+            (Fault::LatencyMs(ms), Moment::Before) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+            }
+            (Fault::Status429, Moment::Before) => return Ok(Some(too_many_requests())),
+            (Fault::Status500, Moment::Before) | (Fault::Status500After, Moment::After) => {
+                return Ok(Some(out_of_order().executed()));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    async fn hold(&self) {
+        let mut releases = self.releases.subscribe();
+        self.held.fetch_add(1, Ordering::SeqCst);
+        // An error means that the simulator ends, which releases as well.
+        let _ = releases.changed().await;
+        self.held.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn too_many_requests() -> ApiError {
+    ApiError::new(
+        429,
+        ErrorType::InvalidRequest,
+        "Request rate limit exceeded. Learn more about rate limits here https://stripe.com/docs/rate-limits.",
+    )
+    .code("rate_limit")
+    .retry(true)
+}
+
+fn out_of_order() -> ApiError {
+    ApiError::internal(
+        "Sorry, there was an unexpected error. Please contact us via https://support.stripe.com/.",
+    )
+}

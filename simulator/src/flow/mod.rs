@@ -1,0 +1,14 @@
+//! What Stripe does with a payment, whatever asked for it: a request, a payer on the 3-D Secure page, or the clock.
+
+mod charging;
+mod confirming;
+mod later;
+mod refunding;
+mod settling;
+mod unexpected;
+
+pub use charging::{cancel, capture};
+pub use confirming::{Confirmation, confirm, finish_authentication};
+pub use later::{run_due, settle_now};
+pub use refunding::{NewRefund, cancel_refund, refund};
+pub use unexpected::{cannot_update, unexpected_state};

@@ -1,0 +1,82 @@
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::Entity;
+use crate::wire::{Word, words};
+
+words! {
+    /// What moved the balance.
+    BalanceType {
+        Charge => "charge",
+        Refund => "refund",
+        RefundFailure => "refund_failure",
+    }
+}
+
+/// One movement of the account's balance.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct BalanceTransaction {
+    pub id: String,
+    pub created: i64,
+    /// In minor units, gross; negative where money leaves.
+    pub amount: i64,
+    /// In minor units; what Stripe keeps.
+    pub fee: i64,
+    pub currency: String,
+    pub balance_type: BalanceType,
+    /// The charge or refund.
+    pub source: String,
+    pub description: Option<String>,
+    /// Pending until then.
+    pub available_on: i64,
+}
+
+impl Entity for BalanceTransaction {
+    fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+impl BalanceTransaction {
+    /// What the balance changes by, in minor units.
+    pub fn net(&self) -> i64 {
+        self.amount - self.fee
+    }
+
+    /// Whether the money can be paid out.
+    pub fn is_available(&self, now: i64) -> bool {
+        self.available_on <= now
+    }
+
+    /// The transaction as Stripe shows it at `now`.
+    pub fn render(&self, now: i64) -> Value {
+        let fee_details: Vec<Value> = match self.fee {
+            0 => Vec::new(),
+            fee => vec![json!({
+                "amount": fee,
+                "application": null,
+                "currency": self.currency,
+                "description": "Stripe processing fees",
+                "type": "stripe_fee",
+            })],
+        };
+        json!({
+            "id": self.id,
+            "object": "balance_transaction",
+            "amount": self.amount,
+            "available_on": self.available_on,
+            "balance_type": "payments",
+            "created": self.created,
+            "currency": self.currency,
+            "description": self.description,
+            "exchange_rate": null,
+            "fee": self.fee,
+            "fee_details": fee_details,
+            "net": self.net(),
+            "reporting_category": self.balance_type.as_str(),
+            "source": self.source,
+            "status": if self.is_available(now) { "available" } else { "pending" },
+            "type": self.balance_type,
+        })
+    }
+}

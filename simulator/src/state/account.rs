@@ -1,0 +1,284 @@
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::io;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, RwLock};
+
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::journal::Journal;
+use super::table::Table;
+use super::{EVENT_KEPT_S, KEY_KEPT_S};
+use crate::config;
+use crate::ids::{IdMaker, Secrets};
+use crate::objects::{
+    BalanceTransaction, Charge, Delivery, DeliveryState, Entity, Event, Later, Object,
+    PaymentIntent, PaymentMethod, Refund, Remembered,
+};
+
+/// An account: what was configured, and its state behind a lock.
+pub struct AccountCell {
+    /// As configured.
+    pub settings: config::Account,
+    /// Where the simulator is reached, with a trailing slash.
+    pub base_url: String,
+    /// See [`config::Config::later_s`].
+    pub later_s: i64,
+    /// Makes the ids of new objects.
+    pub ids: IdMaker,
+    secrets: RwLock<Secrets>,
+    state: Mutex<AccountState>,
+    /// Rung when there is something new to deliver.
+    pub bell: Notify,
+    /// Whether deliveries are held back.
+    pub paused: AtomicBool,
+}
+
+/// All objects of an account.
+#[derive(Default)]
+#[allow(missing_docs)]
+pub struct Tables {
+    pub payment_intents: Table<PaymentIntent>,
+    pub payment_methods: Table<PaymentMethod>,
+    pub charges: Table<Charge>,
+    pub refunds: Table<Refund>,
+    pub balance_transactions: Table<BalanceTransaction>,
+    pub events: Table<Event>,
+    pub deliveries: Table<Delivery>,
+    pub remembered: Table<Remembered>,
+}
+
+/// The objects, and what follows from them.
+#[derive(Default)]
+pub struct AccountState {
+    /// The objects.
+    pub tables: Tables,
+    /// What the clock will do, soonest first.
+    agenda: BTreeSet<(i64, Later, String)>,
+    /// What is to be delivered to each endpoint: when (ms), which place among the deliveries, and its id.
+    outbox: HashMap<usize, BTreeSet<(i64, usize, String)>>,
+    /// Idempotency keys whose requests are running now.
+    pub in_flight: HashSet<String>,
+    /// The number of the next id.
+    pub next_number: u64,
+    journal: Option<Journal>,
+}
+
+impl AccountCell {
+    /// Loads the account from its journal in `state_dir`, where there is one, and plants the configured intents that are missing.
+    ///
+    /// # Errors
+    /// When the journal cannot be read or written.
+    pub fn open(
+        settings: config::Account,
+        config: &config::Config,
+        base_url: &str,
+        now: i64,
+    ) -> io::Result<Self> {
+        let mut state = AccountState::default();
+        if let Some(dir) = &config.state_dir {
+            state.load(&dir.join(format!("{}.ndjson", settings.id)), now)?;
+        }
+        let planted = settings
+            .planted_intents
+            .iter()
+            .filter_map(|it| Some((it.id.clone(), it.client_secret.clone()?)))
+            .collect();
+        let cell = Self {
+            ids: IdMaker::new(config.seed, &settings.id),
+            secrets: RwLock::new(Secrets::new(&settings.secret_key, planted)),
+            base_url: base_url.to_owned(),
+            later_s: config.later_s,
+            state: Mutex::new(state),
+            bell: Notify::new(),
+            paused: AtomicBool::new(false),
+            settings,
+        };
+        cell.plant_configured(now)?;
+        Ok(cell)
+    }
+
+    fn plant_configured(&self, now: i64) -> io::Result<()> {
+        let mut state = self.lock();
+        let mut puts = Vec::new();
+        for planted in &self.settings.planted_intents {
+            if state.tables.payment_intents.get(&planted.id).is_none() {
+                let intent = PaymentIntent::planted(planted, now);
+                puts.push(Object::PaymentIntent(intent));
+            }
+        }
+        let next_number = state.next_number;
+        state.apply(next_number, puts)
+    }
+
+    /// The state, for this caller alone. A panic of an earlier holder left it whole, since only complete transactions change it.
+    pub fn lock(&self) -> MutexGuard<'_, AccountState> {
+        self.state.lock().unwrap_or_else(|it| it.into_inner())
+    }
+
+    /// Uses the account's secrets.
+    pub fn with_secrets<T>(&self, read: impl FnOnce(&Secrets) -> T) -> T {
+        read(&self.secrets.read().unwrap_or_else(|it| it.into_inner()))
+    }
+
+    /// Gives an intent a client secret until the process ends.
+    pub fn plant_secret(&self, intent: &str, client_secret: &str) {
+        self.secrets
+            .write()
+            .unwrap_or_else(|it| it.into_inner())
+            .plant(intent, client_secret);
+    }
+
+    /// How many deliveries of an event are still to be made.
+    pub fn pending_webhooks(&self, tables: &Tables, event: &str) -> usize {
+        (0..self.settings.webhook_endpoints.len())
+            .filter_map(|endpoint| tables.deliveries.get(&format!("{event}/{endpoint}")))
+            .filter(|delivery| delivery.state == DeliveryState::Pending)
+            .count()
+    }
+
+    /// Renders an event as it stands.
+    pub fn render_event(&self, tables: &Tables, event: &Event) -> Value {
+        event.render(self.pending_webhooks(tables, &event.id))
+    }
+}
+
+impl AccountState {
+    fn load(&mut self, path: &Path, now: i64) -> io::Result<()> {
+        let mut read = AccountState::default();
+        let next_number = Journal::read(path, |object| read.hold(object))?;
+        let kept = read.tables.into_objects(now);
+        self.journal = Some(Journal::rewrite(path, next_number, &kept)?);
+        self.next_number = next_number;
+        kept.into_iter().for_each(|object| self.hold(object));
+        Ok(())
+    }
+
+    /// Makes a transaction's changes durable, then visible.
+    ///
+    /// # Errors
+    /// When the journal cannot be written; nothing has changed then.
+    pub fn apply(&mut self, next_number: u64, puts: Vec<Object>) -> io::Result<()> {
+        if puts.is_empty() {
+            return Ok(());
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.append(next_number, &puts)?;
+        }
+        self.next_number = next_number;
+        puts.into_iter().for_each(|object| self.hold(object));
+        Ok(())
+    }
+
+    fn hold(&mut self, object: Object) {
+        match object {
+            Object::PaymentIntent(it) => {
+                let (id, later) = (it.id.clone(), it.later());
+                let before = self.tables.payment_intents.put(it);
+                self.remind(&id, before.and_then(|it| it.later()), later);
+            }
+            Object::Charge(it) => {
+                let (id, later) = (it.id.clone(), it.later());
+                let before = self.tables.charges.put(it);
+                self.remind(&id, before.and_then(|it| it.later()), later);
+            }
+            Object::Refund(it) => {
+                let (id, later) = (it.id.clone(), it.later());
+                let before = self.tables.refunds.put(it);
+                self.remind(&id, before.and_then(|it| it.later()), later);
+            }
+            Object::Delivery(it) => self.hold_delivery(it),
+            Object::PaymentMethod(it) => drop(self.tables.payment_methods.put(it)),
+            Object::BalanceTransaction(it) => drop(self.tables.balance_transactions.put(it)),
+            Object::Event(it) => drop(self.tables.events.put(it)),
+            Object::Remembered(it) => drop(self.tables.remembered.put(it)),
+        }
+    }
+
+    fn remind(&mut self, id: &str, before: Option<(i64, Later)>, after: Option<(i64, Later)>) {
+        if before == after {
+            return;
+        }
+        if let Some((at, later)) = before {
+            self.agenda.remove(&(at, later, id.to_owned()));
+        }
+        if let Some((at, later)) = after {
+            self.agenda.insert((at, later, id.to_owned()));
+        }
+    }
+
+    fn hold_delivery(&mut self, delivery: Delivery) {
+        let (id, endpoint) = (delivery.id.clone(), delivery.endpoint);
+        let due = (delivery.state == DeliveryState::Pending).then_some(delivery.next_at_ms);
+        let before = self.tables.deliveries.put(delivery);
+        let place = self.tables.deliveries.place(&id).expect("it was just put");
+        let outbox = self.outbox.entry(endpoint).or_default();
+        if let Some(before) = before {
+            outbox.remove(&(before.next_at_ms, place, id.clone()));
+        }
+        if let Some(at_ms) = due {
+            outbox.insert((at_ms, place, id));
+        }
+    }
+
+    /// The next thing that the clock does, if its time has come.
+    pub fn next_due(&self, now: i64) -> Option<(i64, Later, String)> {
+        self.agenda.first().filter(|(at, ..)| *at <= now).cloned()
+    }
+
+    /// Everything that the clock will do.
+    pub fn agenda(&self) -> Vec<(i64, Later, String)> {
+        self.agenda.iter().cloned().collect()
+    }
+
+    /// The next delivery to an endpoint and its time in milliseconds.
+    pub fn next_delivery(&self, endpoint: usize) -> Option<(i64, Delivery)> {
+        let (at_ms, _, id) = self.outbox.get(&endpoint)?.first()?;
+        Some((*at_ms, self.tables.deliveries.get(id)?.clone()))
+    }
+}
+
+impl Tables {
+    /// What a fresh journal begins with: everything that is still of use.
+    fn into_objects(self, now: i64) -> Vec<Object> {
+        let event_is_kept = |event: &str| {
+            self.events
+                .get(event)
+                .is_some_and(|it| it.created + EVENT_KEPT_S > now)
+        };
+        let mut objects = Vec::new();
+        objects.extend(
+            self.payment_methods
+                .oldest_first()
+                .cloned()
+                .map(Object::PaymentMethod),
+        );
+        objects.extend(
+            self.payment_intents
+                .oldest_first()
+                .cloned()
+                .map(Object::PaymentIntent),
+        );
+        objects.extend(self.charges.oldest_first().cloned().map(Object::Charge));
+        objects.extend(self.refunds.oldest_first().cloned().map(Object::Refund));
+        let transactions = self.balance_transactions.oldest_first().cloned();
+        objects.extend(transactions.map(Object::BalanceTransaction));
+        let events = self
+            .events
+            .oldest_first()
+            .filter(|it| event_is_kept(&it.id));
+        objects.extend(events.cloned().map(Object::Event));
+        let deliveries = self
+            .deliveries
+            .oldest_first()
+            .filter(|it| event_is_kept(&it.event));
+        objects.extend(deliveries.cloned().map(Object::Delivery));
+        let remembered = self
+            .remembered
+            .oldest_first()
+            .filter(|it| it.created + KEY_KEPT_S > now);
+        objects.extend(remembered.cloned().map(Object::Remembered));
+        objects
+    }
+}
