@@ -13,8 +13,6 @@ use crate::read::{Recorded, read_from};
 use crate::{BoxError, StoreError};
 
 /// What a subscription does with events.
-///
-/// Closures of the form `|tx: &mut PgConnection, events: &[Recorded]| async { … }.boxed()` are handlers too.
 pub trait Handler: Send + 'static {
     /// Handles a page of events, in order, inside a transaction that also moves the checkpoint: what is done through
     /// `tx` happens once per event. An error rolls back, and the same events come again.
@@ -23,24 +21,6 @@ pub trait Handler: Send + 'static {
         tx: &'a mut PgConnection,
         events: &'a [Recorded],
     ) -> impl Future<Output = Result<(), BoxError>> + Send + 'a;
-}
-
-impl<F> Handler for F
-where
-    F: for<'a> FnMut(
-            &'a mut PgConnection,
-            &'a [Recorded],
-        ) -> futures::future::BoxFuture<'a, Result<(), BoxError>>
-        + Send
-        + 'static,
-{
-    fn handle<'a>(
-        &'a mut self,
-        tx: &'a mut PgConnection,
-        events: &'a [Recorded],
-    ) -> impl Future<Output = Result<(), BoxError>> + Send + 'a {
-        self(tx, events)
-    }
 }
 
 /// What to follow, and under which name.

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use self::heads::StreamHeads;
 pub(crate) use self::plan::Job;
-use self::plan::Plan;
+use self::plan::{Plan, in_order};
 use self::session::{Outcome, Refusal, Session};
 use self::sql::Shape;
 use self::statement::{Evidence, Said, Statement, claims};
@@ -48,6 +48,8 @@ pub(crate) struct Writer {
     heads: StreamHeads,
     ledgers: HashMap<String, i64>,
     texts: HashMap<Shape, Arc<str>>,
+    /// How many jobs were taken from the queue.
+    tickets: u64,
 }
 
 /// What comes of a batch.
@@ -80,6 +82,7 @@ impl Writer {
             head,
             ledgers: HashMap::new(),
             texts: HashMap::new(),
+            tickets: 0,
         })
     }
 
@@ -100,7 +103,7 @@ impl Writer {
                         open = false;
                     }
                     job = queue.recv() => match job {
-                        Some(job) => waiting.push_back(job),
+                        Some(job) => self.take(&mut waiting, job),
                         None => return,
                     },
                 }
@@ -111,7 +114,7 @@ impl Writer {
     }
 
     /// Takes what is in the queue, without lingering, up to the size of a batch.
-    fn fill(&self, waiting: &mut VecDeque<Job>, queue: &mut mpsc::Receiver<Job>) {
+    fn fill(&mut self, waiting: &mut VecDeque<Job>, queue: &mut mpsc::Receiver<Job>) {
         let mut events: usize = waiting
             .iter()
             .map(|job| job.append.event_count().max(1))
@@ -123,8 +126,14 @@ impl Writer {
             };
             events += job.append.event_count().max(1);
             bytes += job.bytes;
-            waiting.push_back(job);
+            self.take(waiting, job);
         }
+    }
+
+    fn take(&mut self, waiting: &mut VecDeque<Job>, mut job: Job) {
+        self.tickets += 1;
+        job.ticket = self.tickets;
+        waiting.push_back(job);
     }
 
     /// Writes the jobs and answers them, but for those that depend on others of them.
@@ -343,7 +352,7 @@ impl Writer {
         for mut job in accepted {
             if refusal.is_unique_violation() && !job.retried {
                 job.retried = true;
-                return Next::Again(std::iter::once(job).chain(deferred).collect());
+                return Next::Again(in_order(std::iter::once(job).chain(deferred)));
             }
             let Refusal { code, about } = &refusal;
             tracing::warn!(%code, %about, command_id = %job.append.command_id, "an append was refused");
@@ -398,16 +407,14 @@ impl Writer {
     async fn obstructed(&mut self, plan: Plan, said: &Said) -> Next {
         match self.look_up(&plan, said).await {
             Ok(mut refusals) => {
-                let deferred = plan.deferred;
-                let mut jobs = VecDeque::with_capacity(plan.accepted.len() + deferred.len());
+                let mut jobs = Vec::with_capacity(plan.accepted.len());
                 for (index, job) in plan.accepted.into_iter().enumerate() {
                     match refusals.remove(&index) {
                         Some(error) => job.answer(Err(error)),
-                        None => jobs.push_back(job),
+                        None => jobs.push(job),
                     }
                 }
-                jobs.extend(deferred);
-                Next::Again(jobs)
+                Next::Again(in_order(jobs.into_iter().chain(plan.deferred)))
             }
             Err(error) => {
                 tracing::warn!(%error, "the connection was lost before a commit");

@@ -11,6 +11,8 @@ use crate::append::{Append, AppendError, Appended};
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) append: Append,
+    /// Its place in the queue.
+    pub(crate) ticket: u64,
     /// Roughly how large it is on the wire.
     pub(crate) bytes: usize,
     pub(crate) answer: oneshot::Sender<Result<Appended, AppendError>>,
@@ -28,6 +30,7 @@ impl Job {
         (
             Self {
                 append,
+                ticket: 0,
                 bytes,
                 answer,
                 retried: false,
@@ -88,10 +91,17 @@ impl Plan {
         plan
     }
 
-    /// All jobs again, in order of what was accepted first.
+    /// All jobs again, in the order of the queue.
     pub(super) fn into_jobs(self) -> VecDeque<Job> {
-        self.accepted.into_iter().chain(self.deferred).collect()
+        in_order(self.accepted.into_iter().chain(self.deferred))
     }
+}
+
+/// First come, first judged: what one caller queues after another is never held against the other.
+pub(super) fn in_order(jobs: impl Iterator<Item = Job>) -> VecDeque<Job> {
+    let mut jobs: Vec<Job> = jobs.collect();
+    jobs.sort_unstable_by_key(|job| job.ticket);
+    jobs.into()
 }
 
 /// The state of streams and claims as it will be when what was accepted so far is committed.

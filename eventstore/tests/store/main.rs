@@ -1,0 +1,12 @@
+//! The event store against a real PostgreSQL. One binary, so that it links once.
+
+mod append;
+mod concurrency;
+mod cqrs;
+mod faults;
+mod proxy;
+mod reading;
+mod roles;
+mod rows;
+mod subscriptions;
+mod support;
