@@ -1,0 +1,14 @@
+//! What every door stands on: the accept loop, request ids, the access log, limits, health, and the parsing of
+//! bodies and credentials. It knows no door, no rule of payments and no database.
+//!
+//! There is no error rendering for doors here: each speaks its vendor's dialect, and dresses the neutral
+//! [`body::BodyError`] and [`auth::MalformedKey`] itself.
+
+pub mod auth;
+pub mod body;
+pub mod health;
+mod observe;
+pub mod problem;
+pub mod server;
+
+pub use observe::{RequestId, observed};

@@ -1,0 +1,299 @@
+//! The accept loop. It is our own because `axum::serve` sets no timer, without which hyper's limit on the time that
+//! a client may take over its headers does nothing, and because it has no cap on connections.
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+/// After a failed accept (no file descriptors left, mostly) the loop rests this long, or it would spin.
+const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
+
+/// The limits of the accept loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a client may take to send a request's headers, and a kept-alive connection may stand idle.
+    pub header_read_within: Duration,
+    /// Connections served at once; more wait in the kernel's queue.
+    pub connections_max: usize,
+    /// After the stop, how long requests that are being worked on may take.
+    pub drain_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_read_within: Duration::from_secs(10),
+            connections_max: 4096,
+            drain_within: Duration::from_secs(15),
+        }
+    }
+}
+
+/// How the server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request that had begun was answered.
+    Whole,
+    /// So many connections were cut at the deadline.
+    Cut {
+        /// Connections, not requests.
+        connections: usize,
+    },
+}
+
+/// Serves `router` on `listener` until `stop` is cancelled; then takes no more connections, lets the requests that
+/// have begun finish, and returns. HTTP/1.1 with keep-alive; TLS is ended by whatever stands before the service.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Drained {
+    let room = Arc::new(Semaphore::new(limits.connections_max));
+    let connections = TaskTracker::new();
+    let cut = CancellationToken::new();
+    while let Some((stream, peer, permit)) = next(&listener, &room, &stop).await {
+        let connection = serve_one(stream, peer, router.clone(), limits, stop.clone());
+        let cut = cut.clone();
+        connections.spawn(async move {
+            let _permit = permit;
+            cut.run_until_cancelled_owned(connection).await
+        });
+    }
+    drop(listener);
+    drain(&connections, &cut, limits.drain_within).await
+}
+
+/// The next connection, once there is room for it; `None` after the stop.
+async fn next(
+    listener: &TcpListener,
+    room: &Arc<Semaphore>,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let accepted = async {
+        let permit = Arc::clone(room)
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => return (stream, peer, permit),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(AFTER_FAILED_ACCEPT).await;
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(accepted).await
+}
+
+/// A client that left before it was accepted: the next one may come at once.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+async fn serve_one(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) {
+    // Answers are small and whole: waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let service = router.map_request(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        request.map(axum::body::Body::new) as Request
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_read_within)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        // Clients hang up and scanners talk nonsense; that is their business, and no news.
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+async fn drain(connections: &TaskTracker, cut: &CancellationToken, within: Duration) -> Drained {
+    connections.close();
+    if tokio::time::timeout(within, connections.wait())
+        .await
+        .is_ok()
+    {
+        return Drained::Whole;
+    }
+    let left = connections.len();
+    cut.cancel();
+    connections.wait().await;
+    tracing::warn!(
+        connections = left,
+        "connections were cut at the end of the drain"
+    );
+    Drained::Cut { connections: left }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+
+    struct Running {
+        address: SocketAddr,
+        stop: CancellationToken,
+        ended: JoinHandle<Drained>,
+    }
+
+    async fn run(router: Router, limits: Limits) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = CancellationToken::new();
+        let ended = tokio::spawn(serve(listener, router, limits, stop.clone()));
+        Running {
+            address,
+            stop,
+            ended,
+        }
+    }
+
+    /// One request on a connection of its own; all that came back before the end of the connection.
+    async fn ask(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    const CLOSING: &str = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+    #[tokio::test]
+    async fn a_connection_is_kept_for_the_next_request_and_the_handler_knows_the_peer() {
+        let peer =
+            |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() };
+        let running = run(Router::new().route("/", get(peer)), Limits::default()).await;
+        let twice = format!("GET / HTTP/1.1\r\nhost: x\r\n\r\n{CLOSING}");
+        let answers = ask(running.address, &twice).await;
+        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+        assert_eq!(answers.matches("127.0.0.1").count(), 2, "{answers}");
+        running.stop.cancel();
+        assert_eq!(running.ended.await.unwrap(), Drained::Whole);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_dawdles_over_its_headers_is_let_go() {
+        // Planted bug that turns this red (it then never ends): a builder without a timer.
+        let limits = Limits {
+            header_read_within: Duration::from_millis(50),
+            ..Limits::default()
+        };
+        let running = run(Router::new(), limits).await;
+        let answer = ask(running.address, "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn no_more_connections_are_served_at_once_than_the_cap_allows() {
+        // Planted bug that turns this red: giving the permit back before the connection ends.
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (inside, seen) = (Arc::clone(&now), Arc::clone(&most));
+        let busy = move || async move {
+            seen.fetch_max(inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            for _ in 0..500 {
+                tokio::task::yield_now().await;
+            }
+            inside.fetch_sub(1, Ordering::SeqCst);
+        };
+        let limits = Limits {
+            connections_max: 2,
+            ..Limits::default()
+        };
+        let running = run(Router::new().route("/", get(busy)), limits).await;
+        let asked = (0..12).map(|_| ask(running.address, CLOSING));
+        let answers = futures::future::join_all(asked).await;
+        assert!(
+            answers.iter().all(|answer| answer.contains("200 OK")),
+            "{answers:?}"
+        );
+        assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_has_begun_is_answered_after_the_stop() {
+        // Planted bug that turns this red: dropping the connections at the stop.
+        let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (inside, released) = (Arc::clone(&entered), Arc::clone(&go_on));
+        let handler = move || async move {
+            inside.notify_one();
+            released.notified().await;
+            "finished"
+        };
+        let running = run(Router::new().route("/", get(handler)), Limits::default()).await;
+        let asked =
+            tokio::spawn(
+                async move { ask(running.address, "GET / HTTP/1.1\r\nhost: x\r\n\r\n").await },
+            );
+        entered.notified().await;
+        running.stop.cancel();
+        while TcpStream::connect(running.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        go_on.notify_one();
+        assert!(asked.await.unwrap().ends_with("finished"));
+        assert_eq!(running.ended.await.unwrap(), Drained::Whole);
+    }
+
+    #[tokio::test]
+    async fn a_request_that_outlasts_the_drain_is_cut_and_counted() {
+        let entered = Arc::new(Notify::new());
+        let inside = Arc::clone(&entered);
+        let handler = move || async move {
+            inside.notify_one();
+            std::future::pending::<()>().await;
+        };
+        let limits = Limits {
+            drain_within: Duration::from_millis(20),
+            ..Limits::default()
+        };
+        let running = run(Router::new().route("/", get(handler)), limits).await;
+        let asked = tokio::spawn(async move { ask(running.address, CLOSING).await });
+        entered.notified().await;
+        running.stop.cancel();
+        assert_eq!(
+            running.ended.await.unwrap(),
+            Drained::Cut { connections: 1 }
+        );
+        assert_eq!(asked.await.unwrap(), "");
+    }
+}
