@@ -1,0 +1,156 @@
+//! `counterfoil sandbox`: everything on one machine with one command. PostgreSQL, the simulator in Stripe's place,
+//! migrations, fixtures, the service.
+
+use anyhow::{Context as _, bail};
+use hmac::{Hmac, KeyInit, Mac};
+use metrics_exporter_prometheus::PrometheusHandle;
+use reqwest::Url;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::Sha256;
+use simulator::{Simulator, WebhookEndpoint};
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::fixtures::{self, MERCHANTS};
+use super::postgres::Postgres;
+use super::serve;
+use crate::config::{Config, Key32};
+use crate::gateway::Account;
+use crate::ids::Ids;
+use crate::service::Service;
+use crate::use_cases::WebhookSecrets;
+
+/// Runs the sandbox until it is told to stop.
+///
+/// # Errors
+/// What cannot be started, and why; whatever was started is stopped again.
+pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()> {
+    let beside_simulator = config.stripe.default.is_none() && config.stripe.named.is_empty();
+    let listener = serve::listen(config.listen).await?;
+    let postgres = Postgres::open(&config).await.context("PostgreSQL")?;
+    let result = with_postgres(&config, metrics, listener, &postgres, beside_simulator).await;
+    let stopped = postgres.stop().await.context("PostgreSQL did not stop");
+    result.and(stopped)
+}
+
+async fn with_postgres(
+    config: &Config,
+    metrics: PrometheusHandle,
+    listener: tokio::net::TcpListener,
+    postgres: &Postgres,
+    beside_simulator: bool,
+) -> anyhow::Result<()> {
+    let database_url = postgres.url().expose_secret().to_owned();
+    serve::migrate(&database_url).await?;
+    let seal_key = own_key(config.seal_key.clone(), &config.home, "seal.key")?;
+    own_key(config.signing_key.clone(), &config.home, "signing.key")?;
+    if !beside_simulator {
+        let parts = serve::parts(config, listener, database_url, seal_key, metrics)?;
+        let service = Service::start(parts).await?;
+        println!("Counterfoil serves on http://{} against the configured Stripe.", service.address());
+        return serve::until_told_to_stop(service).await;
+    }
+    let address = listener.local_addr()?;
+    let simulator = start_simulator(config, address, &seal_key).await?;
+    let base: Url = simulator.url().parse().context("the simulator's address")?;
+    let mut parts = serve::parts(config, listener, database_url, seal_key.clone(), metrics)?;
+    parts.accounts = accounts(&base);
+    parts.webhook_secrets = webhook_secrets(&seal_key);
+    let result = async {
+        let service = Service::start(parts).await?;
+        if let Err(error) = fixtures::load(&service.app).await {
+            service.stop().await;
+            bail!("fixtures: {error}");
+        }
+        greet(address, &base);
+        serve::until_told_to_stop(service).await
+    };
+    let result = result.await;
+    simulator.stop().await;
+    result
+}
+
+/// The simulator listens one port above the service, so that its address stays the same.
+async fn start_simulator(config: &Config, service: SocketAddr, seal_key: &Key32) -> anyhow::Result<simulator::Running> {
+    let port = if config.listen.port() == 0 { 0 } else { config.listen.port().checked_add(1).unwrap_or(0) };
+    let listen = SocketAddr::new([127, 0, 0, 1].into(), port);
+    let accounts = fixtures::simulator_accounts(|merchant| {
+        let url = format!("http://{service}/webhooks/stripe/{merchant}");
+        WebhookEndpoint::new(&url, webhook_secret(seal_key, merchant).expose_secret())
+    });
+    let mut settings = simulator::Config::new(accounts);
+    settings.listen = listen;
+    settings.state_dir = Some(config.home.join("simulator"));
+    Simulator::start(settings).await.with_context(|| format!("the simulator cannot listen on {listen}"))
+}
+
+/// Where each merchant's Stripe account is: at the simulator.
+pub fn accounts(base: &Url) -> HashMap<String, Account> {
+    let account = |merchant: &str| Account {
+        secret_key: SecretString::from(fixtures::simulator_key(merchant)),
+        base: base.clone(),
+    };
+    MERCHANTS.iter().map(|it| (it.id.to_owned(), account(it.id))).collect()
+}
+
+/// The webhook secrets that service and simulator agree on.
+pub fn webhook_secrets(seal_key: &Key32) -> WebhookSecrets {
+    MERCHANTS.iter().map(|it| (it.id.to_owned(), vec![webhook_secret(seal_key, it.id)])).collect()
+}
+
+/// Derived, so that nothing needs to be kept.
+pub fn webhook_secret(seal_key: &Key32, merchant: &str) -> SecretString {
+    let mut mac = Hmac::<Sha256>::new_from_slice(seal_key.expose()).expect("HMAC takes a key of any length");
+    mac.update(b"sandbox webhook ");
+    mac.update(merchant.as_bytes());
+    SecretString::from(format!("whsec_{}", hex::encode(mac.finalize().into_bytes())))
+}
+
+/// The configured key, or one that the sandbox made at its first start and keeps under its home.
+fn own_key(configured: Option<Key32>, home: &Path, name: &str) -> anyhow::Result<Key32> {
+    if let Some(key) = configured {
+        return Ok(key);
+    }
+    let path = home.join(name);
+    if let Ok(text) = fs::read_to_string(&path) {
+        let bytes = hex::decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        return bytes.map(Key32::new).with_context(|| format!("{} does not hold a key of 32 bytes in hex", path.display()));
+    }
+    fs::create_dir_all(home).with_context(|| format!("{} cannot be made", home.display()))?;
+    let bytes: [u8; 32] = Ids::system().bytes();
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("{} cannot be written", path.display()))?;
+    writeln!(file, "{}", hex::encode(bytes))?;
+    Ok(Key32::new(bytes))
+}
+
+/// What a new user needs: the keys, and a line to copy for each door.
+fn greet(service: SocketAddr, simulator: &Url) {
+    println!(
+        "
+Counterfoil serves on http://{service}   (Ctrl-C stops it, the database included)
+The simulator stands in for Stripe on {simulator} (its secret key for acme: {sim_key})
+
+Shop: ask to pay order 9, then see whether it is paid
+  curl -X POST http://{service}/api/v1/shop/orders/9/payment-intent -H 'Authorization: Bearer customer-9' -H 'X-API-Key: 123456789'
+  curl -X POST http://{service}/api/v1/shop/orders/9/payment -H 'X-API-Key: 123456789'
+Payment intents: take 10 USD cents with a test card
+  curl http://{service}/v1/payment_intents -H 'Authorization: Bearer sk_test_seedpay' -H 'Content-Type: application/json' -d '{{\"amount\":10,\"currency\":\"USD\",\"confirm\":true,\"payment_method_data\":{{\"type\":\"card\",\"card\":{{\"number\":\"4111111111111111\",\"exp_month\":\"12\",\"exp_year\":\"2030\",\"cvc\":\"123\"}}}},\"return_url\":\"https://your.website\"}}'
+
+Keys     acme: sk_test_acme, pk_test_acme; shop 123456789 with customer-9
+         seedpay (no minimum charge): sk_test_seedpay
+         rival: sk_test_rival; shop 123456780 with customer-8
+Health   http://{service}/healthz  /readyz  /metrics
+History  target/debug/counterfoil events tail      target/debug/counterfoil events show 9
+",
+        sim_key = fixtures::simulator_key("acme"),
+    );
+}
