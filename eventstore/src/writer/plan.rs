@@ -1,6 +1,6 @@
 //! Which appends of the queue go into the next statement.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use tokio::sync::oneshot;
 
@@ -107,13 +107,20 @@ pub(super) fn in_order(jobs: impl Iterator<Item = Job>) -> VecDeque<Job> {
 /// The state of streams and claims as it will be when what was accepted so far is committed.
 #[derive(Default)]
 struct Batch<'a> {
-    streams: HashMap<(&'a str, &'a str), u64>,
-    claims: HashMap<[&'a str; 3], InBatch>,
+    streams: HashMap<Stream<'a>, u64>,
+    claims: HashMap<Key<'a>, InBatch>,
+    /// What deferred jobs touch: whoever comes after them waits with them, so that each stream is served in order.
+    deferred: (HashSet<Stream<'a>>, HashSet<Key<'a>>),
     accepted: usize,
     unchecked: Vec<(usize, usize)>,
     answered_at_once: HashMap<usize, usize>,
     completions: Vec<usize>,
 }
+
+/// Type and id.
+type Stream<'a> = (&'a str, &'a str);
+/// Ledger, scope and key.
+type Key<'a> = [&'a str; 3];
 
 /// What the batch does to a claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,15 +129,52 @@ enum InBatch {
     Answered,
 }
 
+fn streams_of(append: &Append) -> impl Iterator<Item = Stream<'_>> {
+    let streams = append.streams.iter();
+    streams.map(|stream| (stream.aggregate_type, &*stream.aggregate_id))
+}
+
+/// The claim it makes and the claim it answers.
+fn claims_of(append: &Append) -> (Option<Key<'_>>, Option<Key<'_>>) {
+    let made = append.claim.as_ref();
+    let answered = append.completes.as_ref();
+    (
+        made.map(|it| [&*append.ledger, &*it.scope, &*it.key]),
+        answered.map(|it| [&*append.ledger, &*it.scope, &*it.key]),
+    )
+}
+
 impl<'a> Batch<'a> {
     fn judge(&mut self, append: &'a Append, heads: &StreamHeads) -> Verdict {
+        let verdict = if self.waits_for_deferred(append) {
+            Verdict::Defer
+        } else {
+            self.judge_streams(append, heads)
+        };
+        if matches!(verdict, Verdict::Defer) {
+            let (made, answered) = claims_of(append);
+            self.deferred.0.extend(streams_of(append));
+            self.deferred.1.extend(made.into_iter().chain(answered));
+        }
+        verdict
+    }
+
+    fn waits_for_deferred(&self, append: &'a Append) -> bool {
+        let (streams, claims) = &self.deferred;
+        let (made, answered) = claims_of(append);
+        streams_of(append).any(|stream| streams.contains(&stream))
+            || made
+                .into_iter()
+                .chain(answered)
+                .any(|key| claims.contains(&key))
+    }
+
+    fn judge_streams(&mut self, append: &'a Append, heads: &StreamHeads) -> Verdict {
         let mut unchecked = Vec::new();
         for (index, stream) in append.streams.iter().enumerate() {
             let expected = stream.expected_version;
-            if let Some(version) = self
-                .streams
-                .get(&(stream.aggregate_type, &*stream.aggregate_id))
-            {
+            let key = (stream.aggregate_type, &*stream.aggregate_id);
+            if let Some(version) = self.streams.get(&key) {
                 if *version != expected {
                     return Verdict::Defer;
                 }
@@ -153,9 +197,8 @@ impl<'a> Batch<'a> {
         if !self.accept_claims(append) {
             return Verdict::Defer;
         }
-        for stream in &append.streams {
+        for (key, stream) in streams_of(append).zip(&append.streams) {
             let added = u64::try_from(stream.events.len()).expect("a length fits");
-            let key = (stream.aggregate_type, &*stream.aggregate_id);
             self.streams.insert(key, stream.expected_version + added);
         }
         self.unchecked.extend(unchecked);
@@ -165,14 +208,7 @@ impl<'a> Batch<'a> {
 
     /// Takes note of the claim it makes and the claim it answers, or says no and takes note of nothing.
     fn accept_claims(&mut self, append: &'a Append) -> bool {
-        let made = append
-            .claim
-            .as_ref()
-            .map(|it| [&*append.ledger, &*it.scope, &*it.key]);
-        let answered = append
-            .completes
-            .as_ref()
-            .map(|it| [&*append.ledger, &*it.scope, &*it.key]);
+        let (made, answered) = claims_of(append);
         if made.is_some_and(|key| self.claims.contains_key(&key)) {
             return false;
         }
