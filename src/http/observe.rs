@@ -89,7 +89,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
 /// One line and two metrics per request. Never the query, a body or a credential: only what names the kind of request.
 fn record(method: &'static str, route: &str, status: u16, begun: Instant) {
     let took = begun.elapsed();
-    let latency_ms = took.as_micros() as f64 / 1000.0;
+    let latency_ms = took.as_secs_f64() * 1000.0;
     tracing::info!(target: "counterfoil::access", method, route, status, latency_ms, "answered");
     let labels = [
         ("method", method.to_owned()),

@@ -1,0 +1,26 @@
+# The only entry points: what a person types, continuous integration types too.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench
+
+help: ## say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: ## serve the sandbox on 127.0.0.1:8080, with a database and a Stripe look-alike of its own
+	@echo 'Building (minutes the first time, seconds after that) …'
+	@cargo build --bin counterfoil
+	@cargo run --quiet --bin counterfoil -- sandbox
+
+test: ## run every test; they start a database of their own, which is stopped and removed at the end
+	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; \
+	cargo test --workspace --no-fail-fast
+
+check: ## formatting, lints, and the arrows between the parts of the house
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@# The standard library is all it needs, so it need not wait for the workspace to be built.
+	@program=$$(mktemp) && trap 'rm -f "$$program"' EXIT; \
+	CARGO_MANIFEST_DIR='$(CURDIR)' rustc --edition 2024 --test tests/architecture.rs -o "$$program" && "$$program" --quiet
+
+bench: ## print the figures, each beside what it is compared with
+	cargo bench --bench figures
