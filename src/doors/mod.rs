@@ -1,0 +1,19 @@
+//! The doors: each translates its own dialect into commands, and answers back into its dialect. No rules in here.
+//!
+//! A door is one folder (`mod`, `request`, `response`, `error`), one line in [`router`], and one test file. No door names
+//! another.
+
+mod firewall;
+pub mod payment_intents;
+pub mod shop;
+
+use axum::Router;
+
+use crate::use_cases::App;
+
+/// All doors over one application.
+pub fn router(app: &App) -> Router {
+    Router::new()
+        .merge(shop::router(app.clone()))
+        .merge(payment_intents::router(app.clone()))
+}

@@ -1,0 +1,240 @@
+//! A request as far as it is the same for every endpoint: who calls, in which rendering, with which parameters, and under
+//! which idempotency key.
+
+use axum::extract::Request;
+use http::{HeaderMap, HeaderName};
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use super::NAME;
+use super::error::StripeError;
+use super::params::{self, Params};
+use crate::http::auth;
+use crate::http::body::{self, MediaType};
+use crate::store::{Caller, KeyKind, Scope};
+use crate::use_cases::{App, AppError, Idempotency};
+
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
+
+/// In characters, by Stripe's rule.
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+
+/// A request that may change something.
+pub struct Call {
+    pub caller: Arc<Caller>,
+    pub key: Option<Idempotency>,
+    fields: Map<String, Value>,
+}
+
+impl Call {
+    /// Reads a `POST`: first who it is, then what is said.
+    pub async fn to_write(app: &App, request: Request) -> Result<Self, StripeError> {
+        let (parts, body) = request.into_parts();
+        let caller = authenticate(app, &parts.headers, Scope::PaymentsWrite).await?;
+        rendering(&parts.headers)?;
+        no_query(parts.uri.query())?;
+        let fields = fields(&body::read(&parts.headers, body).await?)?;
+        let key = idempotency_key(&parts.headers)?.map(|key| Idempotency {
+            scope: NAME,
+            key,
+            fingerprint: app
+                .store()
+                .keys
+                .fingerprint(canonical(parts.uri.path(), &fields).as_bytes()),
+        });
+        Ok(Self {
+            caller,
+            key,
+            fields,
+        })
+    }
+
+    /// The parameters, to be read from.
+    pub fn params(&self) -> Params<'_> {
+        Params::root(&self.fields)
+    }
+}
+
+/// Reads a `GET`: it has no parameters.
+pub async fn to_read(app: &App, request: &Request) -> Result<Arc<Caller>, StripeError> {
+    let caller = authenticate(app, request.headers(), Scope::PaymentsRead).await?;
+    rendering(request.headers())?;
+    no_query(request.uri().query())?;
+    Ok(caller)
+}
+
+/// Whose secret key it is. A publishable key is in every customer's browser, so it may do nothing here.
+async fn authenticate(
+    app: &App,
+    headers: &HeaderMap,
+    scope: Scope,
+) -> Result<Arc<Caller>, StripeError> {
+    let presented = auth::bearer_or_basic(headers).map_err(|_| StripeError::unknown_key())?;
+    let presented = presented.ok_or_else(StripeError::no_key)?;
+    let keys = &app.store().keys;
+    let found = keys
+        .caller(KeyKind::StripeSecret, None, presented.secret())
+        .await
+        .map_err(AppError::from)?;
+    match found {
+        Some(caller) if caller.may(scope) => Ok(caller),
+        Some(_) => Err(StripeError::scope_missing()),
+        None => {
+            let publishable = keys
+                .caller(KeyKind::StripePublishable, None, presented.secret())
+                .await;
+            match publishable.map_err(AppError::from)? {
+                Some(_) => Err(StripeError::publishable_key()),
+                None => Err(StripeError::unknown_key()),
+            }
+        }
+    }
+}
+
+/// Chooses the rendering, here and nowhere else. Stripe's own clients send a version header and form-encoded bodies; they
+/// are not answered in a shape that they do not expect.
+fn rendering(headers: &HeaderMap) -> Result<(), StripeError> {
+    if headers.contains_key(&STRIPE_VERSION) || MediaType::of(headers) == MediaType::Form {
+        let message = "Only the JSON rendering is served here: send a JSON body, without a Stripe-Version header.";
+        return Err(StripeError::invalid(message));
+    }
+    Ok(())
+}
+
+/// Parameters are read from the body alone; one that stands elsewhere is not ignored in silence.
+fn no_query(query: Option<&str>) -> Result<(), StripeError> {
+    match query
+        .unwrap_or_default()
+        .split(['=', '&'])
+        .find(|name| !name.is_empty())
+    {
+        Some(name) => Err(params::unknown(&params::shown(name))),
+        None => Ok(()),
+    }
+}
+
+/// A body may be left out where no parameter is required.
+fn fields(body: &[u8]) -> Result<Map<String, Value>, StripeError> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        Ok(Map::new())
+    } else {
+        Ok(body::json(body)?)
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, StripeError> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .ok()
+        .filter(|_| values.next().is_none())
+        .unwrap_or_default();
+    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_LENGTH_MAX {
+        let message = format!(
+            "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters."
+        );
+        return Err(StripeError::invalid(message));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// What makes two requests the same: path and parameters, in whatever order they came. The CVC is not part of it, since
+/// not even a hash of it may be kept.
+fn canonical(path: &str, fields: &Map<String, Value>) -> String {
+    let mut fields = fields.clone();
+    let card = fields
+        .get_mut("payment_method_data")
+        .and_then(|data| data.get_mut("card"));
+    if let Some(card) = card.and_then(Value::as_object_mut) {
+        card.remove("cvc");
+    }
+    let mut text = format!("POST {path}\n");
+    write_sorted(&Value::Object(fields), &mut text);
+    text
+}
+
+fn write_sorted(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut names: Vec<&String> = fields.keys().collect();
+            names.sort_unstable();
+            out.push('{');
+            for name in names {
+                out.push_str(&Value::from(name.as_str()).to_string());
+                out.push(':');
+                write_sorted(&fields[name], out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                write_sorted(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        plain => out.push_str(&plain.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: &str, body: &str) -> String {
+        canonical(path, &serde_json::from_str(body).unwrap())
+    }
+
+    #[test]
+    fn the_order_of_parameters_does_not_make_another_request() {
+        let one = of(
+            "/v1/payment_intents",
+            r#"{"amount":10,"metadata":{"a":"1","b":"2"}}"#,
+        );
+        let other = of(
+            "/v1/payment_intents",
+            r#"{"metadata":{"b":"2","a":"1"},"amount":10}"#,
+        );
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn another_path_value_or_nesting_makes_another_request() {
+        let one = of("/v1/refunds", r#"{"amount":10,"metadata":{"a":"1"}}"#);
+        for (path, body) in [
+            (
+                "/v1/payment_intents",
+                r#"{"amount":10,"metadata":{"a":"1"}}"#,
+            ),
+            ("/v1/refunds", r#"{"amount":11,"metadata":{"a":"1"}}"#),
+            ("/v1/refunds", r#"{"amount":"10","metadata":{"a":"1"}}"#),
+            (
+                "/v1/refunds",
+                r#"{"amount":10,"metadata":{"a":"1\",\"b\":\"2"}}"#,
+            ),
+            ("/v1/refunds", r#"{"amount":10,"metadata":{},"a":"1"}"#),
+        ] {
+            assert_ne!(one, of(path, body), "{path} {body}");
+        }
+    }
+
+    #[test]
+    fn the_security_code_is_no_part_of_a_request_and_the_number_is() {
+        // Planted bug that turns this red: hashing the body as it came.
+        let with = |number: &str, cvc: &str| {
+            let body = format!(
+                r#"{{"payment_method_data":{{"card":{{"number":"{number}","cvc":"{cvc}"}}}}}}"#
+            );
+            of("/v1/payment_intents", &body)
+        };
+        assert_eq!(with("4242", "123"), with("4242", "999"));
+        assert!(!with("4242", "987").contains("987"));
+        assert_ne!(with("4242", "123"), with("4111", "123"));
+    }
+}

@@ -1,0 +1,333 @@
+//! Stripe's error object, and which of our errors becomes which.
+
+use aggregates::order::OrderError;
+use aggregates::payment::PaymentError;
+use aggregates::payment::error::ErrorKind;
+use aggregates::payment::event::{Decline, Refusal};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue, StatusCode};
+use serde::Serialize;
+
+use super::response::IntentBody;
+use crate::doors::firewall::holds_card_number;
+use crate::http::body::BodyError;
+use crate::use_cases::AppError;
+
+/// Says that the answer was given before, under the same idempotency key.
+pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+static STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
+
+const INVALID_REQUEST: &str = "invalid_request_error";
+const API: &str = "api_error";
+const CARD: &str = "card_error";
+const UNEXPECTED_STATE: &str = "payment_intent_unexpected_state";
+
+/// An error answer of this door.
+pub struct StripeError(Box<Parts>);
+
+struct Parts {
+    status: StatusCode,
+    error: ErrorObject,
+    retry_after_s: Option<&'static str>,
+    should_retry: bool,
+    replayed: bool,
+}
+
+#[derive(Serialize)]
+struct Body {
+    error: ErrorObject,
+}
+
+/// Members that say nothing are left out, as Stripe does.
+#[derive(Serialize)]
+struct ErrorObject {
+    r#type: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_code: Option<String>,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    param: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payment_intent: Option<IntentBody>,
+}
+
+impl StripeError {
+    fn new(status: StatusCode, kind: &str, message: impl Into<String>) -> Self {
+        let error = ErrorObject {
+            r#type: kind.to_owned(),
+            code: None,
+            decline_code: None,
+            message: message.into(),
+            param: None,
+            payment_intent: None,
+        };
+        Self(Box::new(Parts {
+            status,
+            error,
+            retry_after_s: None,
+            should_retry: false,
+            replayed: false,
+        }))
+    }
+
+    /// The request itself is at fault: 400.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, INVALID_REQUEST, message)
+    }
+
+    /// No key was presented.
+    pub fn no_key() -> Self {
+        let message = "You did not provide an API key. Send it as a bearer token, or as the user name of basic auth.";
+        Self::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message)
+    }
+
+    /// The key is nobody's, or is revoked.
+    pub fn unknown_key() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            INVALID_REQUEST,
+            "Invalid API key provided.",
+        )
+    }
+
+    /// A key for browsers was used where a secret one is needed.
+    pub fn publishable_key() -> Self {
+        let message =
+            "This call cannot be made with a publishable API key. Please use a secret API key.";
+        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("secret_key_required")
+    }
+
+    /// The key may not do this.
+    pub fn scope_missing() -> Self {
+        let message = "The API key does not have the permission that this call needs.";
+        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("more_permissions_required")
+    }
+
+    /// There is nothing at the path.
+    pub fn no_such_path() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            INVALID_REQUEST,
+            "Unrecognized request URL.",
+        )
+        .code("url_unknown")
+    }
+
+    /// The path does not take the method; axum adds `Allow`.
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            INVALID_REQUEST,
+            "This method is not allowed at this URL.",
+        )
+    }
+
+    /// The issuer said no: 402.
+    pub fn declined(it: &Decline) -> Self {
+        let mut error =
+            Self::new(StatusCode::PAYMENT_REQUIRED, CARD, it.message.clone()).code(&it.code);
+        error.0.error.decline_code.clone_from(&it.decline_code);
+        error
+    }
+
+    /// Stripe refused for good: its own words.
+    pub fn refused(it: &Refusal) -> Self {
+        let status = StatusCode::from_u16(it.status)
+            .ok()
+            .filter(StatusCode::is_client_error);
+        let mut error = Self::new(
+            status.unwrap_or(StatusCode::BAD_REQUEST),
+            &it.kind,
+            it.message.clone(),
+        );
+        error.0.error.code.clone_from(&it.code);
+        error.0.error.param.clone_from(&it.param);
+        error
+    }
+
+    pub fn code(mut self, code: &str) -> Self {
+        self.0.error.code = Some(code.to_owned());
+        self
+    }
+
+    /// The parameter that is at fault, in Stripe's bracket notation.
+    pub fn param(mut self, param: &str) -> Self {
+        self.0.error.param = Some(param.to_owned());
+        self
+    }
+
+    /// With the intent that it is about.
+    pub fn with_intent(mut self, intent: IntentBody) -> Self {
+        self.0.error.payment_intent = Some(intent);
+        self
+    }
+
+    /// Whether it is an answer that was given before.
+    pub fn replayed(mut self, replayed: bool) -> Self {
+        self.0.replayed = replayed;
+        self
+    }
+
+    /// Whether the state of the intent is the reason.
+    pub fn is_about_state(&self) -> bool {
+        self.0.error.code.as_deref() == Some(UNEXPECTED_STATE)
+    }
+
+    /// The same request may be sent again.
+    fn retry_after_s(mut self, seconds: &'static str) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self.0.should_retry = true;
+        self
+    }
+}
+
+impl IntoResponse for StripeError {
+    fn into_response(self) -> Response {
+        let Parts {
+            status,
+            error,
+            retry_after_s,
+            should_retry,
+            replayed,
+        } = *self.0;
+        let mut response = (status, Json(Body { error })).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = retry_after_s {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if should_retry {
+            headers.insert(
+                STRIPE_SHOULD_RETRY.clone(),
+                HeaderValue::from_static("true"),
+            );
+        }
+        if replayed {
+            headers.insert(
+                IDEMPOTENT_REPLAYED.clone(),
+                HeaderValue::from_static("true"),
+            );
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<BodyError> for StripeError {
+    fn from(error: BodyError) -> Self {
+        let message = match &error {
+            BodyError::WrongType { .. } => {
+                "Invalid request body: it must be a JSON object.".to_owned()
+            }
+            _ => format!("Invalid request body: {error}."),
+        };
+        Self::new(error.status(), INVALID_REQUEST, message)
+    }
+}
+
+impl From<AppError> for StripeError {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::NotFound { what, id } => not_found(what, &id),
+            AppError::Payment(error) => of_payment(&error),
+            AppError::Order(error) => of_order(&error),
+            AppError::Refused(refusal) => Self::refused(&refusal),
+            AppError::NotPaid { .. } => Self::invalid(sentence(&error.to_string())),
+            AppError::OutcomeUnknown => {
+                let message =
+                    "It is not known yet what came of this request. Please send it again.";
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, API, message).retry_after_s("2")
+            }
+            AppError::KeyInUse => {
+                let message =
+                    "A request with this idempotency key is still running. Please send it again.";
+                let error = Self::new(StatusCode::CONFLICT, INVALID_REQUEST, message);
+                error.code("idempotency_key_in_use").retry_after_s("1")
+            }
+            AppError::KeyReused => {
+                let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
+                Self::new(StatusCode::BAD_REQUEST, "idempotency_error", message)
+            }
+            AppError::Unavailable => {
+                let message =
+                    "The service is not available just now. Please send the request again.";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, API, message).retry_after_s("5")
+            }
+            AppError::Internal => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                API,
+                "Something went wrong on our side.",
+            ),
+        }
+    }
+}
+
+/// The same for what does not exist and for what is another merchant's. Only what can be an id is repeated.
+fn not_found(what: &str, id: &str) -> StripeError {
+    let plain = !id.is_empty() && id.len() <= 255 && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let shown = if plain && !holds_card_number(id) {
+        id
+    } else {
+        "…"
+    };
+    let error = StripeError::new(
+        StatusCode::NOT_FOUND,
+        INVALID_REQUEST,
+        format!("No such {what}: '{shown}'"),
+    );
+    error.code("resource_missing").param(what)
+}
+
+fn of_payment(error: &PaymentError) -> StripeError {
+    let invalid = StripeError::invalid(sentence(&error.to_string()));
+    match error {
+        PaymentError::NoSuchPayment => not_found("payment_intent", ""),
+        PaymentError::AmountTooSmall { .. } => invalid.code("amount_too_small").param("amount"),
+        PaymentError::AmountTooLarge { .. } => invalid.code("amount_too_large").param("amount"),
+        PaymentError::AmountInvalid { .. } => {
+            invalid.code("parameter_invalid_integer").param("amount")
+        }
+        PaymentError::CurrencyMismatch { .. } => invalid.param("currency"),
+        PaymentError::ExceedsHold { .. } => {
+            invalid.code("amount_too_large").param("amount_to_capture")
+        }
+        PaymentError::ExceedsRefundable { .. } => invalid.code("amount_too_large").param("amount"),
+        PaymentError::AlreadyRefunded => invalid.code("charge_already_refunded"),
+        PaymentError::Metadata(_) => invalid.param("metadata"),
+        PaymentError::AlreadyCreated
+        | PaymentError::UnexpectedState { .. }
+        | PaymentError::NeedsPaymentMethod
+        | PaymentError::NothingCaptured => invalid.code(UNEXPECTED_STATE),
+        PaymentError::InProgress => {
+            let busy = StripeError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                INVALID_REQUEST,
+                sentence(&error.to_string()),
+            );
+            busy.code("lock_timeout").retry_after_s("1")
+        }
+    }
+}
+
+/// A payment made here is of no order of ours; one that is, is the shop's, and its order may have its say.
+fn of_order(error: &OrderError) -> StripeError {
+    let invalid = StripeError::invalid(sentence(&error.to_string()));
+    match error.kind() {
+        ErrorKind::NotFound => not_found("order", ""),
+        ErrorKind::Invalid => invalid,
+        ErrorKind::Conflict | ErrorKind::InProgress => invalid.code(UNEXPECTED_STATE),
+    }
+}
+
+/// The domain's errors are phrases; Stripe writes sentences.
+fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), letters.as_str())
+    })
+}
