@@ -124,6 +124,11 @@ impl Log {
         answer.await.unwrap_or(Err(AppendError::Unknown))
     }
 
+    /// Whether appends are still taken: not after [`close`](Self::close), nor where the writer has ended.
+    pub fn is_open(&self) -> bool {
+        !self.inner.queue.is_closed()
+    }
+
     /// The last position known to be committed, here or elsewhere. What it shows can be read.
     pub fn watch(&self) -> watch::Receiver<i64> {
         self.inner.head.clone()

@@ -141,7 +141,7 @@ struct Follower<H> {
 impl<H: Handler> Follower<H> {
     async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
-        while !*self.stopping.borrow() {
+        while !is_stopping(&self.stopping) {
             match self.step().await {
                 Ok(Step { reached, moved }) => {
                     backoff = BACKOFF_MIN;
@@ -219,6 +219,11 @@ async fn lock_checkpoint(tx: &mut PgConnection, name: &str) -> Result<i64, sqlx:
         .execute(&mut *tx)
         .await?;
     sqlx::query_scalar(LOCK).bind(name).fetch_one(tx).await
+}
+
+/// Told to stop, or forgotten by whoever could tell.
+fn is_stopping(stopping: &watch::Receiver<bool>) -> bool {
+    *stopping.borrow() || stopping.has_changed().is_err()
 }
 
 /// Sleeps, unless told to stop. A handle that was dropped tells so too.

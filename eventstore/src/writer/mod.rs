@@ -29,6 +29,8 @@ use crate::read::{Head, sequence};
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// How many events of others are read to bring the memory up to date; with more it is cleared instead.
 const CATCH_UP_MAX: i64 = 20_000;
+/// A batch that is lost more often than this, and not stored, is not sent again.
+const LOSSES_MAX: usize = 5;
 /// Waits this long after a first failure to connect, twice as long after each further one.
 const BACKOFF_MIN: Duration = Duration::from_millis(10);
 /// But no longer than this.
@@ -48,6 +50,8 @@ pub(crate) struct Writer {
     heads: StreamHeads,
     ledgers: HashMap<String, i64>,
     texts: HashMap<Shape, Arc<str>>,
+    /// How many statements in a row were lost and are not stored.
+    losses: usize,
     /// How many jobs were taken from the queue.
     tickets: u64,
 }
@@ -82,6 +86,7 @@ impl Writer {
             head,
             ledgers: HashMap::new(),
             texts: HashMap::new(),
+            losses: 0,
             tickets: 0,
         })
     }
@@ -289,6 +294,7 @@ impl Writer {
         self.head.position += statement.event_count;
         self.head.batch += 1;
         self.head.recorded_at = statement.recorded_at;
+        self.losses = 0;
         self.ledgers.extend(statement.ledgers);
         for job in &plan.accepted {
             for stream in &job.append.streams {
@@ -377,7 +383,15 @@ impl Writer {
                 }
                 Next::Done(plan.deferred)
             }
-            Ok(false) => Next::Again(plan.into_jobs()),
+            Ok(false) if self.losses < LOSSES_MAX => {
+                self.losses += 1;
+                Next::Again(plan.into_jobs())
+            }
+            Ok(false) => {
+                self.losses = 0;
+                answer_all(plan.accepted, &AppendError::Unavailable);
+                Next::Done(plan.deferred)
+            }
             Err(error) => {
                 tracing::error!(%error, appends = plan.accepted.len(), "whether appends are stored is not known");
                 answer_all(plan.accepted, &AppendError::Unknown);

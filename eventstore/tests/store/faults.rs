@@ -337,3 +337,23 @@ async fn what_the_database_refuses_is_refused_to_its_own_caller_alone() {
     }
     assert_eq!(assert_sound(&db.reader().await).await, 9);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_append_that_kills_every_connection_is_given_up_and_nobody_else_is() {
+    let db = Database::fresh().await;
+    sqlx::raw_sql(
+        "CREATE FUNCTION die() RETURNS trigger SECURITY DEFINER LANGUAGE plpgsql AS $$ BEGIN \
+         IF NEW.event_type = 'Deadly' THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF; RETURN NEW; END $$; \
+         CREATE TRIGGER die BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION die()",
+    )
+    .execute(&mut db.owner().await)
+    .await
+    .unwrap();
+    let log = db.log().await;
+    let mut deadly = append("acme/1", 0);
+    deadly.streams[0].events[0].event_type = "Deadly".into();
+    let refused = log.append(deadly).await.unwrap_err();
+    assert!(matches!(refused, AppendError::Unavailable), "{refused}");
+    log.append(append("acme/1", 0)).await.unwrap();
+    assert_eq!(assert_sound(&db.reader().await).await, 1);
+}

@@ -148,3 +148,19 @@ async fn a_follower_hears_of_what_other_logs_append() {
     notes.stop().await;
     assert_eq!(noted(&db).await, [1, 2, 3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_is_dropped_stops() {
+    let db = Database::fresh().await;
+    prepare(&db).await;
+    let log = db.log().await;
+    let notes = follow(&db, &log, Notes::failing_at(1000, &Arc::default())).await;
+    log.append(append("acme/1", 0)).await.unwrap();
+    notes.wait_for(1, LONG).await;
+    let mut reached = notes.reached();
+    drop(notes);
+    let ended = async { while reached.changed().await.is_ok() {} };
+    tokio::time::timeout(LONG, ended)
+        .await
+        .expect("its task ends");
+}
