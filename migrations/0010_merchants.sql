@@ -30,3 +30,6 @@ CREATE TABLE api_keys (
 );
 -- A merchant's token for customers may be the same text as another merchant's: the shop key beside it says whose.
 CREATE UNIQUE INDEX api_keys_live ON api_keys (kind, key_hash, merchant) WHERE revoked_at IS NULL;
+
+-- The service says on /readyz whether the schema is current.
+GRANT SELECT ON _sqlx_migrations TO counterfoil_writer;

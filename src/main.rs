@@ -1,1 +1,182 @@
-fn main(){}
+//! The command line.
+
+use aggregates::ids::MerchantId;
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use counterfoil::config::Config;
+use counterfoil::ops::events::Form;
+use counterfoil::ops::postgres::Postgres;
+use counterfoil::ops::{events, keys, sandbox, serve, telemetry};
+use counterfoil::store::{KeyKind, Merchant, Scope};
+use secrecy::ExposeSecret;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(version, about = "An event-sourced payments ledger service", propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve, with the database and the Stripe account that the configuration names
+    Serve,
+    /// Serve with a private PostgreSQL and, where no Stripe key is set, the simulator and its fixtures
+    Sandbox,
+    /// Bring the database's schema up to date
+    Migrate,
+    /// Read the history
+    #[command(subcommand)]
+    Events(EventsCommand),
+    /// Make or change merchants
+    #[command(subcommand)]
+    Merchants(MerchantsCommand),
+    /// Make or revoke API keys
+    #[command(subcommand)]
+    Keys(KeysCommand),
+}
+
+#[derive(Subcommand)]
+enum EventsCommand {
+    /// The latest events, in words
+    Tail {
+        /// Only this merchant's
+        #[arg(long)]
+        merchant: Option<String>,
+        /// How many to begin with
+        #[arg(short = 'n', long, default_value_t = 20, value_parser = clap::value_parser!(i64).range(0..))]
+        last: i64,
+        /// Go on as they come
+        #[arg(short, long)]
+        follow: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that happened to an order and its payments
+    Show {
+        /// An order's reference, number or id; a payment's id; or Stripe's pi_…
+        name: String,
+        /// Where several merchants have one of that name
+        #[arg(long)]
+        merchant: Option<String>,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum MerchantsCommand {
+    /// Make a merchant, or change its settings
+    Put {
+        id: MerchantId,
+        #[arg(long)]
+        name: Option<String>,
+        /// The configuration name of its Stripe account
+        #[arg(long, default_value = "default")]
+        stripe_account: String,
+        /// Its contract with Stripe knows no minimum charge
+        #[arg(long)]
+        no_minimum: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    /// Make a key and print it, once
+    Create {
+        #[arg(long)]
+        merchant: MerchantId,
+        /// stripe_secret, stripe_publishable, offers, shop, customer, bokamera, commerce_layer or native
+        #[arg(long)]
+        kind: KeyKind,
+        /// payments:read, payments:write, ledger:read, admin, approve
+        #[arg(long, value_delimiter = ',', default_value = "payments:read,payments:write")]
+        scopes: Vec<Scope>,
+        /// Whom a customer's token speaks for
+        #[arg(long)]
+        customer: Option<String>,
+    },
+    /// End a key
+    Revoke { key_id: String },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = match Config::load() {
+        Ok(config) => config,
+        Err(errors) => {
+            eprintln!("counterfoil: {errors}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("counterfoil: no runtime: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(arguments.command, config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("counterfoil: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command, config: Config) -> anyhow::Result<()> {
+    match command {
+        Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
+        Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
+        Command::Migrate => {
+            let url = config.database_url.context("DATABASE_URL is needed: the database to migrate")?;
+            serve::migrate(url.expose_secret()).await?;
+            println!("the schema is current");
+            Ok(())
+        }
+        Command::Events(command) => read_history(command, &config).await,
+        Command::Merchants(MerchantsCommand::Put { id, name, stripe_account, no_minimum }) => {
+            let name = name.unwrap_or_else(|| id.to_string());
+            let merchant = Merchant { id, name, stripe_account, enforce_minimum: !no_minimum };
+            let seal_key = config.seal_key.clone().context("COUNTERFOIL_SEAL_KEY is needed")?;
+            keys::put_merchant(&database(&config)?, &seal_key, &merchant).await
+        }
+        Command::Keys(command) => change_keys(command, &config).await,
+    }
+}
+
+async fn read_history(command: EventsCommand, config: &Config) -> anyhow::Result<()> {
+    let url = database(config)?;
+    let form = |json| if json { Form::Json } else { Form::Words };
+    match command {
+        EventsCommand::Tail { merchant, last, follow, json } => {
+            events::tail(&url, merchant.as_deref(), last, follow, form(json)).await
+        }
+        EventsCommand::Show { name, merchant, json } => {
+            events::show(&url, merchant.as_deref(), &name, form(json)).await
+        }
+    }
+}
+
+async fn change_keys(command: KeysCommand, config: &Config) -> anyhow::Result<()> {
+    let url = database(config)?;
+    let seal_key = config.seal_key.clone().context("COUNTERFOIL_SEAL_KEY is needed")?;
+    match command {
+        KeysCommand::Create { merchant, kind, scopes, customer } => {
+            keys::create(&url, &seal_key, &merchant, kind, &scopes, customer.as_deref()).await
+        }
+        KeysCommand::Revoke { key_id } => keys::revoke(&url, &seal_key, &key_id).await,
+    }
+}
+
+/// The configured database, or the running sandbox's.
+fn database(config: &Config) -> anyhow::Result<String> {
+    match &config.database_url {
+        Some(url) => Ok(url.expose_secret().to_owned()),
+        None => Postgres::running_url(config),
+    }
+}

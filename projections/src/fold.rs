@@ -19,7 +19,7 @@ pub fn order(id: OrderId, order: &mut Versioned<Order>, events: &[OrderEvent], f
     let mut rows = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::order_entries(event, &order.state);
-        order.state.apply_event(event);
+        order.state.apply(event);
         order.version += 1;
         if let Some(facts) = order.state.facts() {
             rows.extend(balances::rows(&facts.merchant, &entries, first + index));
@@ -37,12 +37,12 @@ pub fn payment(id: PaymentId, payment: &mut Versioned<Payment>, events: &[Paymen
     let mut touched = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::payment_entries(event, &payment.state);
-        payment.state.apply_event(event);
+        payment.state.apply(event);
         payment.version += 1;
         if let Some(facts) = payment.state.facts() {
             rows.extend(balances::rows(&facts.merchant, &entries, first + index));
         }
-        touched.extend(refund_of(event).map(|refund| (refund, first + index)));
+        touched.extend(event.refund().map(|refund| (refund, first + index)));
     }
     let (Some(facts), Some(last)) = (payment.state.facts(), events.len().checked_sub(1)) else {
         return rows;
@@ -53,17 +53,4 @@ pub fn payment(id: PaymentId, payment: &mut Versioned<Payment>, events: &[Paymen
     }
     rows.push(payments::row(id, facts, payment.version, first + last));
     rows
-}
-
-/// The refund that an event is about.
-fn refund_of(event: &PaymentEvent) -> Option<aggregates::ids::RefundId> {
-    match event {
-        PaymentEvent::RefundRequested { refund, .. }
-        | PaymentEvent::RefundPending { refund, .. }
-        | PaymentEvent::Refunded { refund, .. }
-        | PaymentEvent::RefundRefused { refund, .. }
-        | PaymentEvent::RefundFailed { refund, .. }
-        | PaymentEvent::RefundCancelled { refund, .. } => Some(*refund),
-        _ => None,
-    }
 }

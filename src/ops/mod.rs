@@ -1,4 +1,10 @@
 //! What the command line runs, and what every command needs before it can: logs, metrics, a database.
 
+pub mod events;
+pub mod fixtures;
+pub mod keys;
 pub mod postgres;
+pub mod sandbox;
+pub mod serve;
 pub mod telemetry;
+pub mod words;

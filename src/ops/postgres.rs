@@ -1,11 +1,14 @@
 //! The database of a run: the one that the configuration names, or a private cluster of our own.
 
 use crate::config::Config;
+use anyhow::Context;
 use cluster::{Cluster, ClusterError};
 use secrecy::SecretString;
 
 /// The name of our database inside the private cluster.
 const DATABASE: &str = "counterfoil";
+/// Where a running private cluster leaves its address, under `config.home`.
+const URL_FILE: &str = "database.url";
 
 /// A database to connect to, and the server behind it where we started that ourselves.
 pub struct Postgres {
@@ -34,9 +37,25 @@ impl Postgres {
             Ok((cluster, url))
         })
         .await?;
+        // For the command line beside a running sandbox; it holds no secret, a private cluster trusts its socket.
+        if let Err(error) = std::fs::write(config.home.join(URL_FILE), &url) {
+            tracing::warn!(%error, "the command line will not find this database by itself");
+        }
         Ok(Self {
             url: url.into(),
             cluster: Some(cluster),
+        })
+    }
+
+    /// Where the private cluster that runs under `config.home` is reached.
+    ///
+    /// # Errors
+    /// When none was ever started there.
+    pub fn running_url(config: &Config) -> anyhow::Result<String> {
+        let path = config.home.join(URL_FILE);
+        std::fs::read_to_string(&path).with_context(|| {
+            let there = path.display();
+            format!("no database: set DATABASE_URL, or start the sandbox first (there is no {there})")
         })
     }
 

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::{Config, Key32, StripeAccount};
 use crate::gateway::{Account, GatewayOptions};
-use crate::http::Limits;
+use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::service::{self, MIGRATIONS, Parts, Service};
 use crate::use_cases::{Options, Recovery, WebhookSecrets};

@@ -68,6 +68,15 @@ impl Facts {
         self.price.total
     }
 
+    /// The payment that paid it.
+    pub fn paid_by(&self) -> Option<PaymentId> {
+        match &self.status {
+            Status::Paid { payment } => Some(*payment),
+            Status::Open | Status::Cancelled { .. } => None,
+        }
+    }
+
+    /// Whether a payment has paid it.
     pub fn is_paid(&self) -> bool {
         matches!(self.status, Status::Paid { .. })
     }

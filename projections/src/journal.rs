@@ -1,0 +1,164 @@
+//! `journal`: every line of every entry, caught up behind the log.
+
+use aggregates::ledger::{self, Entry, Side};
+use aggregates::order::{Order, OrderEvent};
+use aggregates::payment::{Payment, PaymentEvent};
+use cqrs_es::Aggregate;
+use eventstore::{BoxError, Handler, Recorded};
+use sqlx::PgConnection;
+use std::collections::HashMap;
+
+/// The name of its checkpoint: the fold's name and version. A changed fold is a new version, filled from the start.
+pub const NAME: &str = "journal.v1";
+
+/// How many aggregates are kept between pages, so that their history need not be read again.
+const KEPT: usize = 10_000;
+
+/// The fold. What it keeps in memory is only a shortcut: anything missing is read again from the log.
+#[derive(Default)]
+pub struct Journal {
+    payments: Kept<Payment>,
+    orders: Kept<Order>,
+}
+
+struct Kept<A> {
+    known: HashMap<String, (u64, A)>,
+}
+
+impl<A> Default for Kept<A> {
+    fn default() -> Self {
+        Self { known: HashMap::new() }
+    }
+}
+
+/// The rows of a page, column by column.
+#[derive(Default)]
+struct Rows {
+    merchant: Vec<String>,
+    ledger_position: Vec<i64>,
+    entry: Vec<i32>,
+    line: Vec<i32>,
+    account: Vec<String>,
+    currency: Vec<String>,
+    debit_minor: Vec<i64>,
+    credit_minor: Vec<i64>,
+    recorded_at: Vec<chrono::DateTime<chrono::Utc>>,
+    position: Vec<i64>,
+}
+
+impl Handler for Journal {
+    async fn handle(&mut self, transaction: &mut PgConnection, events: &[Recorded]) -> Result<(), BoxError> {
+        let mut rows = Rows::default();
+        for event in events {
+            rows.push(event, &self.entries(transaction, event).await?)?;
+        }
+        rows.insert(transaction).await
+    }
+}
+
+impl Journal {
+    /// What the event posts, told from the aggregate as it stood before it.
+    async fn entries(&mut self, connection: &mut PgConnection, event: &Recorded) -> Result<Vec<Entry>, BoxError> {
+        match event.aggregate_type.as_str() {
+            Payment::TYPE => {
+                let fact: PaymentEvent = event.payload_as()?;
+                let before = self.payments.before(connection, event).await?;
+                let entries = ledger::payment_entries(&fact, &before.1);
+                before.1.apply(&fact);
+                Ok(entries)
+            }
+            Order::TYPE => {
+                let fact: OrderEvent = event.payload_as()?;
+                let before = self.orders.before(connection, event).await?;
+                let entries = ledger::order_entries(&fact, &before.1);
+                before.1.apply(&fact);
+                Ok(entries)
+            }
+            // Other aggregates post nothing yet.
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+impl<A: Aggregate> Kept<A> {
+    /// The aggregate as it stood before the event; its version already counts the event, which the caller applies.
+    async fn before(&mut self, connection: &mut PgConnection, event: &Recorded) -> Result<&mut (u64, A), BoxError> {
+        if self.known.len() > KEPT {
+            self.known.clear();
+        }
+        let fits = self.known.get(&event.aggregate_id).is_some_and(|(version, _)| version + 1 == event.sequence);
+        if !fits {
+            let read = read_before::<A>(connection, event).await?;
+            self.known.insert(event.aggregate_id.clone(), (event.sequence - 1, read));
+        }
+        let found = self.known.get_mut(&event.aggregate_id).ok_or("it was inserted just now")?;
+        found.0 = event.sequence;
+        Ok(found)
+    }
+}
+
+async fn read_before<A: Aggregate>(connection: &mut PgConnection, event: &Recorded) -> Result<A, BoxError> {
+    let payloads: Vec<String> = sqlx::query_scalar(
+        "select payload::text from events where aggregate_type = $1 and aggregate_id = $2 and sequence < $3 order by sequence",
+    )
+    .bind(A::TYPE)
+    .bind(&event.aggregate_id)
+    .bind(i64::try_from(event.sequence)?)
+    .fetch_all(connection)
+    .await?;
+    let mut aggregate = A::default();
+    for payload in payloads {
+        aggregate.apply(serde_json::from_str(&payload)?);
+    }
+    Ok(aggregate)
+}
+
+impl Rows {
+    fn push(&mut self, event: &Recorded, entries: &[Entry]) -> Result<(), BoxError> {
+        for (entry, posted) in entries.iter().enumerate() {
+            for (line, it) in posted.lines().iter().enumerate() {
+                let (debit, credit) = match it.side {
+                    Side::Debit => (it.amount.minor(), 0),
+                    Side::Credit => (0, it.amount.minor()),
+                };
+                self.merchant.push(event.ledger.clone());
+                self.ledger_position.push(event.ledger_position);
+                self.entry.push(i32::try_from(entry)?);
+                self.line.push(i32::try_from(line)?);
+                self.account.push(it.account.as_str().to_owned());
+                self.currency.push(it.amount.currency().code());
+                self.debit_minor.push(debit);
+                self.credit_minor.push(credit);
+                self.recorded_at.push(event.recorded_at);
+                self.position.push(event.position);
+            }
+        }
+        Ok(())
+    }
+
+    /// A row that is there already stays: replaying is harmless.
+    async fn insert(&self, transaction: &mut PgConnection) -> Result<(), BoxError> {
+        if self.merchant.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, position)
+             select * from unnest($1::text[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
+                                  $8::bigint[], $9::timestamptz[], $10::bigint[])
+             on conflict do nothing",
+        )
+        .bind(&self.merchant)
+        .bind(&self.ledger_position)
+        .bind(&self.entry)
+        .bind(&self.line)
+        .bind(&self.account)
+        .bind(&self.currency)
+        .bind(&self.debit_minor)
+        .bind(&self.credit_minor)
+        .bind(&self.recorded_at)
+        .bind(&self.position)
+        .execute(transaction)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! Reads Stripe's JSON: leniently, because an effect that has happened must not be lost over a field that is missing.
+
+use aggregates::ids::RefundId;
+use aggregates::money::{Currency, Money};
+use aggregates::payment::command::{
+    DisputeSnapshot, DisputeTurn, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
+};
+use aggregates::payment::event::{Decline, Refusal};
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+use super::REFUND_KEY;
+
+/// An intent as Stripe shows it just now: what the domain needs, and what only the caller may see.
+#[derive(Debug, Clone)]
+pub struct IntentView {
+    pub snapshot: IntentSnapshot,
+    /// For the customer's browser alone: answered, never kept.
+    pub client_secret: Option<SecretString>,
+    /// What the customer has to do next, in Stripe's shape.
+    pub next_action: Option<Value>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Stripe's JSON is not what it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("Stripe's answer cannot be read: {0}")]
+pub struct Unreadable(String);
+
+impl Unreadable {
+    pub(super) fn missing(field: &str) -> Self {
+        Self(format!("no {field:?}"))
+    }
+}
+
+#[derive(Deserialize)]
+struct Intent {
+    id: String,
+    status: String,
+    amount: i64,
+    #[serde(default)]
+    amount_capturable: Option<i64>,
+    #[serde(default)]
+    amount_received: Option<i64>,
+    currency: String,
+    #[serde(default)]
+    created: i64,
+    #[serde(default)]
+    livemode: bool,
+    #[serde(default)]
+    payment_method: Option<Reference>,
+    #[serde(default)]
+    latest_charge: Option<Reference>,
+    #[serde(default)]
+    last_payment_error: Option<LastError>,
+    #[serde(default)]
+    cancellation_reason: Option<String>,
+    #[serde(default)]
+    canceled_at: Option<i64>,
+    #[serde(default)]
+    client_secret: Option<String>,
+    #[serde(default)]
+    next_action: Option<Value>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// An object, or only its id.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Reference {
+    Id(String),
+    Object { id: String },
+}
+
+impl Reference {
+    fn id(self) -> String {
+        match self {
+            Self::Id(id) | Self::Object { id } => id,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct LastError {
+    #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
+    decline_code: Option<String>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default)]
+    charge: Option<String>,
+    #[serde(default)]
+    payment_method: Option<Reference>,
+}
+
+impl From<LastError> for Decline {
+    fn from(it: LastError) -> Self {
+        Self {
+            code: it.code.unwrap_or_else(|| "card_declined".to_owned()),
+            decline_code: it.decline_code,
+            message: it.message.unwrap_or_else(|| "Your card was declined.".to_owned()),
+            charge: it.charge,
+            payment_method: it.payment_method.map(Reference::id),
+        }
+    }
+}
+
+/// An intent from Stripe's object.
+///
+/// # Errors
+/// When a field that matters is missing or makes no sense.
+pub fn intent_from(object: Value) -> Result<IntentView, Unreadable> {
+    let it: Intent = read(object)?;
+    let currency = currency(&it.currency)?;
+    let snapshot = IntentSnapshot {
+        intent: it.id,
+        status: status::<StripeStatus>(&it.status)?,
+        amount: Money::new(it.amount, currency),
+        amount_capturable: Money::new(it.amount_capturable.unwrap_or(0), currency),
+        amount_received: Money::new(it.amount_received.unwrap_or(0), currency),
+        payment_method: it.payment_method.map(Reference::id),
+        charge: it.latest_charge.map(Reference::id),
+        last_error: it.last_payment_error.map(Decline::from),
+        cancellation_reason: it.cancellation_reason,
+        canceled_at: it.canceled_at,
+        created: it.created,
+        livemode: it.livemode,
+    };
+    let client_secret = it.client_secret.map(SecretString::from);
+    Ok(IntentView { snapshot, client_secret, next_action: it.next_action, metadata: it.metadata })
+}
+
+#[derive(Deserialize)]
+struct RefundObject {
+    id: String,
+    amount: i64,
+    currency: String,
+    #[serde(default)]
+    status: Option<String>,
+    #[serde(default)]
+    failure_reason: Option<String>,
+    #[serde(default)]
+    metadata: BTreeMap<String, String>,
+}
+
+/// A refund from Stripe's object.
+///
+/// # Errors
+/// When a field that matters is missing or makes no sense.
+pub fn refund_from(object: Value) -> Result<RefundSnapshot, Unreadable> {
+    let it: RefundObject = read(object)?;
+    Ok(RefundSnapshot {
+        refund: it.metadata.get(REFUND_KEY).and_then(|id| id.parse::<RefundId>().ok()),
+        status: status::<StripeRefundStatus>(it.status.as_deref().unwrap_or("pending"))?,
+        amount: Money::new(it.amount, currency(&it.currency)?),
+        stripe_refund: it.id,
+        failure_reason: it.failure_reason,
+    })
+}
+
+#[derive(Deserialize)]
+struct DisputeObject {
+    id: String,
+    amount: i64,
+    currency: String,
+    #[serde(default)]
+    reason: String,
+    status: String,
+    #[serde(default)]
+    balance_transactions: Vec<DisputeBooking>,
+}
+
+#[derive(Deserialize)]
+struct DisputeBooking {
+    #[serde(default)]
+    fee: i64,
+}
+
+/// A dispute's turn, from the type of the event (`charge.dispute.…`) and Stripe's object. None for a turn that says nothing.
+///
+/// # Errors
+/// When a field that matters is missing or makes no sense.
+pub fn dispute_from(event_type: &str, object: Value) -> Result<Option<DisputeSnapshot>, Unreadable> {
+    let it: DisputeObject = read(object)?;
+    let turn = match event_type {
+        "charge.dispute.created" => DisputeTurn::Opened { inquiry: it.status.starts_with("warning") },
+        "charge.dispute.funds_withdrawn" => {
+            DisputeTurn::FundsWithdrawn { fee_minor: it.balance_transactions.first().map_or(0, |booking| booking.fee) }
+        }
+        "charge.dispute.funds_reinstated" => DisputeTurn::FundsReinstated,
+        "charge.dispute.closed" => DisputeTurn::Closed { won: it.status != "lost" },
+        _ => return Ok(None),
+    };
+    let amount = Money::new(it.amount, currency(&it.currency)?);
+    Ok(Some(DisputeSnapshot { dispute: it.id, amount, reason: it.reason, turn }))
+}
+
+/// What an error's body says: the refusal, and the intent inside it where there is one.
+pub(super) fn error_from(status: u16, body: &[u8]) -> (Refusal, Option<IntentView>) {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Body {
+        error: Option<ErrorObject>,
+    }
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct ErrorObject {
+        r#type: Option<String>,
+        code: Option<String>,
+        message: Option<String>,
+        param: Option<String>,
+        payment_intent: Option<Value>,
+    }
+    let error = serde_json::from_slice::<Body>(body).unwrap_or_default().error.unwrap_or_default();
+    let refusal = Refusal {
+        status,
+        kind: error.r#type.unwrap_or_else(|| "api_error".to_owned()),
+        code: error.code,
+        message: error.message.unwrap_or_else(|| "Stripe gave no reason.".to_owned()),
+        param: error.param,
+    };
+    (refusal, error.payment_intent.and_then(|intent| intent_from(intent).ok()))
+}
+
+pub(super) fn object_from(body: &[u8]) -> Result<Value, Unreadable> {
+    serde_json::from_slice(body).map_err(|error| Unreadable(error.to_string()))
+}
+
+fn read<T: for<'de> Deserialize<'de>>(object: Value) -> Result<T, Unreadable> {
+    serde_json::from_value(object).map_err(|error| Unreadable(error.to_string()))
+}
+
+fn currency(code: &str) -> Result<Currency, Unreadable> {
+    code.parse().map_err(|_| Unreadable(format!("unknown currency {code:?}")))
+}
+
+fn status<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
+    text.parse().map_err(|_| Unreadable(format!("unknown status {text:?}")))
+}

@@ -1,0 +1,381 @@
+//! The requests to Stripe, built by async-stripe's types and sent over our own [`wire`](super::wire). The one file that names async-stripe.
+
+use aggregates::ids::IntentionId;
+use aggregates::payment::command::RefundSnapshot;
+use aggregates::payment::event::{CancellationReason, Changes, CreateRequested, RefundReason};
+use aggregates::payment::state::Step;
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms};
+use bytes::Bytes;
+use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::OnceLock;
+use stripe_client_core::{
+    CustomizedStripeRequest, IdempotencyKey, RequestBuilder, RequestStrategy, StripeClient, StripeClientErr, StripeMethod,
+    StripeRequest,
+};
+use stripe_core::payment_intent::{
+    CancelPaymentIntent, CancelPaymentIntentCancellationReason, CapturePaymentIntent, ConfirmPaymentIntent,
+    ConfirmPaymentIntentOffSession, CreatePaymentIntent, CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress,
+    RetrievePaymentIntent, UpdatePaymentIntent, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress,
+};
+use stripe_core::refund::{CreateRefund, CreateRefundReason, RetrieveRefund};
+use stripe_payment::payment_method::{
+    BillingDetailsAddress, BillingDetailsInnerParams, CreatePaymentMethod, CreatePaymentMethodCard,
+    CreatePaymentMethodCardDetailsParams, CreatePaymentMethodType,
+};
+use stripe_shared::PaymentIntentCaptureMethod;
+
+use super::answers::{self, IntentView, Unreadable};
+use super::wire::{Account, Answer, Call, GatewayOptions, Wire};
+use super::{Effect, MERCHANT_KEY, Outcome, PAYMENT_KEY, REFUND_KEY, RefundEffect, Silence};
+use crate::personal::{Address, Personal, Shipping};
+
+/// Stripe, for any number of accounts of ours.
+pub struct Gateway {
+    wire: Wire,
+    accounts: HashMap<String, Account>,
+}
+
+/// A card as a caller gave it: in memory, on its way to Stripe, nowhere else.
+pub struct Card {
+    pub number: SecretString,
+    pub cvc: Option<SecretString>,
+    pub exp_month: i64,
+    pub exp_year: i64,
+    pub name: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub address: Option<Address>,
+}
+
+impl Gateway {
+    /// `accounts`: by the configuration name that merchants refer to.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn new(options: GatewayOptions, accounts: HashMap<String, Account>) -> Result<Self, reqwest::Error> {
+        Ok(Self { wire: Wire::new(options)?, accounts })
+    }
+
+    /// Whether a key for this account is configured.
+    pub fn knows(&self, account: &str) -> bool {
+        self.accounts.contains_key(account)
+    }
+
+    /// Makes a payment method of a raw card. Moves no money, so it has no intention and no key, and is sent once.
+    pub async fn payment_method(&self, account: &str, card: &Card) -> Outcome<String> {
+        let request = payment_method(card).build();
+        self.ask(account, request, None, |object| {
+            object.get("id").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Unreadable::missing("id"))
+        })
+        .await
+    }
+
+    /// Asks Stripe for one step of a payment. A decline is something it said: the intent shows it.
+    pub async fn perform(&self, account: &str, effect: Effect<'_>) -> Outcome<IntentView> {
+        let Some(request) = step(&effect) else {
+            return Outcome::Unknown(Silence { why: "the payment has no intent at Stripe yet".to_owned() });
+        };
+        self.ask(account, request, Some(effect.intention), answers::intent_from).await
+    }
+
+    /// Asks Stripe for a refund.
+    pub async fn refund(&self, account: &str, effect: RefundEffect<'_>) -> Outcome<RefundSnapshot> {
+        self.ask(account, refund(&effect).build(), Some(effect.refund.id), answers::refund_from).await
+    }
+
+    /// The intent as it stands now.
+    pub async fn intent(&self, account: &str, intent: &str) -> Outcome<IntentView> {
+        self.ask(account, RetrievePaymentIntent::new(intent).build(), None, answers::intent_from).await
+    }
+
+    /// The refund as it stands now.
+    pub async fn refund_by_id(&self, account: &str, refund: &str) -> Outcome<RefundSnapshot> {
+        self.ask(account, RetrieveRefund::new(refund).build(), None, answers::refund_from).await
+    }
+
+    /// Sends what async-stripe built and reads the answer.
+    async fn ask<T: FromIntentError>(
+        &self,
+        account: &str,
+        request: RequestBuilder,
+        intention: Option<IntentionId>,
+        read: impl FnOnce(Value) -> Result<T, Unreadable>,
+    ) -> Outcome<T> {
+        let Some(account) = self.accounts.get(account) else {
+            return Outcome::Unknown(Silence { why: format!("no key is configured for the Stripe account {account:?}") });
+        };
+        let strategy = match intention {
+            Some(intention) => RequestStrategy::Idempotent(
+                IdempotencyKey::new(intention.stripe_key()).expect("a key of ours is neither empty nor long"),
+            ),
+            None => RequestStrategy::Once,
+        };
+        let exchange = Exchange { wire: &self.wire, account, answer: OnceLock::new() };
+        let sent = request.customize::<Unread>().request_strategy(strategy).send(&exchange).await;
+        match (sent, exchange.answer.into_inner()) {
+            (Ok(Unread), Some(answer)) => understand(answer, read),
+            (Ok(Unread), None) => Outcome::Unknown(Silence { why: "no answer".to_owned() }),
+            (Err(silence), _) => Outcome::Unknown(silence),
+        }
+    }
+}
+
+/// One request and its answer. async-stripe sends through it and would read the answer strictly; what came is kept as bytes
+/// instead, since an effect that has happened must not be lost over a field that this version of the library requires.
+struct Exchange<'a> {
+    wire: &'a Wire,
+    account: &'a Account,
+    answer: OnceLock<Answer>,
+}
+
+impl StripeClient for Exchange<'_> {
+    type Err = Silence;
+
+    async fn execute(&self, request: CustomizedStripeRequest) -> Result<Bytes, Silence> {
+        let (request, settings) = request.into_pieces();
+        let call = Call {
+            method: match request.method {
+                StripeMethod::Get => Method::GET,
+                StripeMethod::Post => Method::POST,
+                StripeMethod::Delete => Method::DELETE,
+            },
+            path: request.path,
+            query: request.query,
+            form: request.body,
+            account: self.account,
+            idempotency_key: settings.request_strategy.and_then(|it| it.get_key()).map(IdempotencyKey::into_inner),
+        };
+        let answer = self.wire.send(&call).await?;
+        let _ = self.answer.set(answer);
+        Ok(Bytes::from_static(b"{}"))
+    }
+}
+
+impl StripeClientErr for Silence {
+    fn deserialize_err(message: impl std::fmt::Display) -> Self {
+        Self { why: message.to_string() }
+    }
+}
+
+/// The answer as async-stripe reads it: not at all.
+struct Unread;
+
+impl miniserde::Deserialize for Unread {
+    fn begin(out: &mut Option<Self>) -> &mut dyn miniserde::de::Visitor {
+        *out = Some(Self);
+        <dyn miniserde::de::Visitor>::ignore()
+    }
+}
+
+/// What an answer means. Below 300 it is the object; otherwise a refusal, unless it carries the intent (a decline).
+fn understand<T: FromIntentError>(answer: Answer, read: impl FnOnce(Value) -> Result<T, Unreadable>) -> Outcome<T> {
+    if answer.status < 300 {
+        return match answers::object_from(&answer.body).and_then(read) {
+            Ok(said) => Outcome::Said(said),
+            Err(unreadable) => Outcome::Unknown(Silence { why: unreadable.to_string() }),
+        };
+    }
+    let (refusal, intent) = answers::error_from(answer.status, &answer.body);
+    match intent.filter(|_| answer.status == 402).and_then(T::from_declined) {
+        Some(said) => Outcome::Said(said),
+        None => Outcome::Refused(refusal),
+    }
+}
+
+/// What a decline's intent means to whoever asked.
+trait FromIntentError: Sized {
+    fn from_declined(intent: IntentView) -> Option<Self>;
+}
+
+impl FromIntentError for IntentView {
+    fn from_declined(intent: IntentView) -> Option<Self> {
+        Some(intent)
+    }
+}
+
+impl FromIntentError for RefundSnapshot {
+    fn from_declined(_: IntentView) -> Option<Self> {
+        None
+    }
+}
+
+impl FromIntentError for String {
+    fn from_declined(_: IntentView) -> Option<Self> {
+        None
+    }
+}
+
+/// The request of one step; none where it needs an intent that is not there.
+fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
+    Some(match (effect.step, effect.intent) {
+        (Step::Create(request), _) => create(effect, request),
+        (_, None) => return None,
+        (Step::Update(changes), Some(intent)) => update(intent, changes, effect.personal).build(),
+        (Step::Confirm { payment_method, terms }, Some(intent)) => confirm(intent, payment_method.as_deref(), terms).build(),
+        (Step::Capture { amount }, Some(intent)) => {
+            CapturePaymentIntent::new(intent).amount_to_capture(amount.minor()).build()
+        }
+        (Step::Cancel { reason }, Some(intent)) => cancel(intent, *reason).build(),
+    })
+}
+
+fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
+    let currency: stripe_types::Currency = known(it.amount.currency().code().parse());
+    let mut metadata: HashMap<String, String> = it.metadata.as_map().clone().into_iter().collect();
+    metadata.insert(PAYMENT_KEY.to_owned(), effect.payment.to_string());
+    metadata.insert(MERCHANT_KEY.to_owned(), effect.merchant.to_string());
+    let mut request =
+        CreatePaymentIntent::new(it.amount.minor(), currency).capture_method(capture_method(it.capture_method)).metadata(metadata);
+    if let Some(description) = &it.description {
+        request = request.description(description);
+    }
+    if let Some(customer) = &it.customer {
+        request = request.customer(customer);
+    }
+    if let Some(payment_method) = &it.payment_method {
+        request = request.payment_method(payment_method);
+    }
+    if let Some(email) = effect.personal.and_then(|personal| personal.email.as_ref()) {
+        request = request.receipt_email(email);
+    }
+    if let Some(shipping) = effect.personal.and_then(|personal| personal.shipping.as_ref()) {
+        request = request.shipping(create_shipping(shipping));
+    }
+    let mut built = request.build();
+    // The version of the API that we speak calls it so; async-stripe's newest knows it only under a later name.
+    if let Some(form) = &mut built.body {
+        form.push_str("&payment_method_types[0]=card");
+    }
+    built
+}
+
+fn update(intent: &str, it: &Changes, personal: Option<&Personal>) -> UpdatePaymentIntent {
+    let mut request = UpdatePaymentIntent::new(intent);
+    if let Some(amount) = it.amount {
+        request = request.amount(amount.minor());
+    }
+    if let Some(payment_method) = &it.payment_method {
+        request = request.payment_method(payment_method);
+    }
+    if let Some(customer) = &it.customer {
+        request = request.customer(customer);
+    }
+    if let Some(description) = &it.description {
+        request = request.description(description);
+    }
+    if !it.metadata.is_empty() {
+        request = request.metadata(it.metadata.clone().into_iter().collect::<HashMap<_, _>>());
+    }
+    if let Some(email) = personal.and_then(|personal| personal.email.as_ref()) {
+        request = request.receipt_email(email);
+    }
+    if let Some(shipping) = personal.and_then(|personal| personal.shipping.as_ref()) {
+        request = request.shipping(update_shipping(shipping));
+    }
+    request
+}
+
+fn confirm(intent: &str, payment_method: Option<&str>, terms: &ConfirmTerms) -> ConfirmPaymentIntent {
+    let mut request = ConfirmPaymentIntent::new(intent);
+    if let Some(payment_method) = payment_method {
+        request = request.payment_method(payment_method);
+    }
+    if let Some(return_url) = &terms.return_url {
+        request = request.return_url(return_url);
+    }
+    if terms.off_session {
+        request = request.off_session(ConfirmPaymentIntentOffSession::Bool(true));
+    }
+    request
+}
+
+fn cancel(intent: &str, reason: Option<CancellationReason>) -> CancelPaymentIntent {
+    let request = CancelPaymentIntent::new(intent);
+    match reason {
+        Some(reason) => {
+            request.cancellation_reason(known(reason.to_string().parse::<CancelPaymentIntentCancellationReason>()))
+        }
+        None => request,
+    }
+}
+
+fn refund(effect: &RefundEffect<'_>) -> CreateRefund {
+    let mut metadata: HashMap<String, String> = effect.refund.metadata.as_map().clone().into_iter().collect();
+    metadata.insert(REFUND_KEY.to_owned(), effect.refund.id.to_string());
+    metadata.insert(PAYMENT_KEY.to_owned(), effect.payment.to_string());
+    metadata.insert(MERCHANT_KEY.to_owned(), effect.merchant.to_string());
+    let request = CreateRefund::new()
+        .payment_intent(effect.intent)
+        .amount(effect.refund.amount.minor())
+        .metadata(metadata);
+    match effect.refund.reason {
+        Some(RefundReason::Duplicate) => request.reason(CreateRefundReason::Duplicate),
+        Some(RefundReason::Fraudulent) => request.reason(CreateRefundReason::Fraudulent),
+        Some(RefundReason::RequestedByCustomer) => request.reason(CreateRefundReason::RequestedByCustomer),
+        None => request,
+    }
+}
+
+fn payment_method(card: &Card) -> CreatePaymentMethod {
+    let mut details =
+        CreatePaymentMethodCardDetailsParams::new(card.exp_month, card.exp_year, card.number.expose_secret());
+    details.cvc = card.cvc.as_ref().map(|cvc| cvc.expose_secret().to_owned());
+    let mut billing = BillingDetailsInnerParams::new();
+    billing.name.clone_from(&card.name);
+    billing.email.clone_from(&card.email);
+    billing.phone.clone_from(&card.phone);
+    billing.address = card.address.as_ref().map(|it| {
+        let mut address = BillingDetailsAddress::new();
+        address.city.clone_from(&it.city);
+        address.country.clone_from(&it.country);
+        address.line1.clone_from(&it.line1);
+        address.line2.clone_from(&it.line2);
+        address.postal_code.clone_from(&it.postal_code);
+        address.state.clone_from(&it.state);
+        address
+    });
+    CreatePaymentMethod::new()
+        .type_(CreatePaymentMethodType::Card)
+        .card(CreatePaymentMethodCard::CardDetailsParams(details))
+        .billing_details(billing)
+}
+
+macro_rules! shipping {
+    ($function:ident, $shipping:ident, $address:ident) => {
+        fn $function(it: &Shipping) -> $shipping {
+            let mut address = $address::new();
+            address.city.clone_from(&it.address.city);
+            address.country.clone_from(&it.address.country);
+            address.line1.clone_from(&it.address.line1);
+            address.line2.clone_from(&it.address.line2);
+            address.postal_code.clone_from(&it.address.postal_code);
+            address.state.clone_from(&it.address.state);
+            let mut shipping = $shipping::new(address, &it.name);
+            shipping.carrier.clone_from(&it.carrier);
+            shipping.phone.clone_from(&it.phone);
+            shipping.tracking_number.clone_from(&it.tracking_number);
+            shipping
+        }
+    };
+}
+shipping!(create_shipping, CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress);
+shipping!(update_shipping, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress);
+
+fn capture_method(it: CaptureMethod) -> PaymentIntentCaptureMethod {
+    match it {
+        CaptureMethod::Automatic => PaymentIntentCaptureMethod::Automatic,
+        CaptureMethod::AutomaticAsync => PaymentIntentCaptureMethod::AutomaticAsync,
+        CaptureMethod::Manual => PaymentIntentCaptureMethod::Manual,
+    }
+}
+
+/// async-stripe's enums take any text.
+fn known<T>(parsed: Result<T, Infallible>) -> T {
+    match parsed {
+        Ok(it) => it,
+    }
+}

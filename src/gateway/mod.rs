@@ -1,0 +1,67 @@
+//! Stripe, in the words of the domain.
+//!
+//! Everything asked of Stripe goes through [`Gateway`]. Whatever happens on the way, the answer is one of three: Stripe
+//! said something, Stripe refused for good, or nobody knows ([`Outcome`]). Only `client` names async-stripe's
+//! types, and nothing outside this folder sees Stripe's JSON but through [`IntentView`].
+
+mod answers;
+mod client;
+mod wire;
+
+pub use answers::{IntentView, Unreadable, dispute_from, intent_from, refund_from};
+pub use client::{Card, Gateway};
+pub use wire::{Account, GatewayOptions};
+
+use aggregates::ids::{IntentionId, MerchantId, PaymentId};
+use aggregates::payment::event::Refusal;
+use aggregates::payment::state::{Refund, Step};
+
+use crate::personal::Personal;
+
+/// The key in Stripe's metadata that holds our payment's id.
+pub const PAYMENT_KEY: &str = "counterfoil_payment";
+/// The key in Stripe's metadata that holds our refund's id.
+pub const REFUND_KEY: &str = "counterfoil_refund";
+/// The key in Stripe's metadata that holds the merchant's id.
+pub const MERCHANT_KEY: &str = "counterfoil_merchant";
+
+/// What came of asking Stripe.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// It answered. For a step of a payment this may be a decline: the intent then says so.
+    Said(T),
+    /// It refused the request for good; nothing came of it.
+    Refused(Refusal),
+    /// Nobody knows whether it was done: no answer, a 5xx, too many requests, our own key refused. The same request with
+    /// the same idempotency key may be sent again.
+    Unknown(Silence),
+}
+
+/// Why an outcome is not known.
+#[derive(Debug, Clone)]
+pub struct Silence {
+    /// For logs: no body, no secret.
+    pub why: String,
+}
+
+/// One step of a payment, to be asked of Stripe under the key of its intention.
+#[derive(Debug, Clone, Copy)]
+pub struct Effect<'a> {
+    pub merchant: &'a MerchantId,
+    pub payment: PaymentId,
+    pub intention: IntentionId,
+    pub step: &'a Step,
+    /// Stripe's id of the intent; none only for a create.
+    pub intent: Option<&'a str>,
+    /// The person's data, in the clear for this one call.
+    pub personal: Option<&'a Personal>,
+}
+
+/// A refund, to be asked of Stripe under the key of its intention.
+#[derive(Debug, Clone, Copy)]
+pub struct RefundEffect<'a> {
+    pub merchant: &'a MerchantId,
+    pub payment: PaymentId,
+    pub intent: &'a str,
+    pub refund: &'a Refund,
+}

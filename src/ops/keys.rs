@@ -1,0 +1,78 @@
+//! `counterfoil keys` and `counterfoil merchants`: who may call. A key is shown once, when it is made.
+
+use anyhow::{Context as _, bail};
+use aggregates::ids::MerchantId;
+use secrecy::SecretString;
+
+use crate::config::Key32;
+use crate::ids::Ids;
+use crate::store::{KeyKind, Keys, Merchant, NewKey, Scope};
+
+/// Makes a merchant, or changes its settings.
+///
+/// # Errors
+/// When the database cannot be written.
+pub async fn put_merchant(url: &str, seal_key: &Key32, merchant: &Merchant) -> anyhow::Result<()> {
+    keys(url, seal_key).await?.put_merchant(merchant, false).await?;
+    println!("merchant {} uses the Stripe account {:?}", merchant.id, merchant.stripe_account);
+    Ok(())
+}
+
+/// Makes a key and prints it, once.
+///
+/// # Errors
+/// When there is no such merchant, or the database cannot be written.
+pub async fn create(
+    url: &str,
+    seal_key: &Key32,
+    merchant: &MerchantId,
+    kind: KeyKind,
+    scopes: &[Scope],
+    customer: Option<&str>,
+) -> anyhow::Result<()> {
+    if (kind == KeyKind::Customer) != customer.is_some() {
+        bail!("a customer's token, and nothing else, names its customer (--customer)");
+    }
+    let keys = keys(url, seal_key).await?;
+    if keys.merchant(merchant).await?.is_none() {
+        bail!("there is no merchant {merchant}: make it first with `counterfoil merchants put`");
+    }
+    let ids = Ids::system();
+    let text = format!("{}{}", prefix(kind), hex::encode(ids.bytes::<32>()));
+    let key_id = format!("key_{}", ids.uuid().simple());
+    let secret = SecretString::from(text.clone());
+    keys.put_key(&NewKey { key_id: &key_id, secret: &secret, merchant, kind, scopes, customer }).await?;
+    println!("{key_id}\n{text}");
+    eprintln!("Keep it: only its hash is stored.");
+    Ok(())
+}
+
+/// Ends a key.
+///
+/// # Errors
+/// When there is no such live key.
+pub async fn revoke(url: &str, seal_key: &Key32, key_id: &str) -> anyhow::Result<()> {
+    if !keys(url, seal_key).await?.revoke(key_id).await? {
+        bail!("there is no live key {key_id}");
+    }
+    println!("{key_id} is revoked");
+    Ok(())
+}
+
+async fn keys(url: &str, seal_key: &Key32) -> anyhow::Result<Keys> {
+    let pool = eventstore::pool(url, eventstore::Role::Writer, 1).await.context("the database (DATABASE_URL)")?;
+    Ok(Keys::new(pool, seal_key.expose()))
+}
+
+fn prefix(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::StripeSecret => "sk_",
+        KeyKind::StripePublishable => "pk_",
+        KeyKind::Offers => "offers_",
+        KeyKind::Shop => "shop_",
+        KeyKind::Customer => "customer_",
+        KeyKind::Bokamera => "bokamera_",
+        KeyKind::CommerceLayer => "cl_",
+        KeyKind::Native => "cf_",
+    }
+}

@@ -1,0 +1,175 @@
+//! The service, put together: store, gateway, use cases, doors, workers. What `serve`, the sandbox and the tests start.
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use metrics_exporter_prometheus::PrometheusHandle;
+use sqlx::migrate::Migrator;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Key32;
+use crate::gateway::{Account, Gateway, GatewayOptions};
+use crate::http::health::{self, Check, Readiness};
+use crate::http::observed;
+use crate::http::server::{self, Drained, Limits};
+use crate::ids::Ids;
+use crate::store::Store;
+use crate::use_cases::{App, Options, Recovery, WebhookSecrets};
+use crate::{doors, journal, webhooks};
+
+/// The schema, one forward-only file per change.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// What a service is made of.
+pub struct Parts {
+    pub listener: TcpListener,
+    /// Migrated already; the user may take the roles of the writer and the reader.
+    pub database_url: String,
+    pub seal_key: Key32,
+    /// Stripe's accounts by configuration name.
+    pub accounts: HashMap<String, Account>,
+    pub webhook_secrets: WebhookSecrets,
+    pub gateway: GatewayOptions,
+    pub options: Options,
+    pub recovery: Recovery,
+    pub limits: Limits,
+    pub ids: Ids,
+    pub metrics: PrometheusHandle,
+}
+
+/// A service that serves.
+pub struct Service {
+    pub app: App,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: JoinHandle<Drained>,
+    workers: Vec<JoinHandle<()>>,
+    journal: eventstore::Subscription,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the event log cannot be opened: {0}")]
+    Store(#[from] eventstore::StoreError),
+    #[error("the HTTP client for Stripe cannot be made: {0}")]
+    Gateway(#[from] reqwest::Error),
+    #[error("the address cannot be used: {0}")]
+    Listen(#[from] io::Error),
+    #[error("a live Stripe key is configured, and the database holds the sandbox's fixture keys: they must never meet")]
+    LiveKeyBesideFixtures,
+    #[error("the database cannot be read: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Service {
+    /// Opens everything and serves.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let address = parts.listener.local_addr()?;
+        let live = parts.accounts.values().any(Account::is_live);
+        let gateway = Gateway::new(parts.gateway, parts.accounts)?;
+        let store = Store::open(&parts.database_url, parts.seal_key.expose(), parts.ids).await?;
+        if live && store.keys.holds_fixtures().await? {
+            return Err(StartError::LiveKeyBesideFixtures);
+        }
+        let journal = journal::follow(&store);
+        let app = App::new(store, gateway, parts.webhook_secrets, parts.options);
+        let stop = CancellationToken::new();
+        let workers = vec![
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| async move { app.run_inbox(stop).await }.boxed())),
+            tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
+                async move { app.run_recovery(parts.recovery, stop).await }.boxed()
+            })),
+        ];
+        let readiness = Arc::new(Ready { app: app.clone() });
+        let router = doors::router(&app)
+            .merge(webhooks::router(app.clone()))
+            .merge(health::routes(readiness, parts.metrics));
+        let server = tokio::spawn(server::serve(parts.listener, observed(router), parts.limits, stop.clone()));
+        Ok(Self { app, address, stop, server, workers, journal })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no more requests, finishes what has begun, and closes everything.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        match self.server.await {
+            Ok(Drained::Whole) => {}
+            Ok(Drained::Cut { connections }) => tracing::warn!(connections, "some requests did not end in time"),
+            Err(error) => tracing::error!(%error, "the server failed"),
+        }
+        for worker in self.workers {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "a worker failed");
+            }
+        }
+        self.app.drain().await;
+        self.journal.stop().await;
+        self.app.store().close().await;
+    }
+}
+
+/// A worker that panics is a bug, but no reason to stop working: it starts again.
+async fn worker(app: App, stop: CancellationToken, work: impl Fn(App, CancellationToken) -> BoxFuture<'static, ()>) {
+    while !stop.is_cancelled() {
+        let run = tokio::spawn(work(app.clone(), stop.clone()));
+        if let Err(error) = run.await {
+            tracing::error!(%error, "a worker failed and starts again");
+            metrics::counter!("counterfoil_worker_failures_total").increment(1);
+            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        }
+    }
+}
+
+struct Ready {
+    app: App,
+}
+
+impl Readiness for Ready {
+    fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
+        async move {
+            let store = self.app.store();
+            let database = store.reader().head().await.map(drop).map_err(|_| "the event log cannot be read");
+            let migrations = match pending(store.pool()).await {
+                Ok(0) => Ok(()),
+                Ok(_) => Err("the schema is not current: run `counterfoil migrate`"),
+                Err(_) => Err("the schema's version cannot be read"),
+            };
+            let writer = if store.log().is_open() { Ok(()) } else { Err("the log's writer has ended") };
+            vec![
+                Check { name: "database", result: database },
+                Check { name: "migrations", result: migrations },
+                Check { name: "writer", result: writer },
+            ]
+        }
+        .boxed()
+    }
+}
+
+/// How many migrations the database lacks.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn pending(pool: &sqlx::PgPool) -> Result<usize, sqlx::Error> {
+    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+    let applied: HashSet<i64> = if known {
+        let versions: Vec<i64> =
+            sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await?;
+        versions.into_iter().collect()
+    } else {
+        HashSet::new()
+    };
+    Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count())
+}

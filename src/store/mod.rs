@@ -1,0 +1,365 @@
+//! Everything that is kept: aggregates in the event log with the rows that follow from them, keys, the inbox, the vault.
+//!
+//! Use cases load an aggregate, let it decide, and [`commit`](Store::commit) what it decided on the version they saw.
+//! A conflict means that somebody else was first: load and decide again.
+
+mod inbox;
+mod keys;
+mod vault;
+
+pub use inbox::{Applied, Delivery, Inbox};
+pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
+pub use vault::{Vault, VaultError};
+
+use aggregates::ids::{CommandId, MerchantId, OrderId, PaymentId, RefundId};
+use aggregates::metadata::{Actor, EventMetadata};
+use aggregates::order::{Order, OrderEvent};
+use aggregates::payment::{Payment, PaymentEvent};
+use chrono::{DateTime, Utc};
+use cqrs_es::{Aggregate, DomainEvent};
+use eventstore::{
+    Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions, NewEvent, Reader, Role,
+    StoreError, StreamAppend,
+};
+use moka::sync::Cache;
+use projections::fold::{self, Versioned};
+use sqlx::PgPool;
+use std::sync::Arc;
+use uuid::Uuid;
+
+use crate::ids::Ids;
+
+/// How many aggregates are kept in memory. One costs a few kilobytes.
+const HOT_AGGREGATES: u64 = 10_000;
+
+/// The store of the service.
+pub struct Store {
+    pub keys: Keys,
+    pub inbox: Inbox,
+    pub vault: Vault,
+    pub ids: Ids,
+    log: Log,
+    reader: Reader,
+    payments: CqrsStore<Payment>,
+    orders: CqrsStore<Order>,
+    hot_payments: Cache<String, Arc<Versioned<Payment>>>,
+    hot_orders: Cache<String, Arc<Versioned<Order>>>,
+}
+
+/// Who sets a step in motion, and as part of what.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub actor: Actor,
+    pub command_id: CommandId,
+    pub correlation_id: Uuid,
+    pub causation_id: Option<Uuid>,
+    pub reason: Option<String>,
+    pub claimed_at: Option<DateTime<Utc>>,
+}
+
+/// New events of one aggregate, on the state they were decided on.
+pub struct Decided<Id, A, E> {
+    pub id: Id,
+    pub before: Arc<Versioned<A>>,
+    pub events: Vec<E>,
+}
+
+/// What is to be recorded together, or not at all.
+#[derive(Default)]
+pub struct Commit {
+    pub payment: Option<Decided<PaymentId, Payment, PaymentEvent>>,
+    pub order: Option<Decided<OrderId, Order, OrderEvent>>,
+    pub claim: Option<Claim>,
+    pub completes: Option<Completion>,
+}
+
+/// The states after a commit.
+#[derive(Debug, Default)]
+pub struct Committed {
+    pub payment: Option<Arc<Versioned<Payment>>>,
+    pub order: Option<Arc<Versioned<Order>>>,
+}
+
+/// Something could not be read or recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Somebody else was first: load and decide again. Nothing was recorded.
+    #[error("somebody else was first")]
+    Conflict,
+    /// The idempotency key is taken, or answered already. Nothing was recorded.
+    #[error("the idempotency key is taken")]
+    Claimed(Box<ExistingClaim>),
+    /// The database did not say whether it was recorded; a later read will show.
+    #[error("it is not known yet whether this was recorded")]
+    Unknown,
+    /// Nothing was recorded.
+    #[error("the store cannot be used: {0}")]
+    Broken(BoxError),
+}
+
+impl Store {
+    /// Opens the log and its readers.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn open(database_url: &str, seal_key: &[u8; 32], ids: Ids) -> Result<Self, StoreError> {
+        let pool = eventstore::pool(database_url, Role::Writer, 16).await?;
+        let log = Log::open(LogOptions::new(database_url).tables(projections::TABLES.to_vec())).await?;
+        let reader = Reader::new(pool.clone());
+        let fresh = || {
+            let ids = ids.clone();
+            Arc::new(move || ids.uuid()) as eventstore::NewId
+        };
+        Ok(Self {
+            keys: Keys::new(pool.clone(), seal_key),
+            inbox: Inbox::new(pool.clone()),
+            vault: Vault::new(pool, seal_key, ids.clone()),
+            payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            hot_payments: Cache::new(HOT_AGGREGATES),
+            hot_orders: Cache::new(HOT_AGGREGATES),
+            ids,
+            log,
+            reader,
+        })
+    }
+
+    /// Writes what is queued, and closes the connections.
+    pub async fn close(&self) {
+        self.log.close().await;
+        self.pool().close().await;
+    }
+
+    /// The log behind it.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The reader of the log, and the pool for reading rows.
+    pub fn reader(&self) -> &Reader {
+        &self.reader
+    }
+
+    /// The pool that rows are read through.
+    pub fn pool(&self) -> &PgPool {
+        self.reader.pool()
+    }
+
+    /// A payment as it stands; an empty one where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn payment(&self, merchant: &MerchantId, id: PaymentId) -> Result<Arc<Versioned<Payment>>, Trouble> {
+        load(&self.payments, &self.hot_payments, id.aggregate_id(merchant)).await
+    }
+
+    /// An order as it stands; an empty one where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn order(&self, merchant: &MerchantId, id: OrderId) -> Result<Arc<Versioned<Order>>, Trouble> {
+        load(&self.orders, &self.hot_orders, id.aggregate_id(merchant)).await
+    }
+
+    /// The events of a payment, oldest first, each with the command that it was a step of.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn payment_history(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+    ) -> Result<Vec<(Option<CommandId>, PaymentEvent)>, Trouble> {
+        let recorded = self.reader.read_stream(Payment::TYPE, &id.aggregate_id(merchant), 0).await?;
+        recorded
+            .iter()
+            .map(|event| {
+                let metadata: std::collections::HashMap<String, String> = event.metadata_as()?;
+                let command = metadata.get("command_id").and_then(|id| id.parse().ok());
+                Ok((command, self.payments.domain_event(event)?))
+            })
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| Trouble::Broken(error.into()))
+    }
+
+    /// The payment that Stripe's intent belongs to.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn payment_by_intent(&self, merchant: &MerchantId, intent: &str) -> Result<Option<PaymentId>, Trouble> {
+        let mut connection = self.pool().acquire().await?;
+        Ok(projections::payments::by_intent(&mut connection, merchant, intent).await?)
+    }
+
+    /// The payment and the refund that Stripe's refund belongs to.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn refund_by_stripe_id(
+        &self,
+        merchant: &MerchantId,
+        stripe_refund: &str,
+    ) -> Result<Option<(PaymentId, RefundId)>, Trouble> {
+        let mut connection = self.pool().acquire().await?;
+        Ok(projections::refunds::by_stripe_refund(&mut connection, merchant, stripe_refund).await?)
+    }
+
+    /// Payments that have waited for Stripe since before `before` (a UUIDv7), oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn payments_waiting_since(&self, before: Uuid, limit: i64) -> Result<Vec<(MerchantId, PaymentId)>, Trouble> {
+        let mut connection = self.pool().acquire().await?;
+        Ok(projections::payments::waiting_since(&mut connection, before, limit).await?)
+    }
+
+    /// The idempotency claim that stands under a key.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn claim(&self, merchant: &MerchantId, scope: &str, key: &str) -> Result<Option<ExistingClaim>, Trouble> {
+        Ok(self.reader.claim(merchant.as_str(), scope, key).await?)
+    }
+
+    /// Records all of it in one append, with the rows that follow, and answers the states after it.
+    ///
+    /// # Errors
+    /// [`Trouble`]; only [`Trouble::Unknown`] leaves open whether it was recorded.
+    pub async fn commit(&self, merchant: &MerchantId, context: &Context, it: Commit) -> Result<Committed, Trouble> {
+        let mut append = Append::new(merchant.as_str(), context.command_id.uuid());
+        append.claim = it.claim;
+        append.completes = it.completes;
+        let mut committed = Committed::default();
+        if let Some(decided) = it.payment.filter(|decided| !decided.events.is_empty()) {
+            let mut after = Versioned::clone(&decided.before);
+            append.rows.extend(fold::payment(decided.id, &mut after, &decided.events, append.event_count()));
+            let ids = decided.events.iter().map(|event| event.intention().map_or_else(|| self.ids.uuid(), |it| it.uuid()));
+            let stream = stream::<Payment>(decided.id.aggregate_id(merchant), decided.before.version, &decided.events, ids, context);
+            append.streams.push(stream?);
+            committed.payment = Some(Arc::new(after));
+        }
+        if let Some(decided) = it.order.filter(|decided| !decided.events.is_empty()) {
+            let mut after = Versioned::clone(&decided.before);
+            append.rows.extend(fold::order(decided.id, &mut after, &decided.events, append.event_count()));
+            let ids = decided.events.iter().map(|_| self.ids.uuid());
+            let stream = stream::<Order>(decided.id.aggregate_id(merchant), decided.before.version, &decided.events, ids, context);
+            append.streams.push(stream?);
+            committed.order = Some(Arc::new(after));
+        }
+        let ids: Vec<(&str, String)> =
+            append.streams.iter().map(|stream| (stream.aggregate_type, stream.aggregate_id.clone())).collect();
+        let nothing = append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
+        if !nothing {
+            self.log.append(append).await.inspect_err(|_| self.forget(&ids)).map_err(Trouble::from)?;
+        }
+        self.remember(ids, &committed);
+        Ok(committed)
+    }
+
+    fn remember(&self, ids: Vec<(&str, String)>, committed: &Committed) {
+        for (kind, id) in ids {
+            match (kind, &committed.payment, &committed.order) {
+                (Payment::TYPE, Some(payment), _) => keep_newer(&self.hot_payments, id, payment),
+                (Order::TYPE, _, Some(order)) => keep_newer(&self.hot_orders, id, order),
+                _ => {}
+            }
+        }
+    }
+
+    /// What is in memory may be old.
+    fn forget(&self, ids: &[(&str, String)]) {
+        for (kind, id) in ids {
+            match *kind {
+                Payment::TYPE => self.hot_payments.invalidate(id),
+                _ => self.hot_orders.invalidate(id),
+            }
+        }
+    }
+
+    /// Reads these aggregates anew from now on: another instance may have written to them.
+    pub fn forget_payment(&self, merchant: &MerchantId, id: PaymentId) {
+        self.hot_payments.invalidate(&id.aggregate_id(merchant));
+    }
+
+    /// Like [`forget_payment`](Self::forget_payment).
+    pub fn forget_order(&self, merchant: &MerchantId, id: OrderId) {
+        self.hot_orders.invalidate(&id.aggregate_id(merchant));
+    }
+}
+
+async fn load<A: Aggregate + 'static>(
+    store: &CqrsStore<A>,
+    hot: &Cache<String, Arc<Versioned<A>>>,
+    id: String,
+) -> Result<Arc<Versioned<A>>, Trouble> {
+    if let Some(found) = hot.get(&id) {
+        return Ok(found);
+    }
+    let (state, version) = store.load(&id).await.map_err(Trouble::Broken)?;
+    let loaded = Arc::new(Versioned { state, version });
+    if version > 0 {
+        keep_newer(hot, id, &loaded);
+    }
+    Ok(loaded)
+}
+
+/// A slow reader must not put an old state over a newer one.
+fn keep_newer<A: Send + Sync + 'static>(hot: &Cache<String, Arc<Versioned<A>>>, id: String, it: &Arc<Versioned<A>>) {
+    hot.entry(id).and_upsert_with(|entry| match entry {
+        Some(known) if known.value().version >= it.version => known.into_value(),
+        _ => Arc::clone(it),
+    });
+}
+
+fn stream<A: Aggregate>(
+    aggregate_id: String,
+    expected_version: u64,
+    events: &[A::Event],
+    ids: impl Iterator<Item = Uuid>,
+    context: &Context,
+) -> Result<StreamAppend, Trouble> {
+    let events: Result<Vec<NewEvent>, serde_json::Error> =
+        events.iter().zip(ids).map(|(event, id)| recordable(event, id, context)).collect();
+    Ok(StreamAppend {
+        aggregate_type: A::TYPE,
+        aggregate_id,
+        expected_version,
+        events: events.map_err(|error| Trouble::Broken(error.into()))?,
+    })
+}
+
+fn recordable<E: DomainEvent>(event: &E, event_id: Uuid, context: &Context) -> Result<NewEvent, serde_json::Error> {
+    let metadata = EventMetadata {
+        event_id,
+        claimed_at: context.claimed_at,
+        actor: context.actor.clone(),
+        command_id: context.command_id,
+        correlation_id: context.correlation_id,
+        causation_id: context.causation_id,
+        reason: context.reason.clone(),
+    };
+    NewEvent::from_domain(event_id, event, &metadata.to_map())
+}
+
+impl From<AppendError> for Trouble {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::Conflict { .. } => Self::Conflict,
+            AppendError::Claimed(claim) => Self::Claimed(claim),
+            AppendError::Unknown => Self::Unknown,
+            error @ (AppendError::Invalid(_) | AppendError::Unavailable | AppendError::Closed) => Self::Broken(error.into()),
+        }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Broken(error.into())
+    }
+}

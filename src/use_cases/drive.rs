@@ -1,0 +1,287 @@
+//! Carries a payment's open steps to their end: asks Stripe what the intention says, records what Stripe said.
+//!
+//! Whoever comes first drives; others wait and find it done. A step that was cut off (a crash, a silent network) is driven
+//! on by the next caller or by recovery: the same request, the same key.
+
+use aggregates::ids::{IntentionId, MerchantId, OrderId, PaymentId, RefundId};
+use aggregates::order::{Order, OrderCommand, OrderEvent};
+use aggregates::payment::command::{Observation, Said};
+use aggregates::payment::event::PaymentEvent;
+use aggregates::payment::state::{Facts, Pending, Status};
+use aggregates::payment::{Payment, PaymentCommand};
+use projections::fold::Versioned;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use uuid::Uuid;
+
+use super::idempotency::{Ended, Idempotency};
+use super::payments::Verdict;
+use super::{App, AppError};
+use crate::gateway::{Effect, IntentView, Outcome, RefundEffect};
+use crate::personal::Personal;
+use crate::store::{Commit, Context, Decided, Merchant, Trouble};
+
+/// One lock per thing that is being driven in this process.
+#[derive(Default)]
+pub(super) struct Locks {
+    held: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
+}
+
+impl Locks {
+    fn of(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = held.get(&id).and_then(Weak::upgrade) {
+            return lock;
+        }
+        held.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        held.insert(id, Arc::downgrade(&lock));
+        lock
+    }
+}
+
+/// A payment without open steps, and the intent as Stripe showed it last, if it was asked.
+pub(super) struct Driven {
+    pub payment: Arc<Versioned<Payment>>,
+    pub intent: Option<IntentView>,
+    /// How the steps ended that were driven here; none where there was nothing to drive.
+    pub verdict: Option<Verdict>,
+    /// Whether the claim was answered along with the outcome.
+    pub answered: bool,
+}
+
+/// Which claim an outcome answers, where the driver holds one.
+pub(super) type Answering<'a> = Option<&'a Idempotency>;
+
+/// Everything that may be recorded of one observation.
+struct Recording {
+    payment: Arc<Versioned<Payment>>,
+    events: Vec<PaymentEvent>,
+    answered: bool,
+}
+
+impl App {
+    /// Drives the payment until no step is open. Waits for whoever drives it already.
+    pub(super) async fn drive(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        context: &Context,
+        answering: Answering<'_>,
+    ) -> Result<Driven, AppError> {
+        let lock = self.inner.locks.of(id.uuid());
+        let _driving = lock.lock().await;
+        let mut intent = None;
+        let mut verdict = None;
+        let mut answered = false;
+        loop {
+            let payment = self.inner.store.payment(&merchant.id, id).await?;
+            let Some(facts) = payment.state.facts() else {
+                return Err(AppError::NotFound { what: "payment_intent", id: id.to_string() });
+            };
+            match &facts.pending {
+                Some(pending) => {
+                    let (said, view) = self.ask(merchant, id, facts, pending).await?;
+                    intent = view;
+                    let observed = Observation { intention: Some(pending.intention), current: true, said };
+                    let recorded = self.record(merchant, id, observed, context, answering).await?;
+                    verdict = Verdict::of(&recorded.events).or(verdict);
+                    answered |= recorded.answered;
+                }
+                None if wants_confirmation(facts) => self.confirm_next(merchant, id, &payment, context).await?,
+                None => return Ok(Driven { payment, intent, verdict, answered }),
+            }
+        }
+    }
+
+    /// Asks Stripe for the pending step. What it did not answer stays pending.
+    async fn ask(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        facts: &Facts,
+        pending: &Pending,
+    ) -> Result<(Said, Option<IntentView>), AppError> {
+        let personal = self.personal(&merchant.id, facts).await?;
+        let effect = Effect {
+            merchant: &merchant.id,
+            payment: id,
+            intention: pending.intention,
+            step: &pending.step,
+            intent: facts.intent.as_ref().map(|intent| intent.id.as_str()),
+            personal: personal.as_ref(),
+        };
+        match self.inner.gateway.perform(&merchant.stripe_account, effect).await {
+            Outcome::Said(view) => Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view))),
+            Outcome::Refused(refusal) => Ok((Said::Refused(refusal), None)),
+            Outcome::Unknown(silence) => {
+                tracing::warn!(payment = %id, intention = %pending.intention, why = %silence.why, "Stripe's outcome is not known");
+                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
+                Err(AppError::OutcomeUnknown)
+            }
+        }
+    }
+
+    /// The second half of "create and confirm": the intention to confirm.
+    async fn confirm_next(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        payment: &Arc<Versioned<Payment>>,
+        context: &Context,
+    ) -> Result<(), AppError> {
+        let terms = payment.state.facts().and_then(|facts| facts.then_confirm.clone()).unwrap_or_default();
+        let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
+        let command = PaymentCommand::Confirm { intention, payment_method: None, terms };
+        let events = payment.state.decide(command)?;
+        let decided = Decided { id, before: Arc::clone(payment), events };
+        match self.inner.store.commit(&merchant.id, context, Commit { payment: Some(decided), ..Commit::default() }).await {
+            // On a conflict the payment has moved on: look again.
+            Ok(_) | Err(Trouble::Conflict) => Ok(()),
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    /// Drives one refund. Refunds of one payment run beside one another.
+    pub(super) async fn drive_refund(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        refund: RefundId,
+        context: &Context,
+        answering: Answering<'_>,
+    ) -> Result<Driven, AppError> {
+        let lock = self.inner.locks.of(refund.uuid());
+        let _driving = lock.lock().await;
+        let payment = self.inner.store.payment(&merchant.id, id).await?;
+        let facts = payment.state.facts().ok_or(AppError::Internal)?;
+        let found = facts.refunds.iter().find(|it| it.id == refund).ok_or(AppError::Internal)?;
+        if found.status != aggregates::payment::state::RefundStatus::Requested {
+            return Ok(Driven { payment, intent: None, verdict: None, answered: false });
+        }
+        let intent = facts.intent.as_ref().map(|intent| intent.id.as_str()).ok_or(AppError::Internal)?;
+        let effect = RefundEffect { merchant: &merchant.id, payment: id, intent, refund: found };
+        let said = match self.inner.gateway.refund(&merchant.stripe_account, effect).await {
+            Outcome::Said(snapshot) => Said::Refund(snapshot),
+            Outcome::Refused(refusal) => Said::Refused(refusal),
+            Outcome::Unknown(silence) => {
+                tracing::warn!(payment = %id, %refund, why = %silence.why, "Stripe's outcome is not known");
+                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
+                return Err(AppError::OutcomeUnknown);
+            }
+        };
+        let observed = Observation { intention: Some(refund), current: true, said };
+        let recorded = self.record(merchant, id, observed, context, answering).await?;
+        let verdict = Verdict::of(&recorded.events);
+        Ok(Driven { verdict, payment: recorded.payment, intent: None, answered: recorded.answered })
+    }
+
+    /// Records what Stripe said of a payment, together with what follows for its order, and with the answer to the claim
+    /// where it is the last step. Somebody else may be recording too: then look again.
+    pub(super) async fn observe(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        observed: Observation,
+        context: &Context,
+    ) -> Result<Arc<Versioned<Payment>>, AppError> {
+        Ok(self.record(merchant, id, observed, context, None).await?.payment)
+    }
+
+    async fn record(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        observed: Observation,
+        context: &Context,
+        answering: Answering<'_>,
+    ) -> Result<Recording, AppError> {
+        let mut answering = answering;
+        loop {
+            let before = self.inner.store.payment(&merchant.id, id).await?;
+            let mut events = before.state.decide(PaymentCommand::Observe(observed.clone()))?;
+            let mut after = Versioned::clone(&before);
+            apply(&mut after, &events);
+            let order = self.follow_up(&merchant.id, id, &mut after, &mut events).await?;
+            let completes = answering.and_then(|key| last_step(&after, &events).map(|ended| key.completion(&ended)));
+            if events.is_empty() && order.is_none() {
+                return Ok(Recording { payment: before, events, answered: false });
+            }
+            let answered = completes.is_some();
+            let decided = Decided { id, before: Arc::clone(&before), events: events.clone() };
+            let commit = Commit { payment: Some(decided), order, completes, ..Commit::default() };
+            match self.inner.store.commit(&merchant.id, context, commit).await {
+                Ok(committed) => {
+                    let payment = committed.payment.unwrap_or(before);
+                    return Ok(Recording { payment, events, answered });
+                }
+                Err(Trouble::Conflict) => tracing::debug!(payment = %id, "somebody else recorded first"),
+                // The claim has its answer already: record the outcome without it.
+                Err(Trouble::Claimed(_)) => answering = None,
+                Err(trouble) => return Err(trouble.into()),
+            }
+        }
+    }
+
+    /// What an outcome means for the payment's order: paid, mispaid, or free for another way to pay.
+    async fn follow_up(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+        after: &mut Versioned<Payment>,
+        events: &mut Vec<PaymentEvent>,
+    ) -> Result<Option<Decided<OrderId, Order, OrderEvent>>, AppError> {
+        let Some(facts) = after.state.facts() else {
+            return Ok(None);
+        };
+        let Some(order_id) = facts.order else {
+            return Ok(None);
+        };
+        let command = match facts.status {
+            Status::Succeeded if facts.applied.is_zero() => {
+                OrderCommand::MarkPaid { payment: id, received: facts.captured }
+            }
+            Status::Canceled | Status::Refused => {
+                OrderCommand::ReleasePayment { payment: id, because: facts.status.to_string() }
+            }
+            _ => return Ok(None),
+        };
+        let order = self.inner.store.order(merchant, order_id).await?;
+        let decided = order.state.decide(command)?;
+        if let Some(OrderEvent::OrderPaid { amount, .. }) =
+            decided.iter().find(|event| matches!(event, OrderEvent::OrderPaid { .. }))
+        {
+            let applied = after.state.decide(PaymentCommand::Apply { order: order_id, amount: *amount })?;
+            apply(after, &applied);
+            events.extend(applied);
+        }
+        Ok((!decided.is_empty()).then_some(Decided { id: order_id, before: order, events: decided }))
+    }
+
+    /// The person's data of a payment, in the clear; none where there is none, or it was erased.
+    pub(super) async fn personal(&self, merchant: &MerchantId, facts: &Facts) -> Result<Option<Personal>, AppError> {
+        match &facts.personal {
+            None => Ok(None),
+            Some(sealed) => Ok(self.inner.store.vault.open(merchant, sealed).await?),
+        }
+    }
+}
+
+fn apply(payment: &mut Versioned<Payment>, events: &[PaymentEvent]) {
+    for event in events {
+        payment.state.apply(event);
+        payment.version += 1;
+    }
+}
+
+/// Whether the caller asked to create and confirm, and the confirmation has not been asked for yet.
+fn wants_confirmation(facts: &Facts) -> bool {
+    facts.then_confirm.is_some() && facts.pending.is_none() && facts.status == Status::RequiresConfirmation
+}
+
+/// How the command ended, if these events end it: an outcome, and nothing more to ask.
+fn last_step(after: &Versioned<Payment>, events: &[PaymentEvent]) -> Option<Ended> {
+    let verdict = Verdict::of(events)?;
+    let open = after.state.facts().is_some_and(|facts| facts.pending.is_some() || wants_confirmation(facts));
+    (!open).then_some(Ended { version: after.version, verdict })
+}

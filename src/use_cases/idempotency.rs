@@ -1,0 +1,105 @@
+//! The caller's own idempotency keys: claimed with the intention, answered with the outcome, joined while running.
+//!
+//! No answer is kept as bytes. What is kept is which version of the payment the answer was made of and how it ended; the
+//! events up to that version give the same answer again, and what must not be kept (a client secret) is asked for anew.
+
+use aggregates::ids::{IntentionId, PaymentId};
+use eventstore::{Claim, Completion, ExistingClaim};
+use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+
+use super::payments::Verdict;
+use super::{App, AppError};
+use crate::store::{Merchant, Trouble};
+
+/// A caller's idempotency key with what it was used for.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The door: a key is unique for merchant and door.
+    pub scope: &'static str,
+    pub key: String,
+    /// A keyed hash of the request, without any CVC.
+    pub fingerprint: [u8; 32],
+}
+
+/// What a claim stands for: the payment, and the intention it began with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Claimed {
+    pub payment: PaymentId,
+    pub intention: IntentionId,
+}
+
+/// How the command ended: what the same answer is made of again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub version: u64,
+    pub verdict: Verdict,
+}
+
+/// Where a key stands.
+pub(super) enum Standing {
+    Free,
+    /// The command that claimed it has no answer yet: it runs, or was cut off.
+    Open(Claimed),
+    Ended(Claimed, Ended),
+}
+
+impl Idempotency {
+    /// The claim, for the append of the intention.
+    pub(super) fn claim(&self, claimed: Claimed) -> Claim {
+        Claim {
+            scope: self.scope.to_owned(),
+            key: self.key.clone(),
+            fingerprint: self.fingerprint,
+            context: raw(&claimed),
+        }
+    }
+
+    /// The claim's answer, for the append of the outcome.
+    pub(super) fn completion(&self, ended: &Ended) -> Completion {
+        Completion { scope: self.scope.to_owned(), key: self.key.clone(), answer: raw(ended) }
+    }
+
+    fn standing(&self, found: &ExistingClaim) -> Result<Standing, AppError> {
+        if found.fingerprint != self.fingerprint {
+            return Err(AppError::KeyReused);
+        }
+        let claimed: Claimed = read(&found.context)?;
+        match &found.answer {
+            None => Ok(Standing::Open(claimed)),
+            Some(answer) => Ok(Standing::Ended(claimed, read(answer)?)),
+        }
+    }
+}
+
+impl App {
+    /// Where the caller's key stands; free where there is none.
+    pub(super) async fn standing(&self, merchant: &Merchant, key: Option<&Idempotency>) -> Result<Standing, AppError> {
+        let Some(key) = key else {
+            return Ok(Standing::Free);
+        };
+        match self.inner.store.claim(&merchant.id, key.scope, &key.key).await? {
+            None => Ok(Standing::Free),
+            Some(found) => key.standing(&found),
+        }
+    }
+
+    /// The standing that an append ran into: another request claimed the key first.
+    pub(super) fn taken(key: Option<&Idempotency>, trouble: Trouble) -> Result<Standing, AppError> {
+        match (key, trouble) {
+            (Some(key), Trouble::Claimed(found)) => key.standing(&found),
+            (_, trouble) => Err(trouble.into()),
+        }
+    }
+}
+
+fn raw(it: &impl Serialize) -> Box<RawValue> {
+    to_raw_value(it).expect("ids, numbers and strings always serialise")
+}
+
+fn read<T: for<'de> Deserialize<'de>>(text: &RawValue) -> Result<T, AppError> {
+    serde_json::from_str(text.get()).map_err(|error| {
+        tracing::error!(%error, "a stored claim cannot be read");
+        AppError::Internal
+    })
+}

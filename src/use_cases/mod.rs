@@ -1,0 +1,194 @@
+//! The order of the steps: decide, record the intention, ask Stripe, record the outcome. No rules, no wire formats.
+//!
+//! A door calls one method of [`App`] and renders what comes back. Every method that changes something runs in a task of
+//! its own, so a caller that hangs up cancels nothing.
+
+mod drive;
+mod idempotency;
+mod orders;
+mod payments;
+mod recovery;
+mod refunds;
+mod steps;
+mod webhooks;
+
+pub use crate::gateway::Card;
+pub use idempotency::Idempotency;
+pub use orders::{OrderAnswer, PlaceOrder, Terms};
+pub use payments::{CreatePayment, PaymentAnswer, Verdict};
+pub use recovery::Recovery;
+pub use refunds::{RefundAnswer, RefundPayment};
+pub use steps::{PaymentStep, Update};
+pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
+
+use aggregates::ids::CommandId;
+use aggregates::metadata::Actor;
+use aggregates::order::OrderError;
+use aggregates::payment::PaymentError;
+use aggregates::payment::event::Refusal;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use crate::gateway::Gateway;
+use crate::store::{Caller, Context, Store, Trouble, VaultError};
+use drive::Locks;
+
+/// The use cases and what they work with. Clones are the same application.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    gateway: Gateway,
+    options: Options,
+    tasks: TaskTracker,
+    locks: Locks,
+    delivered: Notify,
+    webhook_secrets: webhooks::Secrets,
+}
+
+/// How long callers wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// For an answer, at the most; the command goes on without its caller.
+    pub answer_within: Duration,
+    /// For a command that runs already under the same idempotency key.
+    pub join_within: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { answer_within: Duration::from_secs(25), join_within: Duration::from_secs(10) }
+    }
+}
+
+/// Why a use case has no answer. Doors dress it; nothing here knows of HTTP.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// There is no such thing, or it is not the caller's: the same, word for word.
+    #[error("no such {what}: '{id}'")]
+    NotFound { what: &'static str, id: String },
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    #[error(transparent)]
+    Order(#[from] OrderError),
+    /// Stripe refused for good; nothing was done.
+    #[error("{}", .0.message)]
+    Refused(Refusal),
+    /// The order's own payment has not paid it; `status` is where it stands.
+    #[error("the order is not paid: its payment is {status}")]
+    NotPaid { status: String },
+    /// Nobody knows yet what came of it. Repeating the call is safe and goes on with the same payment.
+    #[error("the outcome is not known yet")]
+    OutcomeUnknown,
+    /// The same request is running.
+    #[error("a request with this idempotency key is still running")]
+    KeyInUse,
+    /// The key was used for another request.
+    #[error("this idempotency key was used with other parameters")]
+    KeyReused,
+    /// The store cannot be used; nothing was done.
+    #[error("the store cannot be used just now")]
+    Unavailable,
+    /// A bug or a broken database; the log says what.
+    #[error("something went wrong here")]
+    Internal,
+}
+
+impl App {
+    /// `webhook_secrets`: the endpoint's secrets by the configuration name of the Stripe account; several while one is rolled.
+    pub fn new(store: Store, gateway: Gateway, webhook_secrets: webhooks::Secrets, options: Options) -> Self {
+        let inner = Inner {
+            store,
+            gateway,
+            options,
+            tasks: TaskTracker::new(),
+            locks: Locks::default(),
+            delivered: Notify::new(),
+            webhook_secrets,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What is kept: for authentication, health and the operator's tools.
+    pub fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    /// Runs a command in a task of its own and waits for it, within the time that callers wait.
+    async fn command<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, AppError>> + Send + 'static,
+    ) -> Result<T, AppError> {
+        let task = self.inner.tasks.spawn(tracing::Instrument::in_current_span(work));
+        match tokio::time::timeout(self.inner.options.answer_within, task).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => {
+                tracing::error!(%panic, "a command failed");
+                Err(AppError::Internal)
+            }
+            Err(_) => Err(AppError::OutcomeUnknown),
+        }
+    }
+
+    /// Waits until every command that runs has ended.
+    pub async fn drain(&self) {
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// The circumstances of a new command of a caller.
+    fn context(&self, caller: &Caller, door: &str) -> Context {
+        let name = match &caller.customer {
+            Some(customer) => format!("customer:{customer}"),
+            None => format!("key:{}", caller.key_id),
+        };
+        let actor = Actor { name, key_id: Some(caller.key_id.clone()), door: door.to_owned() };
+        self.context_of(actor)
+    }
+
+    /// The circumstances of a new command of anybody.
+    fn context_of(&self, actor: Actor) -> Context {
+        let command = self.inner.store.ids.uuid();
+        Context {
+            actor,
+            command_id: CommandId::from_uuid(command),
+            correlation_id: command,
+            causation_id: None,
+            reason: None,
+            claimed_at: None,
+        }
+    }
+}
+
+impl From<Trouble> for AppError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unknown => Self::OutcomeUnknown,
+            Trouble::Conflict | Trouble::Claimed(_) => Self::KeyInUse,
+            Trouble::Broken(error) => {
+                tracing::error!(%error, "the store cannot be used");
+                Self::Unavailable
+            }
+        }
+    }
+}
+
+impl From<VaultError> for AppError {
+    fn from(error: VaultError) -> Self {
+        tracing::error!(%error, "the vault cannot be used");
+        Self::Unavailable
+    }
+}
+
+impl From<Arc<sqlx::Error>> for AppError {
+    fn from(error: Arc<sqlx::Error>) -> Self {
+        tracing::error!(%error, "the store cannot be used");
+        Self::Unavailable
+    }
+}

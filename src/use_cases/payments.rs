@@ -1,0 +1,354 @@
+//! Payments: create and read; how a command ends and how its answer is made, now and again.
+
+use aggregates::ids::{IntentionId, MerchantId, PaymentId};
+use aggregates::money::Money;
+use aggregates::payment::command::{Observation, Said};
+use aggregates::payment::event::{CreateRequested, Decline, PaymentEvent, Refusal};
+use aggregates::payment::state::Facts;
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use aggregates::payment::{Payment, PaymentCommand, PaymentError};
+use projections::fold::Versioned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+use super::drive::Driven;
+use super::idempotency::{Claimed, Ended, Idempotency, Standing};
+use super::{App, AppError};
+use crate::gateway::{Card, IntentView, Outcome};
+use crate::personal::Personal;
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+
+/// A payment intent to be made.
+pub struct CreatePayment {
+    pub amount: Money,
+    pub capture_method: CaptureMethod,
+    /// A method that exists at Stripe, or a raw card; neither leaves the intent without one.
+    pub payment_method: Option<String>,
+    pub card: Option<Card>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    pub metadata: Metadata,
+    /// What the door echoes; see [`CreateRequested::attributes`].
+    pub attributes: BTreeMap<String, String>,
+    pub personal: Personal,
+    /// Confirm at once, on these terms.
+    pub confirm: Option<ConfirmTerms>,
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Done,
+    Declined(Decline),
+    Refused(Refusal),
+}
+
+/// A payment, as an answer is made of it.
+#[derive(Debug, Clone)]
+pub struct PaymentAnswer {
+    pub id: PaymentId,
+    pub facts: Facts,
+    /// The intent as Stripe shows it now, with what is never kept (client secret, next action). None where Stripe was not asked or did not answer.
+    pub intent: Option<IntentView>,
+    /// The person's data, for the caller it belongs to.
+    pub personal: Personal,
+    pub verdict: Verdict,
+    /// The same answer was given before, under the same idempotency key.
+    pub replayed: bool,
+}
+
+impl Verdict {
+    /// How these events end what was asked; none where they hold no outcome.
+    pub(super) fn of(events: &[PaymentEvent]) -> Option<Self> {
+        events.iter().filter(|event| event.outcome_of().is_some()).map(Self::of_outcome).next_back()
+    }
+
+    fn of_outcome(event: &PaymentEvent) -> Self {
+        match event {
+            PaymentEvent::Declined { decline, .. } => Self::Declined(decline.clone()),
+            PaymentEvent::CreateRefused { refusal, .. }
+            | PaymentEvent::UpdateRefused { refusal, .. }
+            | PaymentEvent::ConfirmRefused { refusal, .. }
+            | PaymentEvent::CaptureRefused { refusal, .. }
+            | PaymentEvent::CancelRefused { refusal, .. }
+            | PaymentEvent::RefundRefused { refusal, .. } => Self::Refused(refusal.clone()),
+            _ => Self::Done,
+        }
+    }
+}
+
+impl Ended {
+    /// How the command ended that began with `intention`, told from the payment's events alone. None while it is open.
+    pub(super) fn from_events(events: &[PaymentEvent], intention: IntentionId) -> Option<Self> {
+        let asked = events.iter().position(|event| event.intention() == Some(intention))?;
+        let outcome = |of: IntentionId| events.iter().rposition(|event| event.outcome_of() == Some(of));
+        let mut last = outcome(intention)?;
+        let confirms = matches!(&events[asked], PaymentEvent::CreateRequested(request) if request.then_confirm.is_some());
+        if confirms && matches!(events[last], PaymentEvent::Created(_)) {
+            let confirmed = events.iter().find_map(|event| match event {
+                PaymentEvent::ConfirmRequested { intention, .. } => Some(*intention),
+                _ => None,
+            })?;
+            last = outcome(confirmed)?;
+        }
+        let verdict = Verdict::of_outcome(&events[last]);
+        let version = u64::try_from(last + 1).expect("a stream holds fewer than 2^64 events");
+        Some(Self { version, verdict })
+    }
+}
+
+impl App {
+    /// Makes a payment intent, and confirms it where that is asked.
+    ///
+    /// # Errors
+    /// [`AppError`]; [`OutcomeUnknown`](AppError::OutcomeUnknown) where repeating the call goes on with the same payment.
+    pub async fn create_payment(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        request: CreatePayment,
+        key: Option<Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        self.command(async move { app.create(&merchant, &context, request, key.as_ref()).await }).await
+    }
+
+    async fn create(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        it: CreatePayment,
+        key: Option<&Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        let standing = self.standing(merchant, key).await?;
+        if !matches!(standing, Standing::Free) {
+            return self.join(merchant, context, standing, key).await;
+        }
+        let id = PaymentId::from_uuid(self.inner.store.ids.uuid());
+        let claimed = Claimed { payment: id, intention: IntentionId::from_uuid(self.inner.store.ids.uuid()) };
+        let mut request = create_requested(merchant, claimed.intention, &it);
+        // Nothing is made at Stripe for a request that we refuse: ask the rules before the card travels.
+        if it.card.is_some() {
+            request.payment_method = Some("pm_to_be_made".to_owned());
+            Payment::default().decide(create_command(merchant, &request))?;
+        }
+        if let Some(card) = &it.card {
+            request.payment_method = Some(self.payment_method(merchant, card).await?);
+        }
+        let events = Payment::default().decide(create_command(merchant, &request))?;
+        let events = self.with_personal(merchant, id, events, &it.personal).await?;
+        let decided = Decided { id, before: Arc::default(), events };
+        let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+        match self.inner.store.commit(&merchant.id, context, commit).await {
+            Ok(_) => self.finish(merchant, context, claimed, key).await,
+            Err(trouble) => self.join(merchant, context, Self::taken(key, trouble)?, key).await,
+        }
+    }
+
+    /// A payment method at Stripe, of a raw card.
+    pub(super) async fn payment_method(&self, merchant: &Merchant, card: &Card) -> Result<String, AppError> {
+        match self.inner.gateway.payment_method(&merchant.stripe_account, card).await {
+            Outcome::Said(id) => Ok(id),
+            Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
+            Outcome::Unknown(silence) => {
+                tracing::warn!(why = %silence.why, "no payment method could be made");
+                Err(AppError::OutcomeUnknown)
+            }
+        }
+    }
+
+    /// The same events, the person's data sealed into the intention.
+    pub(super) async fn with_personal(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        mut events: Vec<PaymentEvent>,
+        personal: &Personal,
+    ) -> Result<Vec<PaymentEvent>, AppError> {
+        if personal.is_empty() {
+            return Ok(events);
+        }
+        let sealed = self.inner.store.vault.seal(&merchant.id, &format!("payment/{id}"), personal).await?;
+        for event in &mut events {
+            match event {
+                PaymentEvent::CreateRequested(request) => request.personal = Some(sealed.clone()),
+                PaymentEvent::UpdateRequested { changes, .. } => changes.personal = Some(sealed.clone()),
+                _ => {}
+            }
+        }
+        Ok(events)
+    }
+
+    /// The payment with Stripe's intent `intent`, as it stands at Stripe just now; as it is known here where Stripe does not answer.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn payment(&self, caller: &Caller, door: &'static str, intent: String) -> Result<PaymentAnswer, AppError> {
+        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        self.command(async move {
+            let id = app.find(&merchant.id, &intent).await?;
+            app.refreshed(&merchant, id, &context).await
+        })
+        .await
+    }
+
+    /// The payment that Stripe calls `intent`.
+    pub(super) async fn find(&self, merchant: &MerchantId, intent: &str) -> Result<PaymentId, AppError> {
+        let found = self.inner.store.payment_by_intent(merchant, intent).await?;
+        found.ok_or_else(|| AppError::NotFound { what: "payment_intent", id: intent.to_owned() })
+    }
+
+    /// Asks Stripe how the payment stands, records what is new, and answers.
+    pub(super) async fn refreshed(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        context: &Context,
+    ) -> Result<PaymentAnswer, AppError> {
+        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
+        let intent = self.intent_now(merchant, &payment).await;
+        if let Some(view) = &intent {
+            let said = Said::Intent(Box::new(view.snapshot.clone()));
+            let observed = Observation { intention: None, current: true, said };
+            payment = self.observe(merchant, id, observed, context).await?;
+        }
+        self.answer(merchant, id, &payment, intent, Verdict::Done).await
+    }
+
+    /// The intent as Stripe shows it now; none where there is none or Stripe does not answer.
+    pub(super) async fn intent_now(&self, merchant: &Merchant, payment: &Versioned<Payment>) -> Option<IntentView> {
+        let intent = payment.state.facts()?.intent.as_ref()?;
+        match self.inner.gateway.intent(&merchant.stripe_account, &intent.id).await {
+            Outcome::Said(view) => Some(view),
+            Outcome::Refused(refusal) => {
+                tracing::error!(intent = %intent.id, message = %refusal.message, "Stripe does not show an intent of ours");
+                None
+            }
+            Outcome::Unknown(silence) => {
+                tracing::warn!(intent = %intent.id, why = %silence.why, "Stripe did not show an intent");
+                None
+            }
+        }
+    }
+
+    /// Drives the command that began with `claimed` to its end, answers its claim, and makes the caller's answer.
+    pub(super) async fn finish(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        claimed: Claimed,
+        key: Option<&Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        let driven = self.drive(merchant, claimed.payment, context, key).await?;
+        let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
+        self.answer(merchant, claimed.payment, &driven.payment, driven.intent, ended.verdict).await
+    }
+
+    /// How the command ended; its claim is answered now if the outcome did not bring the answer with it.
+    pub(super) async fn ended(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        claimed: Claimed,
+        driven: Driven,
+        key: Option<&Idempotency>,
+    ) -> Result<(Ended, Driven), AppError> {
+        if let (Some(verdict), true) = (driven.verdict.clone(), driven.answered || key.is_none()) {
+            return Ok((Ended { version: driven.payment.version, verdict }, driven));
+        }
+        let history = self.inner.store.payment_history(&merchant.id, claimed.payment).await?;
+        let events: Vec<PaymentEvent> = history.into_iter().map(|(_, event)| event).collect();
+        let ended = Ended::from_events(&events, claimed.intention).ok_or(AppError::OutcomeUnknown)?;
+        if let (Some(key), false) = (key, driven.answered) {
+            let commit = Commit { completes: Some(key.completion(&ended)), ..Commit::default() };
+            match self.inner.store.commit(&merchant.id, context, commit).await {
+                Ok(_) | Err(Trouble::Claimed(_)) => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+        }
+        Ok((ended, driven))
+    }
+
+    /// A request under a key that is taken: the same answer again, or the running command's.
+    pub(super) async fn join(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        standing: Standing,
+        key: Option<&Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        match standing {
+            Standing::Free => Err(AppError::Internal),
+            Standing::Ended(claimed, ended) => self.replay(merchant, claimed.payment, ended).await,
+            Standing::Open(claimed) => {
+                let finishing = self.finish(merchant, context, claimed, key);
+                timeout(self.inner.options.join_within, finishing).await.map_err(|_| AppError::KeyInUse)?
+            }
+        }
+    }
+
+    /// The answer as it was: the payment at that version, with what is never kept asked for anew.
+    async fn replay(&self, merchant: &Merchant, id: PaymentId, ended: Ended) -> Result<PaymentAnswer, AppError> {
+        let now = self.inner.store.payment(&merchant.id, id).await?;
+        let then = if now.version == ended.version { now } else { self.payment_at(merchant, id, ended.version).await? };
+        let intent = match ended.verdict {
+            Verdict::Refused(_) => None,
+            _ => Some(self.intent_now(merchant, &then).await.ok_or(AppError::OutcomeUnknown)?),
+        };
+        let mut answer = self.answer(merchant, id, &then, intent, ended.verdict).await?;
+        answer.replayed = true;
+        Ok(answer)
+    }
+
+    /// The payment as it stood after its first `version` events.
+    pub(super) async fn payment_at(&self, merchant: &Merchant, id: PaymentId, version: u64) -> Result<Arc<Versioned<Payment>>, AppError> {
+        let history = self.inner.store.payment_history(&merchant.id, id).await?;
+        let mut payment = Versioned::<Payment>::default();
+        for (_, event) in history {
+            if payment.version == version {
+                break;
+            }
+            payment.state.apply(&event);
+            payment.version += 1;
+        }
+        Ok(Arc::new(payment))
+    }
+
+    /// What a door makes its answer of.
+    pub(super) async fn answer(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        payment: &Versioned<Payment>,
+        intent: Option<IntentView>,
+        verdict: Verdict,
+    ) -> Result<PaymentAnswer, AppError> {
+        let facts = payment.state.facts().ok_or(PaymentError::NoSuchPayment)?.clone();
+        let personal = self.personal(&merchant.id, &facts).await?.unwrap_or_default();
+        Ok(PaymentAnswer { id, facts, intent, personal, verdict, replayed: false })
+    }
+}
+
+fn create_requested(merchant: &Merchant, intention: IntentionId, it: &CreatePayment) -> CreateRequested {
+    CreateRequested {
+        intention,
+        merchant: merchant.id.clone(),
+        order: None,
+        amount: it.amount,
+        capture_method: it.capture_method,
+        payment_method: it.payment_method.clone(),
+        customer: it.customer.clone(),
+        description: it.description.clone(),
+        metadata: it.metadata.clone(),
+        attributes: it.attributes.clone(),
+        personal: None,
+        then_confirm: it.confirm.clone(),
+    }
+}
+
+fn create_command(merchant: &Merchant, request: &CreateRequested) -> PaymentCommand {
+    PaymentCommand::CreateIntent { request: Box::new(request.clone()), enforce_minimum: merchant.enforce_minimum }
+}

@@ -1,0 +1,188 @@
+//! Refunds: asked for, never more than was captured, found again.
+
+use aggregates::ids::{IntentionId, PaymentId, RefundId};
+use aggregates::money::Money;
+use aggregates::payment::PaymentCommand;
+use aggregates::payment::command::{Observation, Said};
+use aggregates::payment::event::RefundReason;
+use aggregates::payment::state::Refund;
+use aggregates::payment::terms::Metadata;
+use projections::fold::Versioned;
+use std::sync::Arc;
+
+use super::idempotency::{Claimed, Idempotency, Standing};
+use super::payments::{PaymentAnswer, Verdict};
+use super::{App, AppError};
+use crate::gateway::Outcome;
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+
+/// A refund to be made of the payment with Stripe's intent `intent`.
+pub struct RefundPayment {
+    pub intent: String,
+    /// In minor units of the payment's currency; none: all that is left.
+    pub amount_minor: Option<i64>,
+    pub reason: Option<RefundReason>,
+    pub metadata: Metadata,
+}
+
+/// A refund, with the payment it is of.
+#[derive(Debug, Clone)]
+pub struct RefundAnswer {
+    pub payment: PaymentAnswer,
+    pub refund: Refund,
+}
+
+impl App {
+    /// Gives money back.
+    ///
+    /// # Errors
+    /// [`AppError`]; the rules hold however many refunds run at once.
+    pub async fn refund(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        request: RefundPayment,
+        key: Option<Idempotency>,
+    ) -> Result<RefundAnswer, AppError> {
+        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        self.command(async move { app.give_back(&merchant, &context, &request, key.as_ref()).await }).await
+    }
+
+    async fn give_back(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        it: &RefundPayment,
+        key: Option<&Idempotency>,
+    ) -> Result<RefundAnswer, AppError> {
+        let mut standing = self.standing(merchant, key).await?;
+        if matches!(standing, Standing::Free) {
+            let claimed = Claimed {
+                payment: self.find(&merchant.id, &it.intent).await?,
+                intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
+            };
+            standing = self.intend_refund(merchant, context, it, claimed, key).await?;
+        }
+        match standing {
+            Standing::Free => Err(AppError::Internal),
+            Standing::Open(claimed) => self.finish_refund(merchant, context, claimed, key).await,
+            Standing::Ended(claimed, ended) => {
+                let payment = self.payment_at(merchant, claimed.payment, ended.version).await?;
+                let mut answer = self.refund_answer(merchant, claimed, &payment, ended.verdict).await?;
+                answer.payment.replayed = true;
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Records the intention, on whatever state the payment is in when it is recorded.
+    async fn intend_refund(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        it: &RefundPayment,
+        claimed: Claimed,
+        key: Option<&Idempotency>,
+    ) -> Result<Standing, AppError> {
+        let id = claimed.payment;
+        loop {
+            let payment = self.inner.store.payment(&merchant.id, id).await?;
+            let currency = payment.state.facts().ok_or(AppError::Internal)?.amount.currency();
+            let command = PaymentCommand::Refund {
+                refund: claimed.intention,
+                amount: it.amount_minor.map(|minor| Money::new(minor, currency)),
+                reason: it.reason,
+                metadata: it.metadata.clone(),
+            };
+            let events = payment.state.decide(command)?;
+            let decided = Decided { id, before: Arc::clone(&payment), events };
+            let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+            match self.inner.store.commit(&merchant.id, context, commit).await {
+                Ok(_) => return Ok(Standing::Open(claimed)),
+                Err(Trouble::Conflict) => {}
+                Err(trouble) => return Self::taken(key, trouble),
+            }
+        }
+    }
+
+    async fn finish_refund(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        claimed: Claimed,
+        key: Option<&Idempotency>,
+    ) -> Result<RefundAnswer, AppError> {
+        let driven = self.drive_refund(merchant, claimed.payment, claimed.intention, context, key).await?;
+        let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
+        self.refund_answer(merchant, claimed, &driven.payment, ended.verdict).await
+    }
+
+    async fn refund_answer(
+        &self,
+        merchant: &Merchant,
+        claimed: Claimed,
+        payment: &Versioned<aggregates::payment::Payment>,
+        verdict: Verdict,
+    ) -> Result<RefundAnswer, AppError> {
+        let answer = self.answer(merchant, claimed.payment, payment, None, verdict).await?;
+        let refund = answer.facts.refunds.iter().find(|it| it.id == claimed.intention).cloned();
+        Ok(RefundAnswer { refund: refund.ok_or(AppError::Internal)?, payment: answer })
+    }
+
+    /// The refund that Stripe calls `stripe_refund`, as it stands there now; as it is known here where Stripe does not answer.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn refund_by_id(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        stripe_refund: String,
+    ) -> Result<RefundAnswer, AppError> {
+        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        self.command(async move {
+            let found = app.inner.store.refund_by_stripe_id(&merchant.id, &stripe_refund).await?;
+            let (payment, refund) = found.ok_or(AppError::NotFound { what: "refund", id: stripe_refund.clone() })?;
+            app.observe_refund(&merchant, &context, payment, &stripe_refund).await?;
+            let state = app.inner.store.payment(&merchant.id, payment).await?;
+            app.refund_answer(&merchant, Claimed { payment, intention: refund }, &state, Verdict::Done).await
+        })
+        .await
+    }
+
+    async fn observe_refund(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        payment: PaymentId,
+        stripe_refund: &str,
+    ) -> Result<(), AppError> {
+        match self.inner.gateway.refund_by_id(&merchant.stripe_account, stripe_refund).await {
+            Outcome::Said(snapshot) => {
+                let observed = Observation { intention: None, current: true, said: Said::Refund(snapshot) };
+                self.observe(merchant, payment, observed, context).await?;
+            }
+            Outcome::Refused(_) | Outcome::Unknown(_) => {
+                tracing::warn!(refund = %stripe_refund, "Stripe did not show a refund");
+            }
+        }
+        Ok(())
+    }
+
+    /// Drives every refund of the payment that Stripe has not answered.
+    pub(super) async fn drive_refunds(
+        &self,
+        merchant: &Merchant,
+        payment: PaymentId,
+        context: &Context,
+    ) -> Result<(), AppError> {
+        let state = self.inner.store.payment(&merchant.id, payment).await?;
+        let requested = |refund: &&Refund| refund.status == aggregates::payment::state::RefundStatus::Requested;
+        let open: Vec<RefundId> =
+            state.state.facts().into_iter().flat_map(|facts| facts.refunds.iter().filter(requested)).map(|it| it.id).collect();
+        for refund in open {
+            self.drive_refund(merchant, payment, refund, context, None).await?;
+        }
+        Ok(())
+    }
+}

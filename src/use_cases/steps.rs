@@ -1,0 +1,189 @@
+//! One more step of a payment that exists: update, confirm, capture, cancel.
+
+use aggregates::ids::{IntentionId, PaymentId};
+use aggregates::money::{Currency, Money};
+use aggregates::payment::event::{CancellationReason, Changes, PaymentEvent};
+use aggregates::payment::terms::ConfirmTerms;
+use aggregates::payment::{Payment, PaymentCommand, PaymentError};
+use projections::fold::Versioned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::idempotency::{Claimed, Idempotency, Standing};
+use super::payments::PaymentAnswer;
+use super::{App, AppError};
+use crate::gateway::Card;
+use crate::personal::Personal;
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+
+/// What is asked of a payment. Amounts in minor units of its own currency.
+pub enum PaymentStep {
+    Update(Box<Update>),
+    Confirm { payment_method: Option<String>, card: Option<Card>, terms: ConfirmTerms },
+    /// None: all that is held.
+    Capture { amount_minor: Option<i64> },
+    Cancel { reason: Option<CancellationReason> },
+}
+
+/// A change of a payment: only what is named changes.
+#[derive(Default)]
+pub struct Update {
+    pub amount_minor: Option<i64>,
+    pub currency: Option<Currency>,
+    pub payment_method: Option<String>,
+    pub card: Option<Card>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    /// Keys to set; an empty value unsets its key.
+    pub metadata: BTreeMap<String, String>,
+    /// All metadata is unset first.
+    pub clear_metadata: bool,
+    pub attributes: BTreeMap<String, String>,
+    /// What is given here replaces what was known.
+    pub personal: Personal,
+}
+
+impl App {
+    /// Takes one step with the payment that has Stripe's intent `intent`.
+    ///
+    /// # Errors
+    /// [`AppError`]; where another step is under way, that one is waited for and the wish is judged on its outcome.
+    pub async fn step(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        intent: String,
+        step: PaymentStep,
+        key: Option<Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        self.command(async move { app.take_step(&merchant, &context, &intent, step, key.as_ref()).await }).await
+    }
+
+    async fn take_step(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        intent: &str,
+        mut step: PaymentStep,
+        key: Option<&Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
+        let standing = self.standing(merchant, key).await?;
+        if !matches!(standing, Standing::Free) {
+            return self.join(merchant, context, standing, key).await;
+        }
+        let id = self.find(&merchant.id, intent).await?;
+        let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
+        let claimed = Claimed { payment: id, intention };
+        loop {
+            let payment = self.inner.store.payment(&merchant.id, id).await?;
+            let events = match decide(merchant, &payment.state, &step, intention) {
+                // Whoever is at work first: then the rules are asked again.
+                Err(AppError::Payment(PaymentError::InProgress)) => {
+                    self.drive(merchant, id, context, None).await?;
+                    continue;
+                }
+                decided => decided?,
+            };
+            if self.make_method(merchant, &mut step).await? {
+                continue;
+            }
+            let events = self.seal_step(merchant, id, &payment, events, &step).await?;
+            let decided = Decided { id, before: Arc::clone(&payment), events };
+            let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+            match self.inner.store.commit(&merchant.id, context, commit).await {
+                Ok(_) => return self.finish(merchant, context, claimed, key).await,
+                Err(Trouble::Conflict) => {}
+                Err(trouble) => return self.join(merchant, context, Self::taken(key, trouble)?, key).await,
+            }
+        }
+    }
+
+    /// Makes a payment method of the step's raw card, once the rules allow the step. True where one was made.
+    async fn make_method(&self, merchant: &Merchant, step: &mut PaymentStep) -> Result<bool, AppError> {
+        let (card, payment_method) = match step {
+            PaymentStep::Confirm { card, payment_method, .. } => (card, payment_method),
+            PaymentStep::Update(update) => (&mut update.card, &mut update.payment_method),
+            PaymentStep::Capture { .. } | PaymentStep::Cancel { .. } => return Ok(false),
+        };
+        let Some(given) = card.as_ref() else {
+            return Ok(false);
+        };
+        *payment_method = Some(self.payment_method(merchant, given).await?);
+        *card = None;
+        Ok(true)
+    }
+
+    /// Seals what an update says of the person, together with what was known.
+    async fn seal_step(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        payment: &Versioned<Payment>,
+        events: Vec<PaymentEvent>,
+        step: &PaymentStep,
+    ) -> Result<Vec<PaymentEvent>, AppError> {
+        let (PaymentStep::Update(update), Some(facts)) = (step, payment.state.facts()) else {
+            return Ok(events);
+        };
+        if update.personal.is_empty() {
+            return Ok(events);
+        }
+        let known = self.personal(&merchant.id, facts).await?.unwrap_or_default();
+        let personal = Personal {
+            email: update.personal.email.clone().or(known.email),
+            shipping: update.personal.shipping.clone().or(known.shipping),
+        };
+        self.with_personal(merchant, id, events, &personal).await
+    }
+}
+
+/// What the rules make of the step. A card that is still to travel counts as a method.
+fn decide(
+    merchant: &Merchant,
+    payment: &Payment,
+    step: &PaymentStep,
+    intention: IntentionId,
+) -> Result<Vec<PaymentEvent>, AppError> {
+    let facts = payment.facts().ok_or(PaymentError::NoSuchPayment)?;
+    let method = |named: &Option<String>, card: &Option<Card>| {
+        named.clone().or_else(|| card.as_ref().map(|_| "pm_to_be_made".to_owned()))
+    };
+    let command = match step {
+        PaymentStep::Update(update) => {
+            let changes = Box::new(changes(facts, update, method(&update.payment_method, &update.card)));
+            PaymentCommand::Update { intention, changes, enforce_minimum: merchant.enforce_minimum }
+        }
+        PaymentStep::Confirm { payment_method, card, terms } => {
+            PaymentCommand::Confirm { intention, payment_method: method(payment_method, card), terms: terms.clone() }
+        }
+        PaymentStep::Capture { amount_minor } => {
+            let amount = amount_minor.map(|minor| Money::new(minor, facts.amount.currency()));
+            PaymentCommand::Capture { intention, amount }
+        }
+        PaymentStep::Cancel { reason } => PaymentCommand::Cancel { intention, reason: *reason },
+    };
+    Ok(payment.decide(command)?)
+}
+
+fn changes(facts: &aggregates::payment::state::Facts, update: &Update, payment_method: Option<String>) -> Changes {
+    let currency = update.currency.unwrap_or(facts.amount.currency());
+    let minor = update.amount_minor.or(update.currency.map(|_| facts.amount.minor()));
+    let mut metadata = update.metadata.clone();
+    if update.clear_metadata {
+        // Stripe is told key by key.
+        for key in facts.metadata.as_map().keys() {
+            metadata.entry(key.clone()).or_default();
+        }
+    }
+    Changes {
+        amount: minor.map(|minor| Money::new(minor, currency)),
+        payment_method,
+        customer: update.customer.clone(),
+        description: update.description.clone(),
+        metadata,
+        clear_metadata: false,
+        attributes: update.attributes.clone(),
+        personal: None,
+    }
+}
