@@ -3,6 +3,13 @@
 //! This crate is pure: no I/O, no clock, no randomness, no SQL and no HTTP. Ids and times come in with the commands;
 //! `decide` reads the state and answers events or an error; `apply` takes a fact and never fails.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::inconsistent_digit_grouping,
+        reason = "usd(112_00) reads as 112.00"
+    )
+)]
 
 pub mod ids;
 pub mod ledger;
@@ -11,3 +18,6 @@ pub mod money;
 pub mod order;
 pub mod payment;
 pub mod sealed;
+
+#[cfg(test)]
+mod testing;

@@ -68,12 +68,7 @@ pub fn order_entries(event: &OrderEvent, before: &Order) -> Vec<Entry> {
 
 /// What was sold is taken back from the sales, as far as it was; the rest was the customer's own all along.
 fn refunded(amount: Money, before: &Facts) -> Vec<Entry> {
-    let sold = before
-        .applied
-        .minor()
-        .saturating_sub(before.refunded().minor())
-        .clamp(0, amount.minor().max(0));
-    let sold = Money::new(sold, amount.currency());
+    let sold = before.out_of_sales(amount);
     let own = amount
         .minus(sold)
         .expect("it is in the amount's currency and no larger than it");

@@ -6,6 +6,8 @@ mod decide;
 pub mod error;
 pub mod event;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use command::OrderCommand;
 pub use error::OrderError;

@@ -49,6 +49,7 @@ fn begun(request: &CreateRequested) -> Facts {
         captured: nothing,
         refunds: vec![],
         applied: nothing,
+        taken_back: nothing,
         last_decline: None,
         refusal: None,
         cancellation_reason: None,
@@ -265,6 +266,8 @@ impl Facts {
                 stripe_refund,
                 ..
             } => {
+                let sold = self.out_of_sales(*amount);
+                self.taken_back = self.taken_back.plus(sold).unwrap_or(self.taken_back);
                 self.refund_stands(*refund, *amount, stripe_refund, RefundStatus::Succeeded);
             }
             E::RefundFailed {

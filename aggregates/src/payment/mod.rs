@@ -11,6 +11,8 @@ mod observe;
 mod refunds;
 pub mod state;
 pub mod terms;
+#[cfg(test)]
+mod tests;
 
 pub use command::{Observation, PaymentCommand, Said};
 pub use error::{ErrorKind, PaymentError};

@@ -43,6 +43,8 @@ pub struct Facts {
     pub refunds: Vec<Refund>,
     /// What of it was applied to its order.
     pub applied: Money,
+    /// What refunds have taken back of that; a refund that fails later does not sell it again.
+    pub taken_back: Money,
     pub last_decline: Option<Decline>,
     /// The refusal that ended a create.
     pub refusal: Option<Refusal>,
@@ -216,6 +218,12 @@ impl Facts {
             }) => Status::Processing,
             _ => self.status,
         }
+    }
+
+    /// The part of a refund of `amount` that comes out of what was sold; the rest was never applied to an order.
+    pub fn out_of_sales(&self, amount: Money) -> Money {
+        let sold = self.applied.minor().saturating_sub(self.taken_back.minor());
+        Money::new(sold.min(amount.minor()).max(0), amount.currency())
     }
 
     pub fn refund(&self, id: RefundId) -> Option<&Refund> {

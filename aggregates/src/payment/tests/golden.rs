@@ -1,0 +1,249 @@
+//! One file for every event as it is written, for ever; and the framework's own way through `handle`.
+
+use super::*;
+use crate::ids::RefundId;
+use crate::payment::event::{CancellationReason, Changes, PaymentEventKind, RefundReason};
+use crate::sealed::Sealed;
+use crate::testing::check_golden;
+use cqrs_es::DomainEvent;
+use cqrs_es::test::TestFramework;
+use strum::IntoEnumIterator;
+
+fn text(it: &str) -> String {
+    it.to_owned()
+}
+
+fn sealed() -> Sealed {
+    Sealed {
+        subject: format!("order/{}", order_id()),
+        nonce: text("bm9uY2U="),
+        ciphertext: text("Y2lwaGVydGV4dA=="),
+    }
+}
+
+fn changes() -> Box<Changes> {
+    Box::new(Changes {
+        amount: Some(usd(120_00)),
+        payment_method: method(),
+        customer: Some(text("cus_1")),
+        description: Some(text("new")),
+        metadata: [(text("order_id"), text("9"))].into(),
+        clear_metadata: true,
+        attributes: [(text("quantity"), text("3"))].into(),
+        personal: Some(sealed()),
+    })
+}
+
+/// Each event with everything in it that it can hold.
+pub(super) fn sample(kind: PaymentEventKind) -> PaymentEvent {
+    step_sample(kind)
+        .or_else(|| outcome_sample(kind))
+        .unwrap_or_else(|| money_back_sample(kind))
+}
+
+fn step_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
+    use PaymentEventKind as K;
+    let (intention, refusal) = (intention(STEP), refusal());
+    let terms = ConfirmTerms {
+        return_url: Some(text("https://your.website")),
+        off_session: true,
+    };
+    Some(match kind {
+        K::CreateRequested => PaymentEvent::CreateRequested(Box::new(CreateRequested {
+            payment_method: method(),
+            customer: Some(text("cus_1")),
+            metadata: Metadata::parse([(text("key1"), text("value1"))]).unwrap(),
+            personal: Some(sealed()),
+            then_confirm: Some(terms),
+            ..request()
+        })),
+        K::Created => made(OpenStatus::RequiresConfirmation, Some(METHOD)),
+        K::CreateRefused => PaymentEvent::CreateRefused { intention, refusal },
+        K::UpdateRequested => PaymentEvent::UpdateRequested {
+            intention,
+            changes: changes(),
+        },
+        K::Updated => PaymentEvent::Updated {
+            intention,
+            changes: changes(),
+            status: Some(OpenStatus::RequiresConfirmation),
+            payment_method: method(),
+        },
+        K::UpdateRefused => PaymentEvent::UpdateRefused { intention, refusal },
+        K::ConfirmRequested => PaymentEvent::ConfirmRequested {
+            intention,
+            payment_method: method(),
+            terms,
+        },
+        K::ConfirmRefused => PaymentEvent::ConfirmRefused { intention, refusal },
+        K::CaptureRequested => capture_requested(usd(40_00)),
+        K::CaptureRefused => PaymentEvent::CaptureRefused { intention, refusal },
+        K::CancelRequested => PaymentEvent::CancelRequested {
+            intention,
+            reason: Some(CancellationReason::RequestedByCustomer),
+        },
+        K::CancelRefused => PaymentEvent::CancelRefused { intention, refusal },
+        _ => return None,
+    })
+}
+
+fn outcome_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
+    use PaymentEventKind as K;
+    let (intention, payment_method) = (Some(intention(STEP)), method());
+    let (amount, charge) = (usd(100_00), Some(text("ch_1")));
+    Some(match kind {
+        K::RequiresAction => PaymentEvent::RequiresAction {
+            intention,
+            payment_method,
+        },
+        K::Processing => PaymentEvent::Processing {
+            intention,
+            payment_method,
+        },
+        K::Authorized => PaymentEvent::Authorized {
+            intention,
+            amount,
+            charge,
+            payment_method,
+        },
+        K::Captured => PaymentEvent::Captured {
+            intention,
+            amount,
+            charge,
+            payment_method,
+        },
+        K::Succeeded => PaymentEvent::Succeeded { intention },
+        K::Declined => PaymentEvent::Declined {
+            intention,
+            decline: decline("ch_1"),
+        },
+        K::Reopened => PaymentEvent::Reopened {
+            status: OpenStatus::RequiresPaymentMethod,
+            payment_method,
+        },
+        K::Cancelled => cancelled(intention),
+        K::Applied => PaymentEvent::Applied {
+            order: order_id(),
+            amount,
+        },
+        K::ObservationRefused => PaymentEvent::ObservationRefused {
+            said: text("said"),
+            because: text("because"),
+        },
+        K::PersonalDataErased => PaymentEvent::PersonalDataErased {
+            subject: sealed().subject,
+        },
+        _ => return None,
+    })
+}
+
+fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
+    use PaymentEventKind as K;
+    let (refund, stripe_refund, dispute): (RefundId, _, _) =
+        (intention(STEP), text("re_1"), text("dp_1"));
+    let amount = usd(60_00);
+    match kind {
+        K::RefundRequested => PaymentEvent::RefundRequested {
+            refund,
+            amount,
+            reason: Some(RefundReason::RequestedByCustomer),
+            metadata: Metadata::parse([(text("key1"), text("value1"))]).unwrap(),
+        },
+        K::RefundPending => PaymentEvent::RefundPending {
+            refund,
+            amount,
+            stripe_refund,
+        },
+        K::Refunded => PaymentEvent::Refunded {
+            refund,
+            amount,
+            stripe_refund,
+            observed: true,
+        },
+        K::RefundRefused => PaymentEvent::RefundRefused {
+            refund,
+            refusal: refusal(),
+        },
+        K::RefundFailed => {
+            let reason = Some(text("expired_or_canceled_card"));
+            PaymentEvent::RefundFailed {
+                refund,
+                amount,
+                stripe_refund,
+                reason,
+                had_succeeded: true,
+            }
+        }
+        K::RefundCancelled => PaymentEvent::RefundCancelled {
+            refund,
+            amount,
+            stripe_refund,
+        },
+        K::DisputeOpened => PaymentEvent::DisputeOpened {
+            dispute,
+            amount,
+            reason: text("fraudulent"),
+            inquiry: false,
+        },
+        K::DisputeFundsWithdrawn => PaymentEvent::DisputeFundsWithdrawn {
+            dispute,
+            amount,
+            fee_minor: 15_00,
+        },
+        K::DisputeFundsReinstated => PaymentEvent::DisputeFundsReinstated { dispute, amount },
+        K::DisputeClosed => PaymentEvent::DisputeClosed {
+            dispute,
+            amount,
+            won: false,
+        },
+        other => panic!("{other:?} has no sample"),
+    }
+}
+
+/// Red when a field is renamed, a variant is added without its file, or a default changes what is written.
+#[test]
+fn every_event_is_written_as_its_golden_file_says_and_read_back() {
+    for kind in PaymentEventKind::iter() {
+        let event = sample(kind);
+        let name: &'static str = kind.into();
+        assert_eq!(PaymentEventKind::from(&event), kind);
+        assert_eq!(
+            (event.event_type(), event.event_version()),
+            (name.to_owned(), "1.0".to_owned())
+        );
+        check_golden("payment", name, &event);
+    }
+}
+
+/// Red when the state of a payment is not told by its JSON, which snapshots are made of.
+#[test]
+fn the_state_survives_being_written_and_read() {
+    let mut payment = Payment::default();
+    for kind in PaymentEventKind::iter() {
+        payment.apply(&sample(kind));
+        let text = serde_json::to_string(&payment).unwrap();
+        assert_eq!(
+            serde_json::from_str::<Payment>(&text).unwrap(),
+            payment,
+            "after {kind:?}"
+        );
+    }
+}
+
+#[test]
+fn the_framework_hands_commands_on_to_the_rules() {
+    TestFramework::<Payment>::with(())
+        .given(standing(Status::RequiresCapture))
+        .when(PaymentCommand::Capture {
+            intention: intention(STEP),
+            amount: None,
+        })
+        .then_expect_events(vec![capture_requested(usd(100_00))]);
+    TestFramework::<Payment>::with(())
+        .given_no_previous_events()
+        .when(PaymentCommand::Capture {
+            intention: intention(STEP),
+            amount: None,
+        })
+        .then_expect_error(crate::payment::PaymentError::NoSuchPayment);
+}
