@@ -2,7 +2,7 @@
 //! which idempotency key.
 
 use axum::extract::Request;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Uri};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
@@ -57,10 +57,14 @@ impl Call {
 }
 
 /// Reads a `GET`: it has no parameters.
-pub async fn to_read(app: &App, request: &Request) -> Result<Arc<Caller>, StripeError> {
-    let caller = authenticate(app, request.headers(), Scope::PaymentsRead).await?;
-    rendering(request.headers())?;
-    no_query(request.uri().query())?;
+pub async fn to_read(
+    app: &App,
+    headers: &HeaderMap,
+    uri: &Uri,
+) -> Result<Arc<Caller>, StripeError> {
+    let caller = authenticate(app, headers, Scope::PaymentsRead).await?;
+    rendering(headers)?;
+    no_query(uri.query())?;
     Ok(caller)
 }
 

@@ -15,6 +15,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use http::{HeaderMap, Uri};
 
 use crate::store::Caller;
 use crate::use_cases::{App, AppError, PaymentStep};
@@ -52,8 +53,8 @@ async fn create(State(app): State<App>, request: Request) -> Answer {
     )
 }
 
-async fn retrieve(State(app): State<App>, id: Id, request: Request) -> Answer {
-    let caller = call::to_read(&app, &request).await?;
+async fn retrieve(State(app): State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
+    let caller = call::to_read(&app, &headers, &uri).await?;
     response::payment(
         &app.payment(&caller, NAME, named("payment_intent", id)?)
             .await?,
@@ -86,8 +87,8 @@ async fn refund(State(app): State<App>, request: Request) -> Answer {
     }
 }
 
-async fn retrieve_refund(State(app): State<App>, id: Id, request: Request) -> Answer {
-    let caller = call::to_read(&app, &request).await?;
+async fn retrieve_refund(State(app): State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
+    let caller = call::to_read(&app, &headers, &uri).await?;
     response::refund(
         &app.refund_by_id(&caller, NAME, named("refund", id)?)
             .await?,
