@@ -146,7 +146,7 @@ const SPECIAL_NUMBERS: &[(&str, Behaviour)] = &[
 const TOKENS: &[(&str, &str)] = &[
     ("visa", "4242424242424242"),
     ("visa_debit", "4000056655665556"),
-    ("mastercard", "5555555555555555"),
+    ("mastercard", "5555555555554444"),
     ("mastercard_debit", "5200828282828210"),
     ("mastercard_prepaid", "5105105105105100"),
     ("amex", "378282246310005"),

@@ -1,0 +1,18 @@
+//! The simulator over HTTP. Every answer that a test receives is checked against Stripe's published schemas (see `support::shapes`).
+
+mod amounts;
+mod capture;
+mod cards;
+mod clock;
+mod faults;
+mod idempotency;
+mod lists;
+mod parameters;
+mod planted;
+mod refunds;
+mod restart;
+mod states;
+mod support;
+mod three_d_secure;
+mod typed;
+mod webhooks;
