@@ -7,8 +7,9 @@ use aggregates::ids::{IntentionId, MerchantId, OrderId, PaymentId, RefundId};
 use aggregates::order::{Order, OrderCommand, OrderEvent};
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::PaymentEvent;
-use aggregates::payment::state::{Facts, Pending, Status};
+use aggregates::payment::state::{Facts, Pending, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
+use aggregates::sealed::Sealed;
 use projections::fold::Versioned;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -102,7 +103,12 @@ impl App {
         facts: &Facts,
         pending: &Pending,
     ) -> Result<(Said, Option<IntentView>), AppError> {
-        let personal = self.personal(&merchant.id, facts).await?;
+        // An update says only what it changes: Stripe would refuse the rest, unchanged as it is, once money was taken.
+        let sealed = match &pending.step {
+            Step::Update(changes) => &changes.personal,
+            _ => &facts.personal,
+        };
+        let personal = self.opened(&merchant.id, sealed.as_ref()).await?;
         let effect = Effect {
             merchant: &merchant.id,
             payment: id,
@@ -260,7 +266,11 @@ impl App {
 
     /// The person's data of a payment, in the clear; none where there is none, or it was erased.
     pub(super) async fn personal(&self, merchant: &MerchantId, facts: &Facts) -> Result<Option<Personal>, AppError> {
-        match &facts.personal {
+        self.opened(merchant, facts.personal.as_ref()).await
+    }
+
+    async fn opened(&self, merchant: &MerchantId, sealed: Option<&Sealed>) -> Result<Option<Personal>, AppError> {
+        match sealed {
             None => Ok(None),
             Some(sealed) => Ok(self.inner.store.vault.open(merchant, sealed).await?),
         }

@@ -5,6 +5,7 @@ use aggregates::money::{Currency, Money};
 use aggregates::payment::event::{CancellationReason, Changes, PaymentEvent};
 use aggregates::payment::terms::ConfirmTerms;
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
+use aggregates::sealed::Sealed;
 use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,6 +86,10 @@ impl App {
                 }
                 decided => decided?,
             };
+            // Nothing is asked for that is not so already.
+            if events.is_empty() {
+                return self.refreshed(merchant, id, context).await;
+            }
             if self.make_method(merchant, &mut step).await? {
                 continue;
             }
@@ -184,6 +189,11 @@ fn changes(facts: &aggregates::payment::state::Facts, update: &Update, payment_m
         metadata,
         clear_metadata: false,
         attributes: update.attributes.clone(),
-        personal: None,
+        // What is sealed takes its place before anything is recorded.
+        personal: (!update.personal.is_empty()).then(to_be_sealed),
     }
+}
+
+fn to_be_sealed() -> Sealed {
+    Sealed { subject: String::new(), nonce: String::new(), ciphertext: String::new() }
 }
