@@ -73,7 +73,7 @@ fn luhn_holds(digits: &str) -> bool {
             doubled => doubled,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 #[cfg(test)]
