@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use source::{FileText, Settings, Shown};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The file that is read where `COUNTERFOIL_CONFIG` names none, and that need not be there.
@@ -122,10 +122,9 @@ impl Config {
     /// Everything that is wrong, one [`SettingError`] each.
     pub fn load() -> Result<Self, ConfigErrors> {
         let environment = Environment::of_the_process();
-        let file = match environment.get("COUNTERFOIL_CONFIG") {
-            Some(named) => Some(FileText::read(named, true)?),
-            None => FileText::read(USUAL_FILE, false).ok(),
-        };
+        let usual = Path::new(USUAL_FILE).exists().then_some(USUAL_FILE);
+        let file = environment.get("COUNTERFOIL_CONFIG").or(usual);
+        let file = file.map(FileText::read).transpose()?;
         Self::read(&environment, file.as_ref())
     }
 

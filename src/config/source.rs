@@ -45,15 +45,11 @@ pub struct FileText {
 }
 
 impl FileText {
-    /// Reads the file at `path`; `named` says that somebody asked for this one.
-    pub(super) fn read(path: &str, named: bool) -> Result<Self, ConfigErrors> {
+    /// Reads the file at `path`, which exists or was asked for.
+    pub(super) fn read(path: &str) -> Result<Self, ConfigErrors> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let wants = if named {
-                "a TOML file that can be read"
-            } else {
-                "readable"
-            };
             let shown = Shown::Value(format!("{path}: {error}"));
+            let wants = "a TOML file that can be read";
             ConfigErrors(vec![SettingError::wrong(
                 "COUNTERFOIL_CONFIG",
                 shown,

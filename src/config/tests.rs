@@ -345,7 +345,7 @@ fn a_slip_in_the_file_is_named_with_its_place_and_without_its_value() {
 
 #[test]
 fn a_file_that_was_asked_for_must_be_there() {
-    let said = FileText::read("/nowhere/counterfoil.toml", true)
+    let said = FileText::read("/nowhere/counterfoil.toml")
         .err()
         .unwrap()
         .to_string();

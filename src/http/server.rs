@@ -212,15 +212,22 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_dawdles_over_its_headers_is_let_go() {
-        // Planted bug that turns this red (it then never ends): a builder without a timer.
+    async fn a_client_that_dawdles_over_its_headers_or_stands_idle_is_let_go() {
+        // Planted bug that turns this red: a builder without a timer.
         let limits = Limits {
             header_read_within: Duration::from_millis(50),
             ..Limits::default()
         };
-        let running = run(Router::new(), limits).await;
-        let answer = ask(running.address, "GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
-        assert!(!answer.contains("200 OK"), "{answer}");
+        let handler = get(|| async { "served" });
+        let running = run(Router::new().route("/", handler), limits).await;
+        let let_go = async |sent| {
+            let ended = tokio::time::timeout(Duration::from_secs(30), ask(running.address, sent));
+            ended.await.expect("the server ends the connection")
+        };
+        let dawdling = let_go("GET / HTTP/1.1\r\nhost: x\r\nx-slow: ").await;
+        assert!(!dawdling.contains("served"), "{dawdling}");
+        let idle = let_go("GET / HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        assert_eq!(idle.matches("served").count(), 1, "{idle}");
     }
 
     #[tokio::test]
