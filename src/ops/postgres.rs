@@ -55,7 +55,9 @@ impl Postgres {
         let path = config.home.join(URL_FILE);
         std::fs::read_to_string(&path).with_context(|| {
             let there = path.display();
-            format!("no database: set DATABASE_URL, or start the sandbox first (there is no {there})")
+            format!(
+                "no database: set DATABASE_URL, or start the sandbox first (there is no {there})"
+            )
         })
     }
 
