@@ -1,0 +1,9 @@
+//! Journeys: a payment from end to end, over HTTP, a real database and a real HTTP conversation with the simulator.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crash;
+mod once;
+mod order;
+mod payment;

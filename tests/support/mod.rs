@@ -1,0 +1,264 @@
+//! A whole Counterfoil for a test: a database of its own on a real PostgreSQL, a simulator, and the service in front of
+//! them, spoken to over HTTP as anybody would.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+use counterfoil::config::Key32;
+use counterfoil::gateway::GatewayOptions;
+use counterfoil::http::server::Limits;
+use counterfoil::ids::Ids;
+use counterfoil::ops::{fixtures, sandbox};
+use counterfoil::service::{MIGRATIONS, Parts, Service};
+use counterfoil::use_cases::{Options, Recovery};
+use reqwest::{Method, RequestBuilder, Url};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use simulator::{Simulator, WebhookEndpoint};
+use sqlx::{Connection, PgConnection};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpListener;
+
+/// How long a test waits for what must come. Reached only where something is broken.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A service with all that it stands on.
+pub struct World {
+    pub service: Option<Service>,
+    pub simulator: simulator::Running,
+    pub database_url: String,
+    pub address: SocketAddr,
+    pub http: reqwest::Client,
+}
+
+/// How the service of a test differs from the usual one.
+#[derive(Clone, Copy)]
+pub struct Setup {
+    pub options: Options,
+    pub recovery: Recovery,
+    pub gateway: GatewayOptions,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            options: Options { answer_within: PATIENCE, join_within: PATIENCE },
+            // Recovery only at the start: a test that wants more says so.
+            recovery: Recovery { every: Duration::from_secs(3600), older_than: Duration::from_secs(60) },
+            gateway: GatewayOptions { timeout: Duration::from_secs(20), attempts: 1 },
+        }
+    }
+}
+
+/// The seal key of all tests.
+pub fn seal_key() -> Key32 {
+    Key32::new([7; 32])
+}
+
+/// A migrated database of its own.
+pub async fn database() -> String {
+    let url = cluster::Cluster::shared_for_tests().fresh_database("cf_test");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    MIGRATIONS.run(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    url
+}
+
+/// A simulator that sends its webhooks to `service`.
+pub async fn simulator(service: SocketAddr) -> simulator::Running {
+    let key = seal_key();
+    let accounts = fixtures::simulator_accounts(|merchant| {
+        let url = format!("http://{service}/webhooks/stripe/{merchant}");
+        WebhookEndpoint::new(&url, sandbox::webhook_secret(&key, merchant).expose_secret())
+    });
+    Simulator::start(simulator::Config::new(accounts)).await.unwrap()
+}
+
+/// The service on `listener`, with the fixtures loaded.
+pub async fn serve(listener: TcpListener, database_url: &str, simulator: &simulator::Running, setup: Setup) -> Service {
+    let base: Url = simulator.url().parse().unwrap();
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+    let parts = Parts {
+        listener,
+        database_url: database_url.to_owned(),
+        seal_key: seal_key(),
+        accounts: sandbox::accounts(&base),
+        webhook_secrets: sandbox::webhook_secrets(&seal_key()),
+        gateway: setup.gateway,
+        options: setup.options,
+        recovery: setup.recovery,
+        limits: Limits::default(),
+        ids: Ids::seeded(1),
+        metrics,
+    };
+    let service = Service::start(parts).await.unwrap();
+    fixtures::load(&service.app).await.unwrap();
+    service
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::start_with(Setup::default()).await
+    }
+
+    pub async fn start_with(setup: Setup) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (database_url, simulator) = tokio::join!(database(), simulator(address));
+        let service = serve(listener, &database_url, &simulator, setup).await;
+        Self { service: Some(service), simulator, database_url, address, http: reqwest::Client::new() }
+    }
+
+    /// Stops the service; database and simulator stay. [`restart`](Self::restart) goes on with them.
+    pub async fn stop_service(&mut self) {
+        if let Some(service) = self.service.take() {
+            service.stop().await;
+        }
+    }
+
+    /// A new service on the same address, database and simulator.
+    pub async fn restart(&mut self, setup: Setup) {
+        self.stop_service().await;
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        self.service = Some(serve(listener, &self.database_url, &self.simulator, setup).await);
+    }
+
+    pub fn app(&self) -> &counterfoil::use_cases::App {
+        &self.service.as_ref().expect("the service runs").app
+    }
+
+    /// A request to the service.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    /// A request to the simulator's Stripe API, with acme's key there.
+    pub fn stripe(&self, method: Method, path: &str) -> RequestBuilder {
+        self.stripe_as("acme", method, path)
+    }
+
+    /// A request to the simulator's Stripe API, with a merchant's key there.
+    pub fn stripe_as(&self, merchant: &str, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{}", self.simulator.url(), path.trim_start_matches('/'));
+        self.http.request(method, url).bearer_auth(fixtures::simulator_key(merchant))
+    }
+
+    /// One of the simulator's own handles.
+    pub async fn sim(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}_sim/{path}", self.simulator.url());
+        let request = self.http.request(method, url);
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        let text = answer.text().await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// Waits until the simulator holds so many requests.
+    pub async fn wait_until_held(&self, requests: u64) {
+        until("the simulator holds the request", async || {
+            let faults = self.sim(Method::GET, "faults", None).await;
+            faults["held"].as_u64() == Some(requests)
+        })
+        .await;
+    }
+
+    /// All payment intents of an account at the simulator.
+    pub async fn intents_at_stripe(&self, merchant: &str) -> Vec<Value> {
+        let answer = self.stripe_as(merchant, Method::GET, "/v1/payment_intents?limit=100").send().await.unwrap();
+        let mut list: Value = answer.json().await.unwrap();
+        serde_json::from_value(list["data"].take()).unwrap()
+    }
+
+    /// The shop's create call for order 9, as its document shows it.
+    pub fn shop_create(&self) -> RequestBuilder {
+        self.post("/api/v1/shop/orders/9/payment-intent")
+            .header("Authorization", "Bearer customer-9")
+            .header("X-API-Key", "123456789")
+            .header("Content-Type", "application/json")
+    }
+
+    /// The shop's mark-as-paid call for order 9, as its document shows it.
+    pub fn shop_paid(&self) -> RequestBuilder {
+        self.post("/api/v1/shop/orders/9/payment")
+            .header("X-API-Key", "123456789")
+            .header("Content-Type", "application/json")
+    }
+
+    /// A call of the payment-intents door with acme's key and a JSON body.
+    pub fn pay(&self, path: &str, body: Value) -> RequestBuilder {
+        self.post(path).bearer_auth("sk_test_acme").json(&body)
+    }
+
+    /// The number of events in the log.
+    pub async fn events(&self) -> i64 {
+        self.app().store().reader().head().await.unwrap().position
+    }
+
+    /// The names of all events of one merchant, in order.
+    pub async fn history(&self, merchant: &str) -> Vec<String> {
+        let events = self.app().store().reader().read_ledger(merchant, 0, 10_000).await.unwrap();
+        events.into_iter().map(|event| event.event_type).collect()
+    }
+
+    /// Every account's debits less its credits, for a merchant and currency; accounts at zero are left out.
+    pub async fn balances(&self, merchant: &str, currency: &str) -> Vec<(String, i64)> {
+        sqlx::query_as(
+            "select account, debit_minor - credit_minor from balances
+             where merchant = $1 and currency = $2 and debit_minor <> credit_minor order by account",
+        )
+        .bind(merchant)
+        .bind(currency)
+        .fetch_all(self.app().store().pool())
+        .await
+        .unwrap()
+    }
+
+    pub async fn stop(mut self) {
+        self.stop_service().await;
+        self.simulator.stop().await;
+    }
+}
+
+/// The body of a payment of `amount` with a test card, confirmed at once.
+pub fn card_payment(amount: i64, currency: &str, number: &str) -> Value {
+    json!({
+        "amount": amount,
+        "currency": currency,
+        "confirm": true,
+        "payment_method_data": {
+            "type": "card",
+            "card": {"number": number, "exp_month": "12", "exp_year": "2034", "cvc": "123"},
+        },
+        "return_url": "https://your.website",
+    })
+}
+
+/// Sends, and answers status and JSON.
+pub async fn send(request: RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+}
+
+/// Polls until it is so. A condition, not a delay: it ends as soon as it can.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    assert!(waited.await.is_ok(), "waited too long: {what}");
+}
