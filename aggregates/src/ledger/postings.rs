@@ -57,8 +57,8 @@ pub fn order_entries(event: &OrderEvent, before: &Order) -> Vec<Entry> {
     let (OrderEvent::OrderPaid { amount, .. }, Some(facts)) = (event, before.facts()) else {
         return vec![];
     };
-    let tax = facts.price.tax;
-    let sales = amount.minus(tax).unwrap_or(*amount);
+    let tax = part_of(*amount, facts.price.tax);
+    let sales = amount.minus(tax).expect(PART);
     entry([
         Line::debit(Account::CustomersUnapplied, *amount),
         Line::credit(Account::Sales, sales),
@@ -69,9 +69,7 @@ pub fn order_entries(event: &OrderEvent, before: &Order) -> Vec<Entry> {
 /// What was sold is taken back from the sales, as far as it was; the rest was the customer's own all along.
 fn refunded(amount: Money, before: &Facts) -> Vec<Entry> {
     let sold = before.out_of_sales(amount);
-    let own = amount
-        .minus(sold)
-        .expect("it is in the amount's currency and no larger than it");
+    let own = amount.minus(sold).expect(PART);
     entry([
         Line::debit(Account::Refunds, sold),
         Line::debit(Account::CustomersUnapplied, own),
@@ -102,11 +100,21 @@ fn moved(amount: Money, debit: Account, credit: Account) -> Vec<Entry> {
     entry([Line::debit(debit, amount), Line::credit(credit, amount)])
 }
 
+const PART: &str = "a part is in the currency of its whole and no larger";
+
+/// The tax in an amount that was paid, or as much of it as the amount can hold.
+fn part_of(amount: Money, tax: Money) -> Money {
+    let same = tax.currency() == amount.currency();
+    let minor = tax.minor().min(amount.minor()).max(0);
+    Money::new(if same { minor } else { 0 }, amount.currency())
+}
+
 /// One entry of the lines that are not zero. None where nothing moves.
 fn entry<const N: usize>(lines: [Line; N]) -> Vec<Entry> {
-    let lines: Vec<Line> = lines
-        .into_iter()
-        .filter(|line| line.amount.is_positive())
-        .collect();
-    Entry::new(lines).into_iter().collect()
+    let moving = |line: &Line| line.amount.is_positive();
+    let lines: Vec<Line> = lines.into_iter().filter(moving).collect();
+    if lines.is_empty() {
+        return vec![];
+    }
+    vec![Entry::new(lines).expect("each posting names both sides of what it moves")]
 }

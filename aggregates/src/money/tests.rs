@@ -207,7 +207,7 @@ fn currencies_do_not_mix() {
 }
 
 proptest! {
-    /// Red when `parse_decimal` pads the fraction on the left ("1.5" read as 1.05), or when isk loses its two places.
+    /// Red when reading drops the sign, or writing takes two places for every currency.
     #[test]
     fn what_is_written_is_read_back_in_every_currency(minor: i64, any: Index) {
         let each_kind = ["usd", "jpy", "kwd", "isk"].map(currency);

@@ -7,6 +7,8 @@ mod properties;
 mod steps;
 mod stripe;
 mod table;
+mod updates;
+mod world;
 
 use super::command::{IntentSnapshot, Observation, PaymentCommand, Said, StripeStatus};
 use super::event::{CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal};

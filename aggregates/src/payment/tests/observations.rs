@@ -9,11 +9,11 @@ fn create_answer(it: IntentSnapshot) -> PaymentCommand {
     observe(Some(intention(CREATE)), true, Said::Intent(Box::new(it)))
 }
 
-fn refused_answer(number: u128) -> PaymentCommand {
+pub(super) fn refused_answer(number: u128) -> PaymentCommand {
     observe(Some(intention(number)), true, Said::Refused(refusal()))
 }
 
-fn captured_by(intention: Option<IntentionId>, amount: Money) -> [PaymentEvent; 2] {
+pub(super) fn captured_by(intention: Option<IntentionId>, amount: Money) -> [PaymentEvent; 2] {
     [
         PaymentEvent::Captured {
             intention,
@@ -29,7 +29,7 @@ fn is_refused(event: &PaymentEvent) -> bool {
     matches!(event, PaymentEvent::ObservationRefused { .. })
 }
 
-fn step() -> Option<IntentionId> {
+pub(super) fn step() -> Option<IntentionId> {
     Some(intention(STEP))
 }
 
@@ -379,83 +379,6 @@ fn a_refusal_ends_its_step_and_leaves_the_rest_as_it_was() {
         );
         before().when(refused_answer(99)).then_nothing();
     }
-}
-
-/// Red when the change is taken as made because some webhook came along.
-#[test]
-fn an_update_is_resolved_by_its_answer_not_by_a_webhook() {
-    let changes = Box::new(Changes {
-        amount: Some(usd(120_00)),
-        ..Changes::default()
-    });
-    let requested = PaymentEvent::UpdateRequested {
-        intention: intention(STEP),
-        changes: changes.clone(),
-    };
-    let before = || given::<Payment>(waiting(Status::RequiresConfirmation, requested.clone()));
-    let updated = |status| PaymentEvent::Updated {
-        intention: intention(STEP),
-        changes: changes.clone(),
-        status,
-        payment_method: method(),
-    };
-    let at_new_amount = |status| IntentSnapshot {
-        amount: usd(120_00),
-        ..seen(status)
-    };
-
-    before()
-        .when(webhook(seen(StripeStatus::RequiresConfirmation)))
-        .then_nothing();
-    before()
-        .when(webhook(at_new_amount(StripeStatus::RequiresConfirmation)))
-        .then_nothing();
-    before()
-        .when(poll(seen(StripeStatus::RequiresConfirmation)))
-        .then_nothing();
-    let open = Some(OpenStatus::RequiresConfirmation);
-    before()
-        .when(answer(at_new_amount(StripeStatus::RequiresConfirmation)))
-        .then([updated(open)]);
-    before()
-        .when(poll(at_new_amount(StripeStatus::RequiresConfirmation)))
-        .then([updated(open)]);
-
-    let [taken, succeeded] = captured_by(None, usd(120_00));
-    let paid = IntentSnapshot {
-        amount_received: usd(120_00),
-        ..at_new_amount(StripeStatus::Succeeded)
-    };
-    before()
-        .when(webhook(paid))
-        .then([updated(None), taken, succeeded]);
-}
-
-#[test]
-fn a_payment_that_slipped_through_at_the_old_price_is_taken_as_it_is() {
-    let changes = Box::new(Changes {
-        amount: Some(usd(120_00)),
-        ..Changes::default()
-    });
-    let requested = PaymentEvent::UpdateRequested {
-        intention: intention(STEP),
-        changes,
-    };
-    let state = given::<Payment>(waiting(Status::RequiresConfirmation, requested))
-        .when(webhook(seen(StripeStatus::Succeeded)))
-        .then(captured_by(None, usd(100_00)));
-    assert_eq!(state.facts().unwrap().amount, usd(100_00));
-    let state = given_state(state)
-        .when(refused_answer(STEP))
-        .then([PaymentEvent::UpdateRefused {
-            intention: intention(STEP),
-            refusal: refusal(),
-        }]);
-    assert_eq!(state.facts().unwrap().status, Status::Succeeded);
-}
-
-fn given_state(state: Payment) -> crate::testing::Given<Payment> {
-    crate::testing::Given(state)
 }
 
 /// Red when a late webhook moves a payment out of its final state.
