@@ -113,6 +113,8 @@ impl Writer {
                     },
                 }
             }
+            // Those just answered may have more: without this they would queue behind a statement that is half empty.
+            tokio::task::yield_now().await;
             self.fill(&mut waiting, &mut queue);
             waiting = self.write(waiting).await;
         }
@@ -202,12 +204,14 @@ impl Writer {
         Ok(self.session.as_mut().expect("it was just made"))
     }
 
-    /// Connects, settles what an earlier connection may have left in flight, and learns what others appended.
+    /// Connects, and settles what an earlier connection may have left in flight. What was known is forgotten: after a
+    /// failover it may be more than there is.
     async fn reconnect(&mut self) -> Result<(), StoreError> {
         let limit = self.options.answer_timeout;
         let mut session = Session::connect(&self.options.database_url, limit).await?;
-        let head = session.head(self.unsettled).await?;
-        self.catch_up(&mut session, head).await?;
+        self.head = session.head(self.unsettled).await?;
+        self.forget();
+        self.announce(self.head.position);
         self.unsettled = false;
         self.session = Some(session);
         Ok(())
@@ -377,7 +381,6 @@ impl Writer {
         self.unsettled = true;
         match self.settle(&statement.evidence).await {
             Ok(true) => {
-                // What the batch moved, `catch_up` has seen.
                 for (job, appended) in plan.accepted.into_iter().zip(statement.answers) {
                     job.answer(Ok(appended));
                 }

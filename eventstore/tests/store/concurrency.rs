@@ -198,7 +198,7 @@ async fn two_processes_share_one_log() {
     }
     let reader = db.reader().await;
     let total = assert_sound(&reader).await;
-    assert_eq!(total, 2 * (160 + EACH as i64));
+    assert_eq!(total, 2 * (160 + i64::try_from(EACH).unwrap()));
     assert_eq!(
         reader
             .read_stream("order", "acme/hot", 0)
