@@ -10,6 +10,7 @@
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
 //! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
+//! | `POST /_sim/webhooks/endpoints {"url", "secret", "enabled_events"?, "account"?}` | delivers there as well, until the process ends |
 //! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
 //! | `POST /_sim/webhooks/redeliver {"event"}` | delivers an event again |
 
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answers::Answer;
-use crate::config::PlantedIntent;
+use crate::config::{PlantedIntent, WebhookEndpoint};
 use crate::faults::{Fault, Rule};
 use crate::flow;
 use crate::objects::{Cause, PaymentIntent};
@@ -104,6 +105,17 @@ struct Pause {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewEndpoint {
+    #[serde(default)]
+    account: Option<String>,
+    url: String,
+    secret: String,
+    #[serde(default)]
+    enabled_events: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Redeliver {
     event: String,
 }
@@ -128,6 +140,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
             Ok(app.faults.list())
         }
         ("POST", "webhooks") => pause(app, body),
+        ("POST", "webhooks/endpoints") => add_endpoint(app, body),
         ("GET", "webhooks/deliveries") => of_query(app, query).map(|cells| deliveries(&cells)),
         ("POST", "webhooks/redeliver") => redeliver(app, body),
         _ => Err(Refusal(404, format!("there is no {method} /_sim/{path}"))),
@@ -273,9 +286,21 @@ fn pause(app: &App, body: &[u8]) -> Handled {
     Ok(json!({ "paused": paused }))
 }
 
+fn add_endpoint(app: &App, body: &[u8]) -> Handled {
+    let asked: NewEndpoint = read(body)?;
+    let cell = cells(app, asked.account.as_deref())?[0];
+    let mut endpoint = WebhookEndpoint::new(&asked.url, &asked.secret);
+    if let Some(types) = asked.enabled_events {
+        endpoint.enabled_events = types;
+    }
+    app.add_endpoint(cell, endpoint);
+    Ok(json!({ "account": cell.settings.id, "url": asked.url }))
+}
+
 fn deliveries(cells: &[&Arc<AccountCell>]) -> Value {
     let mut log = Vec::new();
     for cell in cells {
+        let endpoints = cell.endpoints();
         let state = cell.lock();
         for delivery in state.tables.deliveries.oldest_first() {
             let event = state.tables.events.get(&delivery.event);
@@ -283,7 +308,7 @@ fn deliveries(cells: &[&Arc<AccountCell>]) -> Value {
                 "account": cell.settings.id,
                 "event": delivery.event,
                 "type": event.map(|it| &it.event_type),
-                "url": cell.settings.webhook_endpoints.get(delivery.endpoint).map(|it| &it.url),
+                "url": endpoints.get(delivery.endpoint).map(|it| &it.url),
                 "state": delivery.state,
                 "attempts": delivery.attempts,
                 "last_status": delivery.last_status,

@@ -1,4 +1,19 @@
-//! What the simulator is told before it starts. A JSON file holds the same.
+//! What the simulator is told before it starts. A JSON file holds the same:
+//!
+//! ```json
+//! {
+//!   "listen": "127.0.0.1:12111",
+//!   "state_dir": ".counterfoil/simulator",
+//!   "accounts": [{
+//!     "id": "acct_acme",
+//!     "secret_key": "sk_test_stripe_acme",
+//!     "publishable_key": "pk_test_stripe_acme",
+//!     "minimum_charge": true,
+//!     "webhook_endpoints": [{ "url": "http://127.0.0.1:8080/webhooks/stripe/acme", "secret": "whsec_acme" }],
+//!     "planted_intents": [{ "id": "pi_1234XXX", "client_secret": "pi_1234XXX_secret_5678YYY", "amount": 5900, "currency": "eur" }]
+//!   }]
+//! }
+//! ```
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

@@ -21,7 +21,6 @@ mod faults;
 mod flow;
 mod ids;
 mod money;
-#[allow(missing_docs)]
 mod objects;
 mod params;
 mod server;
@@ -39,6 +38,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -46,6 +46,7 @@ use crate::api::Caller;
 pub use crate::config::{Account, Config, PlantedIntent, WebhookEndpoint};
 use crate::faults::Faults;
 use crate::state::{AccountCell, Clock};
+use crate::webhooks::Hire;
 
 /// Everything that requests share.
 pub(crate) struct App {
@@ -53,6 +54,7 @@ pub(crate) struct App {
     keys: HashMap<String, (Arc<AccountCell>, Caller)>,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
+    hires: UnboundedSender<Hire>,
     /// Held as long as the state is in use, so that no second simulator takes it.
     _lock: Option<File>,
 }
@@ -62,6 +64,7 @@ pub struct Simulator;
 
 /// A simulator that is answering. Dropping it stops it at once.
 pub struct Running {
+    app: Arc<App>,
     addr: SocketAddr,
     stop: watch::Sender<bool>,
     serving: AbortOnDrop,
@@ -84,25 +87,21 @@ impl Simulator {
     pub async fn start(config: Config) -> io::Result<Running> {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
-        let app = Arc::new(App::open(&config, &base_url(addr))?);
+        let (hires, hired) = unbounded_channel();
+        let app = Arc::new(App::open(&config, &base_url(addr), hires)?);
         app.run_due()?;
+        for cell in &app.accounts {
+            (0..cell.endpoints().len()).for_each(|endpoint| app.hire(cell, endpoint));
+        }
         let client = webhooks::client().map_err(io::Error::other)?;
         let mut working = JoinSet::new();
-        for cell in &app.accounts {
-            for endpoint in 0..cell.settings.webhook_endpoints.len() {
-                working.spawn(webhooks::deliver(
-                    Arc::clone(&app),
-                    Arc::clone(cell),
-                    endpoint,
-                    client.clone(),
-                ));
-            }
-        }
+        working.spawn(webhooks::dispatch(Arc::clone(&app), client, hired));
         let ticking = server::tick(Arc::clone(&app));
         working.spawn(async move { match ticking.await {} });
         let (stop, stopping) = watch::channel(false);
-        let serving = tokio::spawn(server::serve(app, listener, stopping));
+        let serving = tokio::spawn(server::serve(Arc::clone(&app), listener, stopping));
         Ok(Running {
+            app,
             addr,
             stop,
             serving: AbortOnDrop(serving),
@@ -122,6 +121,20 @@ impl Running {
         self.addr
     }
 
+    /// Delivers events of an account to this endpoint as well, from now on and until the process ends.
+    ///
+    /// # Errors
+    /// When there is no such account.
+    pub fn add_webhook_endpoint(&self, account: &str, endpoint: WebhookEndpoint) -> io::Result<()> {
+        let cells = &self.app.accounts;
+        let cell = cells.iter().find(|cell| cell.settings.id == account);
+        self.app.add_endpoint(
+            cell.ok_or_else(|| wrong("there is no such account"))?,
+            endpoint,
+        );
+        Ok(())
+    }
+
     /// Stops: no new connections, open requests end, held ones are released. All that was answered is in the state directory already.
     pub async fn stop(mut self) {
         let _ = self.stop.send(true);
@@ -136,7 +149,7 @@ fn base_url(addr: SocketAddr) -> String {
 }
 
 impl App {
-    fn open(config: &Config, base_url: &str) -> io::Result<Self> {
+    fn open(config: &Config, base_url: &str, hires: UnboundedSender<Hire>) -> io::Result<Self> {
         let lock = match &config.state_dir {
             Some(dir) => Some(take(dir)?),
             None => None,
@@ -170,12 +183,24 @@ impl App {
             keys,
             clock,
             faults: Faults::default(),
+            hires,
             _lock: lock,
         })
     }
 
     pub(crate) fn account_of_key(&self, key: &str) -> Option<(Arc<AccountCell>, Caller)> {
         self.keys.get(key).cloned()
+    }
+
+    pub(crate) fn add_endpoint(&self, cell: &Arc<AccountCell>, endpoint: WebhookEndpoint) {
+        let place = cell.add_endpoint(endpoint);
+        self.hire(cell, place);
+    }
+
+    fn hire(&self, cell: &Arc<AccountCell>, endpoint: usize) {
+        let cell = Arc::clone(cell);
+        // Nobody hires any more when the simulator is ending.
+        let _ = self.hires.send(Hire { cell, endpoint });
     }
 
     /// Does what has become due on every account.

@@ -86,8 +86,10 @@ impl Tree {
     }
 
     fn insert(&mut self, segments: &[&str], value: String, key: &str) -> Outcome<()> {
-        let conflict =
-            || ApiError::invalid(format!("Invalid parameter: {key}")).param(key.to_owned());
+        let conflict = || {
+            ApiError::invalid(format!("Invalid parameter: {}", shortened(key)))
+                .param(shortened(key))
+        };
         match (self, segments) {
             (slot @ Tree::Leaf(_), []) => *slot = Tree::Leaf(value),
             (Tree::List(items), [""]) => items.push(Tree::Leaf(value)),
@@ -161,9 +163,18 @@ impl Tree {
     }
 }
 
+/// A name for a message. A body of the wrong kind reads as one long name, which may hold what must not be repeated.
+fn shortened(name: &str) -> String {
+    const CHARS_MAX: usize = 60;
+    match name.char_indices().nth(CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &name[..end]),
+        None => name.to_owned(),
+    }
+}
+
 /// `a[b][]` as `["a", "b", ""]`.
 fn segments(key: &str) -> Outcome<Vec<&str>> {
-    let bad = || ApiError::invalid(format!("Invalid parameter name: {key}"));
+    let bad = || ApiError::invalid(format!("Invalid parameter name: {}", shortened(key)));
     let Some(open) = key.find('[') else {
         return Ok(vec![key]);
     };
@@ -293,7 +304,7 @@ impl<'t> Params<'t> {
                 .find(|(name, _)| name == key)
                 .map(|(_, shape)| shape)
             {
-                None => unknown.push(self.name(key)),
+                None => unknown.push(shortened(&self.name(key))),
                 Some(Shape::Any) => {}
                 Some(Shape::Open) => drop(self.hash(key)?),
                 Some(Shape::Hash(inner)) => {

@@ -8,6 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
+
 use crate::App;
 use crate::ids::hmac_sha256;
 use crate::objects::{Cause, Delivery, DeliveryState, Event};
@@ -48,13 +51,24 @@ pub fn signature(secret: &str, at_s: i64, body: &str) -> String {
     format!("t={at_s},v1={}", hex::encode(mac))
 }
 
-/// Delivers to one endpoint for as long as the simulator runs.
-pub async fn deliver(
-    app: Arc<App>,
-    cell: Arc<AccountCell>,
-    endpoint: usize,
-    client: reqwest::Client,
-) {
+/// Names an endpoint that is to get a worker.
+pub struct Hire {
+    /// On which account.
+    pub cell: Arc<AccountCell>,
+    /// Its place.
+    pub endpoint: usize,
+}
+
+/// Gives every endpoint that is named its worker, for as long as the simulator runs.
+pub async fn dispatch(app: Arc<App>, client: reqwest::Client, mut hires: UnboundedReceiver<Hire>) {
+    let mut workers = JoinSet::new();
+    while let Some(Hire { cell, endpoint }) = hires.recv().await {
+        workers.spawn(deliver(Arc::clone(&app), cell, endpoint, client.clone()));
+    }
+}
+
+/// Delivers to one endpoint.
+async fn deliver(app: Arc<App>, cell: Arc<AccountCell>, endpoint: usize, client: reqwest::Client) {
     loop {
         let bell = cell.bell.notified();
         tokio::pin!(bell);
@@ -98,7 +112,8 @@ fn next(app: &App, cell: &AccountCell, endpoint: usize) -> Next {
 
 /// The status of the answer; 0 where there was none.
 async fn send(cell: &AccountCell, endpoint: usize, client: &reqwest::Client, body: String) -> u16 {
-    let settings = &cell.settings.webhook_endpoints[endpoint];
+    let endpoints = cell.endpoints();
+    let settings = &endpoints[endpoint];
     let at_s = real_ms().div_euclid(1_000);
     let answer = client
         .post(&settings.url)
@@ -164,7 +179,7 @@ fn pause_ms(failures: u32) -> i64 {
 /// When the journal cannot be written.
 pub fn redeliver(app: &App, cell: &AccountCell, event: &str) -> std::io::Result<usize> {
     let mut state = cell.lock();
-    let deliveries: Vec<Delivery> = (0..cell.settings.webhook_endpoints.len())
+    let deliveries: Vec<Delivery> = (0..cell.endpoints().len())
         .filter_map(|endpoint| state.tables.deliveries.get(&format!("{event}/{endpoint}")))
         .cloned()
         .collect();

@@ -19,21 +19,29 @@ const BILLING_DETAILS: Shape = Shape::Hash(&[
     ("tax_id", Shape::Any),
 ]);
 
-/// What describes a new method, here and in `payment_method_data`.
+const CARD: Shape = Shape::Hash(&[
+    ("cvc", Shape::Any),
+    ("exp_month", Shape::Any),
+    ("exp_year", Shape::Any),
+    ("networks", Shape::Open),
+    ("number", Shape::Any),
+    ("token", Shape::Any),
+]);
+
+/// What describes a new method in `payment_method_data`.
 pub const DATA: Known = &[
     ("allow_redisplay", Shape::Any),
     ("billing_details", BILLING_DETAILS),
-    (
-        "card",
-        Shape::Hash(&[
-            ("cvc", Shape::Any),
-            ("exp_month", Shape::Any),
-            ("exp_year", Shape::Any),
-            ("networks", Shape::Open),
-            ("number", Shape::Any),
-            ("token", Shape::Any),
-        ]),
-    ),
+    ("card", CARD),
+    ("metadata", Shape::Open),
+    ("radar_options", Shape::Open),
+    ("type", Shape::Any),
+];
+
+const CREATE: Known = &[
+    ("allow_redisplay", Shape::Any),
+    ("billing_details", BILLING_DETAILS),
+    ("card", CARD),
     ("expand", Shape::Any),
     ("metadata", Shape::Open),
     ("radar_options", Shape::Open),
@@ -66,7 +74,7 @@ const LIST: Known = &[
 
 /// `POST /v1/payment_methods`
 pub fn create(call: &mut Call<'_, '_>) -> Outcome<Value> {
-    call.params.only(DATA)?;
+    call.params.only(CREATE)?;
     let method = read_new(call.tx, &call.params)?;
     Ok(method.render())
 }

@@ -55,7 +55,6 @@ pub trait Entity: Clone + Send + Sync + 'static {
 /// Any entity, as the journal holds it.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
 pub enum Object {
     PaymentIntent(PaymentIntent),
     PaymentMethod(PaymentMethod),

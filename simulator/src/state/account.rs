@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -27,6 +27,8 @@ pub struct AccountCell {
     pub later_s: i64,
     /// Makes the ids of new objects.
     pub ids: IdMaker,
+    /// Where events are delivered: as configured, and what was added since. An endpoint keeps its place.
+    endpoints: RwLock<Arc<Vec<config::WebhookEndpoint>>>,
     secrets: RwLock<Secrets>,
     state: Mutex<AccountState>,
     /// Rung when there is something new to deliver.
@@ -37,7 +39,6 @@ pub struct AccountCell {
 
 /// All objects of an account.
 #[derive(Default)]
-#[allow(missing_docs)]
 pub struct Tables {
     pub payment_intents: Table<PaymentIntent>,
     pub payment_methods: Table<PaymentMethod>,
@@ -88,6 +89,7 @@ impl AccountCell {
         let cell = Self {
             ids: IdMaker::new(config.seed, &settings.id),
             secrets: RwLock::new(Secrets::new(&settings.secret_key, planted)),
+            endpoints: RwLock::new(Arc::new(settings.webhook_endpoints.clone())),
             base_url: base_url.to_owned(),
             later_s: config.later_s,
             state: Mutex::new(state),
@@ -130,9 +132,21 @@ impl AccountCell {
             .plant(intent, client_secret);
     }
 
+    /// Where events are delivered.
+    pub fn endpoints(&self) -> Arc<Vec<config::WebhookEndpoint>> {
+        Arc::clone(&self.endpoints.read().unwrap_or_else(|it| it.into_inner()))
+    }
+
+    /// Adds an endpoint until the process ends, and answers its place.
+    pub fn add_endpoint(&self, endpoint: config::WebhookEndpoint) -> usize {
+        let mut endpoints = self.endpoints.write().unwrap_or_else(|it| it.into_inner());
+        Arc::make_mut(&mut endpoints).push(endpoint);
+        endpoints.len() - 1
+    }
+
     /// How many deliveries of an event are still to be made.
     pub fn pending_webhooks(&self, tables: &Tables, event: &str) -> usize {
-        (0..self.settings.webhook_endpoints.len())
+        (0..self.endpoints().len())
             .filter_map(|endpoint| tables.deliveries.get(&format!("{event}/{endpoint}")))
             .filter(|delivery| delivery.state == DeliveryState::Pending)
             .count()

@@ -95,9 +95,9 @@ impl<'a> Tx<'a> {
 
     /// An object, with the changes of this transaction.
     pub fn get<T: Kind>(&self, id: &str) -> Option<T> {
-        let staged = self.staged.iter().filter_map(T::from_object);
-        staged
-            .clone()
+        self.staged
+            .iter()
+            .filter_map(T::from_object)
             .find(|it| it.id() == id)
             .or_else(|| T::table(&self.state.tables).get(id))
             .cloned()
@@ -124,7 +124,7 @@ impl<'a> Tx<'a> {
             data: object.to_string(),
             cause: self.cause.clone(),
         };
-        for (endpoint, settings) in self.cell.settings.webhook_endpoints.iter().enumerate() {
+        for (endpoint, settings) in self.cell.endpoints().iter().enumerate() {
             if settings.wants(event_type) {
                 self.staged.push(Object::Delivery(Delivery {
                     id: format!("{}/{endpoint}", event.id),

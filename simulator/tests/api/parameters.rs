@@ -22,6 +22,13 @@ async fn what_an_endpoint_does_not_know_is_refused_by_its_full_name() {
         let message = text(&answer.body["error"], "message");
         assert_eq!(message, format!("Received unknown parameter: {param}"));
     }
+    let long = "{\"payment_method_data\":{\"card\":{\"exp_year\":2050,\"exp_month\":12,\"number\":\"4242424242424242\"}}}";
+    let misread = api.post(PATH, &[(long, "")]).await;
+    assert_eq!(misread.error().1, "parameter_unknown");
+    assert!(
+        !misread.text.contains("4242424242424242"),
+        "a body that was misread is not repeated"
+    );
     let two = api.intent(&[("foo", "1"), ("bar", "2")]).await;
     let message = text(&two.body["error"], "message");
     assert_eq!(message, "Received unknown parameters: bar, foo");

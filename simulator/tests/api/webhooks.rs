@@ -186,3 +186,23 @@ async fn an_endpoint_gets_only_the_types_that_it_asked_for() {
     );
     assert_eq!(deliveries(&api).await.len(), 2);
 }
+
+#[tokio::test]
+async fn an_endpoint_can_be_added_to_a_running_simulator() {
+    let mut receiver = Receiver::start().await;
+    let mut second = Receiver::start().await;
+    let (running, api) = start_with(config()).await;
+    let endpoint = WebhookEndpoint::new(&receiver.url, SECRET);
+    running
+        .add_webhook_endpoint("acct_one", endpoint)
+        .expect("the account exists");
+    let nobody = WebhookEndpoint::new(&receiver.url, SECRET);
+    assert!(running.add_webhook_endpoint("acct_nobody", nobody).is_err());
+    let asked = json!({ "url": second.url, "secret": SECRET, "enabled_events": ["charge.*"] });
+    api.own(Method::POST, "webhooks/endpoints", asked).await;
+    api.paid("pm_card_visa").await;
+    assert_eq!(receiver.next().await.event_type(), "payment_intent.created");
+    let charge = second.next().await;
+    verify(&charge);
+    assert_eq!(charge.event_type(), "charge.succeeded");
+}
