@@ -67,36 +67,55 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
 }
 
-impl Service {
-    /// Opens everything and serves.
+/// A service that is put together and does not serve yet.
+pub struct Opened {
+    pub app: App,
+    listener: TcpListener,
+    recovery: Recovery,
+    limits: Limits,
+    metrics: PrometheusHandle,
+}
+
+impl Opened {
+    /// Opens store, gateway and use cases.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
-    pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let address = parts.listener.local_addr()?;
+    pub async fn new(parts: Parts) -> Result<Self, StartError> {
         let live = parts.accounts.values().any(Account::is_live);
         let gateway = Gateway::new(parts.gateway, parts.accounts)?;
         let store = Store::open(&parts.database_url, parts.seal_key.expose(), parts.ids).await?;
         if live && store.keys.holds_fixtures().await? {
             return Err(StartError::LiveKeyBesideFixtures);
         }
-        let journal = journal::follow(&store);
         let app = App::new(store, gateway, parts.webhook_secrets, parts.options);
+        let (listener, recovery, limits, metrics) = (parts.listener, parts.recovery, parts.limits, parts.metrics);
+        Ok(Self { app, listener, recovery, limits, metrics })
+    }
+
+    /// Starts the workers, and serves.
+    ///
+    /// # Errors
+    /// When the listener has lost its address.
+    pub fn serve(self) -> Result<Service, StartError> {
+        let Self { app, listener, recovery, limits, metrics } = self;
+        let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let workers = vec![
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| async move { app.run_inbox(stop).await }.boxed())),
             tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
-                async move { app.run_recovery(parts.recovery, stop).await }.boxed()
+                async move { app.run_recovery(recovery, stop).await }.boxed()
             })),
         ];
+        let journal = journal::follow(app.store());
         let readiness = Arc::new(Ready { app: app.clone() });
-        let router = doors::router(&app)
-            .merge(webhooks::router(app.clone()))
-            .merge(health::routes(readiness, parts.metrics));
-        let server = tokio::spawn(server::serve(parts.listener, observed(router), parts.limits, stop.clone()));
-        Ok(Self { app, address, stop, server, workers, journal })
+        let router = doors::router(&app).merge(webhooks::router(app.clone())).merge(health::routes(readiness, metrics));
+        let server = tokio::spawn(server::serve(listener, observed(router), limits, stop.clone()));
+        Ok(Service { app, address, stop, server, workers, journal })
     }
+}
 
+impl Service {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -100,8 +100,8 @@ pub async fn load(app: &App) -> Result<(), FixtureError> {
     for fixture in MERCHANTS {
         let merchant = merchant(fixture)?;
         app.store().keys.put_merchant(&merchant, true).await?;
-        for (kind, secret, scopes, customer) in fixture.keys {
-            let key_id = format!("key_{}_{kind}_{secret}", fixture.id).replace('-', "_");
+        for (number, (kind, secret, scopes, customer)) in fixture.keys.iter().enumerate() {
+            let key_id = format!("key_{}_{number}", fixture.id);
             let secret = SecretString::from(*secret);
             let key = NewKey { key_id: &key_id, secret: &secret, merchant: &merchant.id, kind: *kind, scopes, customer: *customer };
             app.store().keys.put_key(&key).await?;

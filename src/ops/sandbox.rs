@@ -21,7 +21,7 @@ use super::serve;
 use crate::config::{Config, Key32};
 use crate::gateway::Account;
 use crate::ids::Ids;
-use crate::service::Service;
+use crate::service::Opened;
 use crate::use_cases::WebhookSecrets;
 
 /// Runs the sandbox until it is told to stop.
@@ -50,7 +50,7 @@ async fn with_postgres(
     own_key(config.signing_key.clone(), &config.home, "signing.key")?;
     if !beside_simulator {
         let parts = serve::parts(config, listener, database_url, seal_key, metrics)?;
-        let service = Service::start(parts).await?;
+        let service = Opened::new(parts).await?.serve()?;
         println!("Counterfoil serves on http://{} against the configured Stripe.", service.address());
         return serve::until_told_to_stop(service).await;
     }
@@ -61,11 +61,12 @@ async fn with_postgres(
     parts.accounts = accounts(&base);
     parts.webhook_secrets = webhook_secrets(&seal_key);
     let result = async {
-        let service = Service::start(parts).await?;
-        if let Err(error) = fixtures::load(&service.app).await {
-            service.stop().await;
+        let opened = Opened::new(parts).await?;
+        if let Err(error) = fixtures::load(&opened.app).await {
+            opened.app.store().close().await;
             bail!("fixtures: {error}");
         }
+        let service = opened.serve()?;
         greet(address, &base);
         serve::until_told_to_stop(service).await
     };

@@ -14,7 +14,7 @@ use crate::config::{Config, Key32, StripeAccount};
 use crate::gateway::{Account, GatewayOptions};
 use crate::http::server::Limits;
 use crate::ids::Ids;
-use crate::service::{self, MIGRATIONS, Parts, Service};
+use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
 use crate::use_cases::{Options, Recovery, WebhookSecrets};
 
 /// How often one request to Stripe is sent under the same key before its outcome counts as unknown.
@@ -37,7 +37,7 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         bail!("the database lacks {pending} migrations: run `counterfoil migrate` first");
     }
     let listener = listen(config.listen).await?;
-    let service = Service::start(parts(&config, listener, url, seal_key, metrics)?).await?;
+    let service = Opened::new(parts(&config, listener, url, seal_key, metrics)?).await?.serve()?;
     tracing::info!(address = %service.address(), "serving");
     until_told_to_stop(service).await
 }

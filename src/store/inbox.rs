@@ -22,6 +22,16 @@ pub struct Delivery {
     pub stripe_created: DateTime<Utc>,
 }
 
+#[derive(sqlx::FromRow)]
+struct Row {
+    merchant: String,
+    event_id: String,
+    event_type: String,
+    body: Value,
+    sealed: Option<Value>,
+    stripe_created: DateTime<Utc>,
+}
+
 /// What came of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
 #[strum(serialize_all = "snake_case")]
@@ -68,8 +78,8 @@ impl Inbox {
     /// # Errors
     /// When the database cannot be read.
     pub async fn waiting(&self, limit: i64) -> Result<Vec<Delivery>, sqlx::Error> {
-        let rows: Vec<(String, String, String, Value, Option<Value>, DateTime<Utc>)> = sqlx::query_as(
-            "select merchant, event_id, type, body, sealed, stripe_created from webhook_inbox
+        let rows: Vec<Row> = sqlx::query_as(
+            "select merchant, event_id, type as event_type, body, sealed, stripe_created from webhook_inbox
              where applied_at is null
                and received_at + make_interval(secs => least(3600, power(2, least(attempts, 12)) - 1)) <= clock_timestamp()
              order by received_at limit $1",
@@ -78,8 +88,9 @@ impl Inbox {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|(merchant, event_id, event_type, body, sealed, stripe_created)| {
-                let merchant = merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            .map(|row| {
+                let merchant = row.merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                let Row { event_id, event_type, body, sealed, stripe_created, .. } = row;
                 Ok(Delivery { merchant, event_id, event_type, body, sealed, stripe_created })
             })
             .collect()

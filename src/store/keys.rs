@@ -19,8 +19,11 @@ const CACHED_FOR: Duration = Duration::from_secs(2);
 pub struct Keys {
     pool: PgPool,
     hasher: Hmac<Sha256>,
-    found: Cache<(KeyKind, Option<MerchantId>, [u8; 32]), Option<Arc<Caller>>>,
+    found: Cache<Presented, Option<Arc<Caller>>>,
 }
+
+/// A key as it was presented: what for, to whose door, and its hash.
+type Presented = (KeyKind, Option<MerchantId>, [u8; 32]);
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString)]

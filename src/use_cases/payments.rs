@@ -244,7 +244,13 @@ impl App {
     ) -> Result<PaymentAnswer, AppError> {
         let driven = self.drive(merchant, claimed.payment, context, key).await?;
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
-        self.answer(merchant, claimed.payment, &driven.payment, driven.intent, ended.verdict).await
+        let intent = match (driven.intent, &ended.verdict) {
+            (None, Verdict::Done | Verdict::Declined(_)) => {
+                Some(self.intent_now(merchant, &driven.payment).await.ok_or(AppError::OutcomeUnknown)?)
+            }
+            (intent, _) => intent,
+        };
+        self.answer(merchant, claimed.payment, &driven.payment, intent, ended.verdict).await
     }
 
     /// How the command ended; its claim is answered now if the outcome did not bring the answer with it.

@@ -45,7 +45,7 @@ impl App {
         let Some(before) = id_before(Utc::now(), older_than) else { return };
         match self.inner.store.payments_waiting_since(before, PAGE).await {
             Ok(waiting) => {
-                metrics::gauge!("counterfoil_payments_waiting").set(waiting.len() as f64);
+                metrics::gauge!("counterfoil_payments_waiting").set(u32::try_from(waiting.len()).map_or(f64::INFINITY, f64::from));
                 for (merchant, payment) in waiting {
                     self.recover_one(&merchant, payment).await;
                 }

@@ -20,7 +20,7 @@ use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 /// What is asked of a payment. Amounts in minor units of its own currency.
 pub enum PaymentStep {
     Update(Box<Update>),
-    Confirm { payment_method: Option<String>, card: Option<Card>, terms: ConfirmTerms },
+    Confirm { payment_method: Option<String>, card: Option<Box<Card>>, terms: ConfirmTerms },
     /// None: all that is held.
     Capture { amount_minor: Option<i64> },
     Cancel { reason: Option<CancellationReason> },
@@ -32,7 +32,7 @@ pub struct Update {
     pub amount_minor: Option<i64>,
     pub currency: Option<Currency>,
     pub payment_method: Option<String>,
-    pub card: Option<Card>,
+    pub card: Option<Box<Card>>,
     pub customer: Option<String>,
     pub description: Option<String>,
     /// Keys to set; an empty value unsets its key.
@@ -151,7 +151,7 @@ fn decide(
     intention: IntentionId,
 ) -> Result<Vec<PaymentEvent>, AppError> {
     let facts = payment.facts().ok_or(PaymentError::NoSuchPayment)?;
-    let method = |named: &Option<String>, card: &Option<Card>| {
+    let method = |named: &Option<String>, card: &Option<Box<Card>>| {
         named.clone().or_else(|| card.as_ref().map(|_| "pm_to_be_made".to_owned()))
     };
     let command = match step {

@@ -52,7 +52,8 @@ async fn a_customer_who_authenticates_at_stripe_is_seen_here() {
     let intent = asked["id"].as_str().unwrap();
 
     let page = format!("{}_sim/3ds/{intent}", world.simulator.url());
-    let acted = world.http.post(page).header("Content-Type", "application/x-www-form-urlencoded").body("outcome=complete").send().await.unwrap();
+    let browser = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let acted = browser.post(page).header("Content-Type", "application/x-www-form-urlencoded").body("outcome=complete").send().await.unwrap();
     assert!(acted.status().is_success() || acted.status().is_redirection(), "{}", acted.status());
     until("the webhook is applied", async || {
         world.history("acme").await.iter().any(|name| name == "Succeeded")
@@ -88,9 +89,6 @@ async fn personal_data_is_nowhere_in_the_clear_and_no_card_or_secret_is_kept() {
             .unwrap();
         for row in kept {
             for canary in ["canary@example.com", "Canary", "4242424242424242", "_secret_", "sk_test_acme", secret.as_str()] {
-                // The public id of a fixture's key is made of its text; a real key's is not.
-                let row = if table == "api_keys" { row.replace("key_acme_stripe_secret_sk_test_acme", "").replace("key_acme_offers_sk_test_acme", "") } else { row.clone() };
-                let row = row.replace("key_acme_stripe_secret_sk_test_acme", "");
                 assert!(!row.contains(canary), "{canary} in {table}: {row}");
             }
         }

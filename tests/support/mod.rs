@@ -7,7 +7,7 @@ use counterfoil::gateway::GatewayOptions;
 use counterfoil::http::server::Limits;
 use counterfoil::ids::Ids;
 use counterfoil::ops::{fixtures, sandbox};
-use counterfoil::service::{MIGRATIONS, Parts, Service};
+use counterfoil::service::{MIGRATIONS, Opened, Parts, Service};
 use counterfoil::use_cases::{Options, Recovery};
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
@@ -90,9 +90,9 @@ pub async fn serve(listener: TcpListener, database_url: &str, simulator: &simula
         ids: Ids::seeded(1),
         metrics,
     };
-    let service = Service::start(parts).await.unwrap();
-    fixtures::load(&service.app).await.unwrap();
-    service
+    let opened = Opened::new(parts).await.unwrap();
+    fixtures::load(&opened.app).await.unwrap();
+    opened.serve().unwrap()
 }
 
 impl World {

@@ -108,7 +108,7 @@ pub fn update(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
         amount_minor: params.positive("amount")?,
         currency: currency(params)?,
         payment_method: method.payment_method,
-        card: method.card,
+        card: method.card.map(Box::new),
         customer: customer(params)?,
         description: description(params)?,
         metadata: metadata.pairs,
@@ -128,7 +128,7 @@ pub fn confirm(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     } = Method::read(params)?;
     Ok(PaymentStep::Confirm {
         payment_method,
-        card,
+        card: card.map(Box::new),
         terms: terms(params)?,
     })
 }
