@@ -1,20 +1,19 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::{Api, Form, start, text, with_form};
+use crate::support::{Api, Form, soon, start, text, with_form};
 
 const PATH: &str = "v1/payment_intents";
 const FORM: Form<'_> = &[("amount", "1000"), ("currency", "usd")];
 
 /// Waits until so many requests are held.
 pub async fn until_held(api: &Api, count: u64) {
-    loop {
-        let faults = api.own(Method::GET, "faults", Value::Null).await;
-        if faults["held"] == count {
-            return;
+    soon(async {
+        while api.own(Method::GET, "faults", Value::Null).await["held"] != count {
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    })
+    .await;
 }
 
 async fn add(api: &Api, kind: &str) {
@@ -85,9 +84,12 @@ async fn a_caller_who_hangs_up_does_not_stop_what_was_begun() {
     assert!(call.await.is_err());
     api.own(Method::POST, "faults/release", json!({})).await;
     until_held(&api, 0).await;
-    while intents(&api).await == 0 {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while intents(&api).await == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use sha2::Sha256;
 use simulator::{Config, WebhookEndpoint};
 
 use crate::support::receiver::{Received, Receiver};
-use crate::support::{Api, config, start_with, text};
+use crate::support::{Api, config, soon, start_with, text};
 
 const SECRET: &str = "whsec_of_the_test";
 
@@ -40,15 +40,18 @@ async fn deliveries(api: &Api) -> Vec<Value> {
     log["deliveries"].as_array().expect("a list").clone()
 }
 
+fn is_pending(delivery: &Value) -> bool {
+    delivery["state"] == "pending"
+}
+
 /// Waits until every delivery has ended.
 async fn until_delivered(api: &Api) {
-    while deliveries(api)
-        .await
-        .iter()
-        .any(|it| it["state"] == "pending")
-    {
-        tokio::task::yield_now().await;
-    }
+    soon(async {
+        while deliveries(api).await.iter().any(is_pending) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -132,10 +135,13 @@ async fn an_endpoint_that_never_acknowledges_is_given_up() {
     }
     let (_running, api) = start_with(delivering_to(&receiver)).await;
     api.intent(&[]).await.ok();
-    while deliveries(&api).await[0]["state"] == "pending" {
-        // Every pause is over when the clock is advanced.
-        api.advance(60).await;
-    }
+    soon(async {
+        while deliveries(&api).await.iter().any(is_pending) {
+            // Every pause is over when the clock is advanced.
+            api.advance(60).await;
+        }
+    })
+    .await;
     let log = deliveries(&api).await;
     assert_eq!(
         (text(&log[0], "state"), log[0]["attempts"].as_u64()),

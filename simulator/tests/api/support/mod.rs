@@ -47,6 +47,14 @@ pub fn client() -> Client {
         .expect("a client")
 }
 
+/// Fails rather than waits for ever for something that does not happen.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = std::time::Duration::from_secs(60);
+    tokio::time::timeout(limit, what)
+        .await
+        .expect("it happens within a minute")
+}
+
 /// Calls a simulator with one key.
 #[derive(Clone)]
 pub struct Api {

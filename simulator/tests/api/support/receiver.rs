@@ -54,7 +54,9 @@ impl Receiver {
     }
 
     pub async fn next(&mut self) -> Received {
-        self.received.recv().await.expect("the receiver lives")
+        super::soon(self.received.recv())
+            .await
+            .expect("the receiver lives")
     }
 
     /// Whether something has come in that was not taken yet.
