@@ -232,11 +232,14 @@ fn execute(app: &App, request: &Request) -> Answered {
     }
     let mut tx = Tx::begin(cell, &mut state, now_ms, cause);
     let outcome = handle(&mut tx, request);
-    let (status, body, should_retry) = match &outcome {
-        Ok(body) => (200, body.clone(), None),
-        Err(error) => failed(error, request),
+    let is_executed = outcome
+        .as_ref()
+        .map_or_else(ApiError::is_executed, |_| true);
+    let (status, body, should_retry) = match outcome {
+        Ok(body) => (200, body, None),
+        Err(error) => failed(&error, request),
     };
-    if outcome.is_ok() || outcome.is_err_and(|it| it.is_executed()) {
+    if is_executed {
         remember(&mut tx, request, status, &body);
         if tx.commit().is_err() {
             return failed(&journal_failed(), request);
