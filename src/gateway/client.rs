@@ -4,7 +4,7 @@ use aggregates::ids::IntentionId;
 use aggregates::payment::command::RefundSnapshot;
 use aggregates::payment::event::{CancellationReason, Changes, CreateRequested, RefundReason};
 use aggregates::payment::state::Step;
-use aggregates::payment::terms::{CaptureMethod, ConfirmTerms};
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
 use bytes::Bytes;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -225,9 +225,8 @@ fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
 
 fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
     let currency: stripe_types::Currency = known(it.amount.currency().code().parse());
-    let mut metadata: HashMap<String, String> = it.metadata.as_map().clone().into_iter().collect();
-    metadata.insert(PAYMENT_KEY.to_owned(), effect.payment.to_string());
-    metadata.insert(MERCHANT_KEY.to_owned(), effect.merchant.to_string());
+    let ours = [(PAYMENT_KEY, effect.payment.to_string()), (MERCHANT_KEY, effect.merchant.to_string())];
+    let metadata = with_ours(&it.metadata, ours);
     let mut request =
         CreatePaymentIntent::new(it.amount.minor(), currency).capture_method(capture_method(it.capture_method)).metadata(metadata);
     if let Some(description) = &it.description {
@@ -304,10 +303,12 @@ fn cancel(intent: &str, reason: Option<CancellationReason>) -> CancelPaymentInte
 }
 
 fn refund(effect: &RefundEffect<'_>) -> CreateRefund {
-    let mut metadata: HashMap<String, String> = effect.refund.metadata.as_map().clone().into_iter().collect();
-    metadata.insert(REFUND_KEY.to_owned(), effect.refund.id.to_string());
-    metadata.insert(PAYMENT_KEY.to_owned(), effect.payment.to_string());
-    metadata.insert(MERCHANT_KEY.to_owned(), effect.merchant.to_string());
+    let ours = [
+        (REFUND_KEY, effect.refund.id.to_string()),
+        (PAYMENT_KEY, effect.payment.to_string()),
+        (MERCHANT_KEY, effect.merchant.to_string()),
+    ];
+    let metadata = with_ours(&effect.refund.metadata, ours);
     let request = CreateRefund::new()
         .payment_intent(effect.intent)
         .amount(effect.refund.amount.minor())
@@ -364,6 +365,18 @@ macro_rules! shipping {
 }
 shipping!(create_shipping, CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress);
 shipping!(update_shipping, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress);
+
+/// The caller's metadata with as many of our own pairs as Stripe has room for. A payment without them is still found, by its
+/// intent, once Stripe has answered.
+fn with_ours<const N: usize>(metadata: &Metadata, ours: [(&str, String); N]) -> HashMap<String, String> {
+    let mut all: HashMap<String, String> = metadata.as_map().clone().into_iter().collect();
+    for (key, value) in ours {
+        if all.len() < Metadata::PAIRS_MAX {
+            all.insert(key.to_owned(), value);
+        }
+    }
+    all
+}
 
 fn capture_method(it: CaptureMethod) -> PaymentIntentCaptureMethod {
     match it {

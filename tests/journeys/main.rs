@@ -7,3 +7,4 @@ mod crash;
 mod once;
 mod order;
 mod payment;
+mod replay;
