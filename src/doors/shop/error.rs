@@ -124,6 +124,11 @@ pub async fn method_not_allowed() -> Response {
     .into_response()
 }
 
+/// The answer where this door has no path.
+pub async fn no_such_path() -> Response {
+    Dressed::new(StatusCode::NOT_FOUND, "There is nothing at this path.").into_response()
+}
+
 fn of_body(error: &BodyError) -> Dressed {
     match error {
         BodyError::WrongType { .. } => Dressed::new(

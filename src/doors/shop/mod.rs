@@ -11,7 +11,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::{any, post};
 use http::HeaderMap;
 
 use crate::use_cases::App;
@@ -20,7 +20,8 @@ use error::ShopError;
 /// The door's name in events, and the source of the orders it pays.
 const NAME: &str = "shop";
 
-/// `POST …/payment-intent` and `POST …/payment` of an order.
+/// `POST …/payment-intent` and `POST …/payment` of an order; whatever else is under `/api/v1/shop` is a 404 in this
+/// door's form.
 pub fn router(app: App) -> Router {
     Router::new()
         .route(
@@ -29,6 +30,7 @@ pub fn router(app: App) -> Router {
         )
         .route("/api/v1/shop/orders/{order_id}/payment", post(mark_paid))
         .method_not_allowed_fallback(error::method_not_allowed)
+        .route("/api/v1/shop/{*rest}", any(error::no_such_path))
         .with_state(app)
 }
 
