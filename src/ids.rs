@@ -28,7 +28,12 @@ impl Ids {
     }
 
     fn new(random: StdRng) -> Self {
-        Self { inner: Arc::new(Mutex::new(Inner { random, order: ContextV7::new() })) }
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                random,
+                order: ContextV7::new(),
+            })),
+        }
     }
 
     /// A UUIDv7: ordered by the time it was made.
@@ -36,7 +41,9 @@ impl Ids {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let made = Timestamp::now(&inner.order);
         let (seconds, nanos) = made.to_unix();
-        let millis = seconds.saturating_mul(1000).saturating_add(u64::from(nanos) / 1_000_000);
+        let millis = seconds
+            .saturating_mul(1000)
+            .saturating_add(u64::from(nanos) / 1_000_000);
         let mut random = [0; 10];
         inner.random.fill_bytes(&mut random);
         uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
@@ -45,7 +52,11 @@ impl Ids {
     /// `N` random bytes.
     pub fn bytes<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).random.fill_bytes(&mut bytes);
+        self.inner
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .random
+            .fill_bytes(&mut bytes);
         bytes
     }
 }

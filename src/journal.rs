@@ -6,6 +6,10 @@ use crate::store::Store;
 
 /// Starts to follow the log for the journal.
 pub fn follow(store: &Store) -> Subscription {
-    let options = SubscribeOptions::new(store.pool().clone(), projections::journal::NAME, store.log().watch());
+    let options = SubscribeOptions::new(
+        store.pool().clone(),
+        projections::journal::NAME,
+        store.log().watch(),
+    );
     subscribe(options, projections::journal::Journal::default())
 }

@@ -12,7 +12,11 @@ use secrecy::ExposeSecret;
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(version, about = "An event-sourced payments ledger service", propagate_version = true)]
+#[command(
+    version,
+    about = "An event-sourced payments ledger service",
+    propagate_version = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -93,7 +97,11 @@ enum KeysCommand {
         #[arg(long)]
         kind: KeyKind,
         /// payments:read, payments:write, ledger:read, admin, approve
-        #[arg(long, value_delimiter = ',', default_value = "payments:read,payments:write")]
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "payments:read,payments:write"
+        )]
         scopes: Vec<Scope>,
         /// Whom a customer's token speaks for
         #[arg(long)]
@@ -112,7 +120,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("counterfoil: no runtime: {error}");
@@ -133,16 +144,31 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
-            let url = config.database_url.context("DATABASE_URL is needed: the database to migrate")?;
+            let url = config
+                .database_url
+                .context("DATABASE_URL is needed: the database to migrate")?;
             serve::migrate(url.expose_secret()).await?;
             println!("the schema is current");
             Ok(())
         }
         Command::Events(command) => read_history(command, &config).await,
-        Command::Merchants(MerchantsCommand::Put { id, name, stripe_account, no_minimum }) => {
+        Command::Merchants(MerchantsCommand::Put {
+            id,
+            name,
+            stripe_account,
+            no_minimum,
+        }) => {
             let name = name.unwrap_or_else(|| id.to_string());
-            let merchant = Merchant { id, name, stripe_account, enforce_minimum: !no_minimum };
-            let seal_key = config.seal_key.clone().context("COUNTERFOIL_SEAL_KEY is needed")?;
+            let merchant = Merchant {
+                id,
+                name,
+                stripe_account,
+                enforce_minimum: !no_minimum,
+            };
+            let seal_key = config
+                .seal_key
+                .clone()
+                .context("COUNTERFOIL_SEAL_KEY is needed")?;
             keys::put_merchant(&database(&config)?, &seal_key, &merchant).await
         }
         Command::Keys(command) => change_keys(command, &config).await,
@@ -153,21 +179,42 @@ async fn read_history(command: EventsCommand, config: &Config) -> anyhow::Result
     let url = database(config)?;
     let form = |json| if json { Form::Json } else { Form::Words };
     match command {
-        EventsCommand::Tail { merchant, last, follow, json } => {
-            events::tail(&url, merchant.as_deref(), last, follow, form(json)).await
-        }
-        EventsCommand::Show { name, merchant, json } => {
-            events::show(&url, merchant.as_deref(), &name, form(json)).await
-        }
+        EventsCommand::Tail {
+            merchant,
+            last,
+            follow,
+            json,
+        } => events::tail(&url, merchant.as_deref(), last, follow, form(json)).await,
+        EventsCommand::Show {
+            name,
+            merchant,
+            json,
+        } => events::show(&url, merchant.as_deref(), &name, form(json)).await,
     }
 }
 
 async fn change_keys(command: KeysCommand, config: &Config) -> anyhow::Result<()> {
     let url = database(config)?;
-    let seal_key = config.seal_key.clone().context("COUNTERFOIL_SEAL_KEY is needed")?;
+    let seal_key = config
+        .seal_key
+        .clone()
+        .context("COUNTERFOIL_SEAL_KEY is needed")?;
     match command {
-        KeysCommand::Create { merchant, kind, scopes, customer } => {
-            keys::create(&url, &seal_key, &merchant, kind, &scopes, customer.as_deref()).await
+        KeysCommand::Create {
+            merchant,
+            kind,
+            scopes,
+            customer,
+        } => {
+            keys::create(
+                &url,
+                &seal_key,
+                &merchant,
+                kind,
+                &scopes,
+                customer.as_deref(),
+            )
+            .await
         }
         KeysCommand::Revoke { key_id } => keys::revoke(&url, &seal_key, &key_id).await,
     }

@@ -61,7 +61,9 @@ pub enum StartError {
     Gateway(#[from] reqwest::Error),
     #[error("the address cannot be used: {0}")]
     Listen(#[from] io::Error),
-    #[error("a live Stripe key is configured, and the database holds the sandbox's fixture keys: they must never meet")]
+    #[error(
+        "a live Stripe key is configured, and the database holds the sandbox's fixture keys: they must never meet"
+    )]
     LiveKeyBesideFixtures,
     #[error("the database cannot be read: {0}")]
     Database(#[from] sqlx::Error),
@@ -89,8 +91,15 @@ impl Opened {
             return Err(StartError::LiveKeyBesideFixtures);
         }
         let app = App::new(store, gateway, parts.webhook_secrets, parts.options);
-        let (listener, recovery, limits, metrics) = (parts.listener, parts.recovery, parts.limits, parts.metrics);
-        Ok(Self { app, listener, recovery, limits, metrics })
+        let (listener, recovery, limits, metrics) =
+            (parts.listener, parts.recovery, parts.limits, parts.metrics);
+        Ok(Self {
+            app,
+            listener,
+            recovery,
+            limits,
+            metrics,
+        })
     }
 
     /// Starts the workers, and serves.
@@ -98,20 +107,42 @@ impl Opened {
     /// # Errors
     /// When the listener has lost its address.
     pub fn serve(self) -> Result<Service, StartError> {
-        let Self { app, listener, recovery, limits, metrics } = self;
+        let Self {
+            app,
+            listener,
+            recovery,
+            limits,
+            metrics,
+        } = self;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let workers = vec![
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| async move { app.run_inbox(stop).await }.boxed())),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_inbox(stop).await }.boxed()
+            })),
             tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
                 async move { app.run_recovery(recovery, stop).await }.boxed()
             })),
         ];
         let journal = journal::follow(app.store());
         let readiness = Arc::new(Ready { app: app.clone() });
-        let router = doors::router(&app).merge(webhooks::router(app.clone())).merge(health::routes(readiness, metrics));
-        let server = tokio::spawn(server::serve(listener, observed(router), limits, stop.clone()));
-        Ok(Service { app, address, stop, server, workers, journal })
+        let router = doors::router(&app)
+            .merge(webhooks::router(app.clone()))
+            .merge(health::routes(readiness, metrics));
+        let server = tokio::spawn(server::serve(
+            listener,
+            observed(router),
+            limits,
+            stop.clone(),
+        ));
+        Ok(Service {
+            app,
+            address,
+            stop,
+            server,
+            workers,
+            journal,
+        })
     }
 }
 
@@ -126,7 +157,9 @@ impl Service {
         self.stop.cancel();
         match self.server.await {
             Ok(Drained::Whole) => {}
-            Ok(Drained::Cut { connections }) => tracing::warn!(connections, "some requests did not end in time"),
+            Ok(Drained::Cut { connections }) => {
+                tracing::warn!(connections, "some requests did not end in time")
+            }
             Err(error) => tracing::error!(%error, "the server failed"),
         }
         for worker in self.workers {
@@ -141,7 +174,11 @@ impl Service {
 }
 
 /// A worker that panics is a bug, but no reason to stop working: it starts again.
-async fn worker(app: App, stop: CancellationToken, work: impl Fn(App, CancellationToken) -> BoxFuture<'static, ()>) {
+async fn worker(
+    app: App,
+    stop: CancellationToken,
+    work: impl Fn(App, CancellationToken) -> BoxFuture<'static, ()>,
+) {
     while !stop.is_cancelled() {
         let run = tokio::spawn(work(app.clone(), stop.clone()));
         if let Err(error) = run.await {
@@ -160,17 +197,35 @@ impl Readiness for Ready {
     fn checks(&self) -> BoxFuture<'_, Vec<Check>> {
         async move {
             let store = self.app.store();
-            let database = store.reader().head().await.map(drop).map_err(|_| "the event log cannot be read");
+            let database = store
+                .reader()
+                .head()
+                .await
+                .map(drop)
+                .map_err(|_| "the event log cannot be read");
             let migrations = match pending(store.pool()).await {
                 Ok(0) => Ok(()),
                 Ok(_) => Err("the schema is not current: run `counterfoil migrate`"),
                 Err(_) => Err("the schema's version cannot be read"),
             };
-            let writer = if store.log().is_open() { Ok(()) } else { Err("the log's writer has ended") };
+            let writer = if store.log().is_open() {
+                Ok(())
+            } else {
+                Err("the log's writer has ended")
+            };
             vec![
-                Check { name: "database", result: database },
-                Check { name: "migrations", result: migrations },
-                Check { name: "writer", result: writer },
+                Check {
+                    name: "database",
+                    result: database,
+                },
+                Check {
+                    name: "migrations",
+                    result: migrations,
+                },
+                Check {
+                    name: "writer",
+                    result: writer,
+                },
             ]
         }
         .boxed()
@@ -182,13 +237,20 @@ impl Readiness for Ready {
 /// # Errors
 /// When the database cannot be read.
 pub async fn pending(pool: &sqlx::PgPool) -> Result<usize, sqlx::Error> {
-    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null").fetch_one(pool).await?;
+    let known: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
+        .fetch_one(pool)
+        .await?;
     let applied: HashSet<i64> = if known {
         let versions: Vec<i64> =
-            sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await?;
+            sqlx::query_scalar("select version from _sqlx_migrations where success")
+                .fetch_all(pool)
+                .await?;
         versions.into_iter().collect()
     } else {
         HashSet::new()
     };
-    Ok(MIGRATIONS.iter().filter(|migration| !applied.contains(&migration.version)).count())
+    Ok(MIGRATIONS
+        .iter()
+        .filter(|migration| !applied.contains(&migration.version))
+        .count())
 }

@@ -15,7 +15,12 @@ pub struct Versioned<A> {
 }
 
 /// Applies `events` to the order and answers the rows that follow. `first` is the index of the first of them in the append.
-pub fn order(id: OrderId, order: &mut Versioned<Order>, events: &[OrderEvent], first: usize) -> Vec<RowChange> {
+pub fn order(
+    id: OrderId,
+    order: &mut Versioned<Order>,
+    events: &[OrderEvent],
+    first: usize,
+) -> Vec<RowChange> {
     let mut rows = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::order_entries(event, &order.state);
@@ -32,7 +37,12 @@ pub fn order(id: OrderId, order: &mut Versioned<Order>, events: &[OrderEvent], f
 }
 
 /// Applies `events` to the payment and answers the rows that follow. `first` is the index of the first of them in the append.
-pub fn payment(id: PaymentId, payment: &mut Versioned<Payment>, events: &[PaymentEvent], first: usize) -> Vec<RowChange> {
+pub fn payment(
+    id: PaymentId,
+    payment: &mut Versioned<Payment>,
+    events: &[PaymentEvent],
+    first: usize,
+) -> Vec<RowChange> {
     let mut rows = Vec::new();
     let mut touched = Vec::new();
     for (index, event) in events.iter().enumerate() {

@@ -27,7 +27,9 @@ struct Kept<A> {
 
 impl<A> Default for Kept<A> {
     fn default() -> Self {
-        Self { known: HashMap::new() }
+        Self {
+            known: HashMap::new(),
+        }
     }
 }
 
@@ -47,7 +49,11 @@ struct Rows {
 }
 
 impl Handler for Journal {
-    async fn handle(&mut self, transaction: &mut PgConnection, events: &[Recorded]) -> Result<(), BoxError> {
+    async fn handle(
+        &mut self,
+        transaction: &mut PgConnection,
+        events: &[Recorded],
+    ) -> Result<(), BoxError> {
         let mut rows = Rows::default();
         for event in events {
             rows.push(event, &self.entries(transaction, event).await?)?;
@@ -58,7 +64,11 @@ impl Handler for Journal {
 
 impl Journal {
     /// What the event posts, told from the aggregate as it stood before it.
-    async fn entries(&mut self, connection: &mut PgConnection, event: &Recorded) -> Result<Vec<Entry>, BoxError> {
+    async fn entries(
+        &mut self,
+        connection: &mut PgConnection,
+        event: &Recorded,
+    ) -> Result<Vec<Entry>, BoxError> {
         match event.aggregate_type.as_str() {
             Payment::TYPE => {
                 let fact: PaymentEvent = event.payload_as()?;
@@ -82,22 +92,36 @@ impl Journal {
 
 impl<A: Aggregate> Kept<A> {
     /// The aggregate as it stood before the event; its version already counts the event, which the caller applies.
-    async fn before(&mut self, connection: &mut PgConnection, event: &Recorded) -> Result<&mut (u64, A), BoxError> {
+    async fn before(
+        &mut self,
+        connection: &mut PgConnection,
+        event: &Recorded,
+    ) -> Result<&mut (u64, A), BoxError> {
         if self.known.len() > KEPT {
             self.known.clear();
         }
-        let fits = self.known.get(&event.aggregate_id).is_some_and(|(version, _)| version + 1 == event.sequence);
+        let fits = self
+            .known
+            .get(&event.aggregate_id)
+            .is_some_and(|(version, _)| version + 1 == event.sequence);
         if !fits {
             let read = read_before::<A>(connection, event).await?;
-            self.known.insert(event.aggregate_id.clone(), (event.sequence - 1, read));
+            self.known
+                .insert(event.aggregate_id.clone(), (event.sequence - 1, read));
         }
-        let found = self.known.get_mut(&event.aggregate_id).ok_or("it was inserted just now")?;
+        let found = self
+            .known
+            .get_mut(&event.aggregate_id)
+            .ok_or("it was inserted just now")?;
         found.0 = event.sequence;
         Ok(found)
     }
 }
 
-async fn read_before<A: Aggregate>(connection: &mut PgConnection, event: &Recorded) -> Result<A, BoxError> {
+async fn read_before<A: Aggregate>(
+    connection: &mut PgConnection,
+    event: &Recorded,
+) -> Result<A, BoxError> {
     let payloads: Vec<String> = sqlx::query_scalar(
         "select payload::text from events where aggregate_type = $1 and aggregate_id = $2 and sequence < $3 order by sequence",
     )

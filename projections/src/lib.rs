@@ -14,7 +14,12 @@ pub mod refunds;
 use eventstore::Table;
 
 /// The tables that the append folds, for [`eventstore`]'s log to know.
-pub const TABLES: &[Table] = &[orders::TABLE, payments::TABLE, refunds::TABLE, balances::TABLE];
+pub const TABLES: &[Table] = &[
+    orders::TABLE,
+    payments::TABLE,
+    refunds::TABLE,
+    balances::TABLE,
+];
 
 /// A count for a `bigint` column. Versions and counts are far below its limit.
 pub(crate) fn int8(count: u64) -> i64 {

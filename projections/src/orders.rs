@@ -38,7 +38,11 @@ pub(crate) fn row(id: OrderId, facts: &Facts, version: u64, event: usize) -> Row
         WayToPay::Payment { payment, .. } => payment.uuid(),
         WayToPay::Checkout { checkout, .. } => checkout.uuid(),
     });
-    let mispaid = facts.mispaid.values().map(|money| money.minor()).fold(0, i64::saturating_add);
+    let mispaid = facts
+        .mispaid
+        .values()
+        .map(|money| money.minor())
+        .fold(0, i64::saturating_add);
     RowChange {
         table: TABLE.name,
         event,

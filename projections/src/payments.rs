@@ -51,8 +51,13 @@ pub(crate) fn row(id: PaymentId, facts: &Facts, version: u64, event: usize) -> R
 /// The oldest intention of the payment that Stripe has not answered: a step, or a refund.
 fn oldest_pending(facts: &Facts) -> Option<IntentionId> {
     let step = facts.pending.as_ref().map(|pending| pending.intention);
-    let refunds = facts.refunds.iter().filter(|refund| refund.status == RefundStatus::Requested);
-    step.into_iter().chain(refunds.map(|refund| refund.id)).min()
+    let refunds = facts
+        .refunds
+        .iter()
+        .filter(|refund| refund.status == RefundStatus::Requested);
+    step.into_iter()
+        .chain(refunds.map(|refund| refund.id))
+        .min()
 }
 
 /// The payment that Stripe's intent `intent` belongs to.
@@ -93,7 +98,9 @@ pub async fn waiting_since(
     .await?;
     rows.into_iter()
         .map(|(merchant, payment)| {
-            let merchant = merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+            let merchant = merchant
+                .parse()
+                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
             Ok((merchant, PaymentId::from_uuid(payment)))
         })
         .collect()

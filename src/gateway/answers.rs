@@ -102,7 +102,9 @@ impl From<LastError> for Decline {
         Self {
             code: it.code.unwrap_or_else(|| "card_declined".to_owned()),
             decline_code: it.decline_code,
-            message: it.message.unwrap_or_else(|| "Your card was declined.".to_owned()),
+            message: it
+                .message
+                .unwrap_or_else(|| "Your card was declined.".to_owned()),
             charge: it.charge,
             payment_method: it.payment_method.map(Reference::id),
         }
@@ -131,7 +133,12 @@ pub fn intent_from(object: Value) -> Result<IntentView, Unreadable> {
         livemode: it.livemode,
     };
     let client_secret = it.client_secret.map(SecretString::from);
-    Ok(IntentView { snapshot, client_secret, next_action: it.next_action, metadata: it.metadata })
+    Ok(IntentView {
+        snapshot,
+        client_secret,
+        next_action: it.next_action,
+        metadata: it.metadata,
+    })
 }
 
 #[derive(Deserialize)]
@@ -154,7 +161,10 @@ struct RefundObject {
 pub fn refund_from(object: Value) -> Result<RefundSnapshot, Unreadable> {
     let it: RefundObject = read(object)?;
     Ok(RefundSnapshot {
-        refund: it.metadata.get(REFUND_KEY).and_then(|id| id.parse::<RefundId>().ok()),
+        refund: it
+            .metadata
+            .get(REFUND_KEY)
+            .and_then(|id| id.parse::<RefundId>().ok()),
         status: status::<StripeRefundStatus>(it.status.as_deref().unwrap_or("pending"))?,
         amount: Money::new(it.amount, currency(&it.currency)?),
         stripe_refund: it.id,
@@ -184,19 +194,34 @@ struct DisputeBooking {
 ///
 /// # Errors
 /// When a field that matters is missing or makes no sense.
-pub fn dispute_from(event_type: &str, object: Value) -> Result<Option<DisputeSnapshot>, Unreadable> {
+pub fn dispute_from(
+    event_type: &str,
+    object: Value,
+) -> Result<Option<DisputeSnapshot>, Unreadable> {
     let it: DisputeObject = read(object)?;
     let turn = match event_type {
-        "charge.dispute.created" => DisputeTurn::Opened { inquiry: it.status.starts_with("warning") },
-        "charge.dispute.funds_withdrawn" => {
-            DisputeTurn::FundsWithdrawn { fee_minor: it.balance_transactions.first().map_or(0, |booking| booking.fee) }
-        }
+        "charge.dispute.created" => DisputeTurn::Opened {
+            inquiry: it.status.starts_with("warning"),
+        },
+        "charge.dispute.funds_withdrawn" => DisputeTurn::FundsWithdrawn {
+            fee_minor: it
+                .balance_transactions
+                .first()
+                .map_or(0, |booking| booking.fee),
+        },
         "charge.dispute.funds_reinstated" => DisputeTurn::FundsReinstated,
-        "charge.dispute.closed" => DisputeTurn::Closed { won: it.status != "lost" },
+        "charge.dispute.closed" => DisputeTurn::Closed {
+            won: it.status != "lost",
+        },
         _ => return Ok(None),
     };
     let amount = Money::new(it.amount, currency(&it.currency)?);
-    Ok(Some(DisputeSnapshot { dispute: it.id, amount, reason: it.reason, turn }))
+    Ok(Some(DisputeSnapshot {
+        dispute: it.id,
+        amount,
+        reason: it.reason,
+        turn,
+    }))
 }
 
 /// What an error's body says: the refusal, and the intent inside it where there is one.
@@ -215,15 +240,25 @@ pub(super) fn error_from(status: u16, body: &[u8]) -> (Refusal, Option<IntentVie
         param: Option<String>,
         payment_intent: Option<Value>,
     }
-    let error = serde_json::from_slice::<Body>(body).unwrap_or_default().error.unwrap_or_default();
+    let error = serde_json::from_slice::<Body>(body)
+        .unwrap_or_default()
+        .error
+        .unwrap_or_default();
     let refusal = Refusal {
         status,
         kind: error.r#type.unwrap_or_else(|| "api_error".to_owned()),
         code: error.code,
-        message: error.message.unwrap_or_else(|| "Stripe gave no reason.".to_owned()),
+        message: error
+            .message
+            .unwrap_or_else(|| "Stripe gave no reason.".to_owned()),
         param: error.param,
     };
-    (refusal, error.payment_intent.and_then(|intent| intent_from(intent).ok()))
+    (
+        refusal,
+        error
+            .payment_intent
+            .and_then(|intent| intent_from(intent).ok()),
+    )
 }
 
 pub(super) fn object_from(body: &[u8]) -> Result<Value, Unreadable> {
@@ -235,9 +270,11 @@ fn read<T: for<'de> Deserialize<'de>>(object: Value) -> Result<T, Unreadable> {
 }
 
 fn currency(code: &str) -> Result<Currency, Unreadable> {
-    code.parse().map_err(|_| Unreadable(format!("unknown currency {code:?}")))
+    code.parse()
+        .map_err(|_| Unreadable(format!("unknown currency {code:?}")))
 }
 
 fn status<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
-    text.parse().map_err(|_| Unreadable(format!("unknown status {text:?}")))
+    text.parse()
+        .map_err(|_| Unreadable(format!("unknown status {text:?}")))
 }

@@ -13,13 +13,14 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::OnceLock;
 use stripe_client_core::{
-    CustomizedStripeRequest, IdempotencyKey, RequestBuilder, RequestStrategy, StripeClient, StripeClientErr, StripeMethod,
-    StripeRequest,
+    CustomizedStripeRequest, IdempotencyKey, RequestBuilder, RequestStrategy, StripeClient,
+    StripeClientErr, StripeMethod, StripeRequest,
 };
 use stripe_core::payment_intent::{
-    CancelPaymentIntent, CancelPaymentIntentCancellationReason, CapturePaymentIntent, ConfirmPaymentIntent,
-    ConfirmPaymentIntentOffSession, CreatePaymentIntent, CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress,
-    RetrievePaymentIntent, UpdatePaymentIntent, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress,
+    CancelPaymentIntent, CancelPaymentIntentCancellationReason, CapturePaymentIntent,
+    ConfirmPaymentIntent, ConfirmPaymentIntentOffSession, CreatePaymentIntent,
+    CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress, RetrievePaymentIntent,
+    UpdatePaymentIntent, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress,
 };
 use stripe_core::refund::{CreateRefund, CreateRefundReason, RetrieveRefund};
 use stripe_payment::payment_method::{
@@ -56,8 +57,14 @@ impl Gateway {
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(options: GatewayOptions, accounts: HashMap<String, Account>) -> Result<Self, reqwest::Error> {
-        Ok(Self { wire: Wire::new(options)?, accounts })
+    pub fn new(
+        options: GatewayOptions,
+        accounts: HashMap<String, Account>,
+    ) -> Result<Self, reqwest::Error> {
+        Ok(Self {
+            wire: Wire::new(options)?,
+            accounts,
+        })
     }
 
     /// Whether a key for this account is configured.
@@ -69,7 +76,11 @@ impl Gateway {
     pub async fn payment_method(&self, account: &str, card: &Card) -> Outcome<String> {
         let request = payment_method(card).build();
         self.ask(account, request, None, |object| {
-            object.get("id").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| Unreadable::missing("id"))
+            object
+                .get("id")
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or_else(|| Unreadable::missing("id"))
         })
         .await
     }
@@ -77,24 +88,50 @@ impl Gateway {
     /// Asks Stripe for one step of a payment. A decline is something it said: the intent shows it.
     pub async fn perform(&self, account: &str, effect: Effect<'_>) -> Outcome<IntentView> {
         let Some(request) = step(&effect) else {
-            return Outcome::Unknown(Silence { why: "the payment has no intent at Stripe yet".to_owned() });
+            return Outcome::Unknown(Silence {
+                why: "the payment has no intent at Stripe yet".to_owned(),
+            });
         };
-        self.ask(account, request, Some(effect.intention), answers::intent_from).await
+        self.ask(
+            account,
+            request,
+            Some(effect.intention),
+            answers::intent_from,
+        )
+        .await
     }
 
     /// Asks Stripe for a refund.
     pub async fn refund(&self, account: &str, effect: RefundEffect<'_>) -> Outcome<RefundSnapshot> {
-        self.ask(account, refund(&effect).build(), Some(effect.refund.id), answers::refund_from).await
+        self.ask(
+            account,
+            refund(&effect).build(),
+            Some(effect.refund.id),
+            answers::refund_from,
+        )
+        .await
     }
 
     /// The intent as it stands now.
     pub async fn intent(&self, account: &str, intent: &str) -> Outcome<IntentView> {
-        self.ask(account, RetrievePaymentIntent::new(intent).build(), None, answers::intent_from).await
+        self.ask(
+            account,
+            RetrievePaymentIntent::new(intent).build(),
+            None,
+            answers::intent_from,
+        )
+        .await
     }
 
     /// The refund as it stands now.
     pub async fn refund_by_id(&self, account: &str, refund: &str) -> Outcome<RefundSnapshot> {
-        self.ask(account, RetrieveRefund::new(refund).build(), None, answers::refund_from).await
+        self.ask(
+            account,
+            RetrieveRefund::new(refund).build(),
+            None,
+            answers::refund_from,
+        )
+        .await
     }
 
     /// Sends what async-stripe built and reads the answer.
@@ -106,19 +143,32 @@ impl Gateway {
         read: impl FnOnce(Value) -> Result<T, Unreadable>,
     ) -> Outcome<T> {
         let Some(account) = self.accounts.get(account) else {
-            return Outcome::Unknown(Silence { why: format!("no key is configured for the Stripe account {account:?}") });
+            return Outcome::Unknown(Silence {
+                why: format!("no key is configured for the Stripe account {account:?}"),
+            });
         };
         let strategy = match intention {
             Some(intention) => RequestStrategy::Idempotent(
-                IdempotencyKey::new(intention.stripe_key()).expect("a key of ours is neither empty nor long"),
+                IdempotencyKey::new(intention.stripe_key())
+                    .expect("a key of ours is neither empty nor long"),
             ),
             None => RequestStrategy::Once,
         };
-        let exchange = Exchange { wire: &self.wire, account, answer: OnceLock::new() };
-        let sent = request.customize::<Unread>().request_strategy(strategy).send(&exchange).await;
+        let exchange = Exchange {
+            wire: &self.wire,
+            account,
+            answer: OnceLock::new(),
+        };
+        let sent = request
+            .customize::<Unread>()
+            .request_strategy(strategy)
+            .send(&exchange)
+            .await;
         match (sent, exchange.answer.into_inner()) {
             (Ok(Unread), Some(answer)) => understand(answer, read),
-            (Ok(Unread), None) => Outcome::Unknown(Silence { why: "no answer".to_owned() }),
+            (Ok(Unread), None) => Outcome::Unknown(Silence {
+                why: "no answer".to_owned(),
+            }),
             (Err(silence), _) => Outcome::Unknown(silence),
         }
     }
@@ -147,7 +197,10 @@ impl StripeClient for Exchange<'_> {
             query: request.query,
             form: request.body,
             account: self.account,
-            idempotency_key: settings.request_strategy.and_then(|it| it.get_key()).map(IdempotencyKey::into_inner),
+            idempotency_key: settings
+                .request_strategy
+                .and_then(|it| it.get_key())
+                .map(IdempotencyKey::into_inner),
         };
         let answer = self.wire.send(&call).await?;
         let _ = self.answer.set(answer);
@@ -157,7 +210,9 @@ impl StripeClient for Exchange<'_> {
 
 impl StripeClientErr for Silence {
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
-        Self { why: message.to_string() }
+        Self {
+            why: message.to_string(),
+        }
     }
 }
 
@@ -172,15 +227,23 @@ impl miniserde::Deserialize for Unread {
 }
 
 /// What an answer means. Below 300 it is the object; otherwise a refusal, unless it carries the intent (a decline).
-fn understand<T: FromIntentError>(answer: Answer, read: impl FnOnce(Value) -> Result<T, Unreadable>) -> Outcome<T> {
+fn understand<T: FromIntentError>(
+    answer: Answer,
+    read: impl FnOnce(Value) -> Result<T, Unreadable>,
+) -> Outcome<T> {
     if answer.status < 300 {
         return match answers::object_from(&answer.body).and_then(read) {
             Ok(said) => Outcome::Said(said),
-            Err(unreadable) => Outcome::Unknown(Silence { why: unreadable.to_string() }),
+            Err(unreadable) => Outcome::Unknown(Silence {
+                why: unreadable.to_string(),
+            }),
         };
     }
     let (refusal, intent) = answers::error_from(answer.status, &answer.body);
-    match intent.filter(|_| answer.status == 402).and_then(T::from_declined) {
+    match intent
+        .filter(|_| answer.status == 402)
+        .and_then(T::from_declined)
+    {
         Some(said) => Outcome::Said(said),
         None => Outcome::Refused(refusal),
     }
@@ -215,20 +278,30 @@ fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
         (Step::Create(request), _) => create(effect, request),
         (_, None) => return None,
         (Step::Update(changes), Some(intent)) => update(intent, changes, effect.personal).build(),
-        (Step::Confirm { payment_method, terms }, Some(intent)) => confirm(intent, payment_method.as_deref(), terms).build(),
-        (Step::Capture { amount }, Some(intent)) => {
-            CapturePaymentIntent::new(intent).amount_to_capture(amount.minor()).build()
-        }
+        (
+            Step::Confirm {
+                payment_method,
+                terms,
+            },
+            Some(intent),
+        ) => confirm(intent, payment_method.as_deref(), terms).build(),
+        (Step::Capture { amount }, Some(intent)) => CapturePaymentIntent::new(intent)
+            .amount_to_capture(amount.minor())
+            .build(),
         (Step::Cancel { reason }, Some(intent)) => cancel(intent, *reason).build(),
     })
 }
 
 fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
     let currency: stripe_types::Currency = known(it.amount.currency().code().parse());
-    let ours = [(PAYMENT_KEY, effect.payment.to_string()), (MERCHANT_KEY, effect.merchant.to_string())];
+    let ours = [
+        (PAYMENT_KEY, effect.payment.to_string()),
+        (MERCHANT_KEY, effect.merchant.to_string()),
+    ];
     let metadata = with_ours(&it.metadata, ours);
-    let mut request =
-        CreatePaymentIntent::new(it.amount.minor(), currency).capture_method(capture_method(it.capture_method)).metadata(metadata);
+    let mut request = CreatePaymentIntent::new(it.amount.minor(), currency)
+        .capture_method(capture_method(it.capture_method))
+        .metadata(metadata);
     if let Some(description) = &it.description {
         request = request.description(description);
     }
@@ -241,7 +314,10 @@ fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
     if let Some(email) = effect.personal.and_then(|personal| personal.email.as_ref()) {
         request = request.receipt_email(email);
     }
-    if let Some(shipping) = effect.personal.and_then(|personal| personal.shipping.as_ref()) {
+    if let Some(shipping) = effect
+        .personal
+        .and_then(|personal| personal.shipping.as_ref())
+    {
         request = request.shipping(create_shipping(shipping));
     }
     let mut built = request.build();
@@ -278,7 +354,11 @@ fn update(intent: &str, it: &Changes, personal: Option<&Personal>) -> UpdatePaym
     request
 }
 
-fn confirm(intent: &str, payment_method: Option<&str>, terms: &ConfirmTerms) -> ConfirmPaymentIntent {
+fn confirm(
+    intent: &str,
+    payment_method: Option<&str>,
+    terms: &ConfirmTerms,
+) -> ConfirmPaymentIntent {
     let mut request = ConfirmPaymentIntent::new(intent);
     if let Some(payment_method) = payment_method {
         request = request.payment_method(payment_method);
@@ -295,9 +375,11 @@ fn confirm(intent: &str, payment_method: Option<&str>, terms: &ConfirmTerms) -> 
 fn cancel(intent: &str, reason: Option<CancellationReason>) -> CancelPaymentIntent {
     let request = CancelPaymentIntent::new(intent);
     match reason {
-        Some(reason) => {
-            request.cancellation_reason(known(reason.to_string().parse::<CancelPaymentIntentCancellationReason>()))
-        }
+        Some(reason) => request.cancellation_reason(known(
+            reason
+                .to_string()
+                .parse::<CancelPaymentIntentCancellationReason>(),
+        )),
         None => request,
     }
 }
@@ -316,14 +398,19 @@ fn refund(effect: &RefundEffect<'_>) -> CreateRefund {
     match effect.refund.reason {
         Some(RefundReason::Duplicate) => request.reason(CreateRefundReason::Duplicate),
         Some(RefundReason::Fraudulent) => request.reason(CreateRefundReason::Fraudulent),
-        Some(RefundReason::RequestedByCustomer) => request.reason(CreateRefundReason::RequestedByCustomer),
+        Some(RefundReason::RequestedByCustomer) => {
+            request.reason(CreateRefundReason::RequestedByCustomer)
+        }
         None => request,
     }
 }
 
 fn payment_method(card: &Card) -> CreatePaymentMethod {
-    let mut details =
-        CreatePaymentMethodCardDetailsParams::new(card.exp_month, card.exp_year, card.number.expose_secret());
+    let mut details = CreatePaymentMethodCardDetailsParams::new(
+        card.exp_month,
+        card.exp_year,
+        card.number.expose_secret(),
+    );
     details.cvc = card.cvc.as_ref().map(|cvc| cvc.expose_secret().to_owned());
     let mut billing = BillingDetailsInnerParams::new();
     billing.name.clone_from(&card.name);
@@ -363,12 +450,23 @@ macro_rules! shipping {
         }
     };
 }
-shipping!(create_shipping, CreatePaymentIntentShipping, CreatePaymentIntentShippingAddress);
-shipping!(update_shipping, UpdatePaymentIntentShipping, UpdatePaymentIntentShippingAddress);
+shipping!(
+    create_shipping,
+    CreatePaymentIntentShipping,
+    CreatePaymentIntentShippingAddress
+);
+shipping!(
+    update_shipping,
+    UpdatePaymentIntentShipping,
+    UpdatePaymentIntentShippingAddress
+);
 
 /// The caller's metadata with as many of our own pairs as Stripe has room for. A payment without them is still found, by its
 /// intent, once Stripe has answered.
-fn with_ours<const N: usize>(metadata: &Metadata, ours: [(&str, String); N]) -> HashMap<String, String> {
+fn with_ours<const N: usize>(
+    metadata: &Metadata,
+    ours: [(&str, String); N],
+) -> HashMap<String, String> {
     let mut all: HashMap<String, String> = metadata.as_map().clone().into_iter().collect();
     for (key, value) in ours {
         if all.len() < Metadata::PAIRS_MAX {

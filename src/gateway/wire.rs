@@ -100,12 +100,20 @@ impl Wire {
         let uncertain = status.is_server_error()
             || matches!(
                 status,
-                StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::CONFLICT | StatusCode::TOO_MANY_REQUESTS
+                StatusCode::UNAUTHORIZED
+                    | StatusCode::FORBIDDEN
+                    | StatusCode::CONFLICT
+                    | StatusCode::TOO_MANY_REQUESTS
             );
         if uncertain {
-            return Err(Silence { why: format!("Stripe answered {}", status.as_u16()) });
+            return Err(Silence {
+                why: format!("Stripe answered {}", status.as_u16()),
+            });
         }
-        Ok(Answer { status: status.as_u16(), body })
+        Ok(Answer {
+            status: status.as_u16(),
+            body,
+        })
     }
 
     fn request(&self, call: &Call<'_>) -> Result<reqwest::RequestBuilder, Silence> {
@@ -113,7 +121,9 @@ impl Wire {
             .account
             .base
             .join(&format!("v1{}", call.path))
-            .map_err(|error| Silence { why: format!("no such address: {error}") })?;
+            .map_err(|error| Silence {
+                why: format!("no such address: {error}"),
+            })?;
         url.set_query(call.query.as_deref());
         let mut request = self
             .http
@@ -141,7 +151,9 @@ fn silent(error: reqwest::Error) -> Silence {
     } else {
         "the connection broke"
     };
-    Silence { why: why.to_owned() }
+    Silence {
+        why: why.to_owned(),
+    }
 }
 
 /// 100 ms doubling, each between half and all of it.

@@ -1,8 +1,8 @@
 //! `counterfoil events tail` and `counterfoil events show`: the history, read from the log itself.
 
-use anyhow::{Context as _, bail};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use anyhow::{Context as _, bail};
 use cqrs_es::Aggregate;
 use eventstore::{Reader, Recorded, Role};
 use serde_json::{Value, json};
@@ -29,7 +29,13 @@ pub enum Form {
 ///
 /// # Errors
 /// When the database cannot be read.
-pub async fn tail(url: &str, merchant: Option<&str>, last: i64, follow: bool, form: Form) -> anyhow::Result<()> {
+pub async fn tail(
+    url: &str,
+    merchant: Option<&str>,
+    last: i64,
+    follow: bool,
+    form: Form,
+) -> anyhow::Result<()> {
     let reader = reader(url).await?;
     let head = reader.head().await?.position;
     // One merchant's last events may lie further back than the log's.
@@ -60,7 +66,9 @@ async fn start_of_last(reader: &Reader, merchant: &str, last: i64) -> anyhow::Re
     if head == 0 {
         bail!("merchant {merchant:?} has no events");
     }
-    let first = reader.read_ledger(merchant, (head - last).max(0), 1).await?;
+    let first = reader
+        .read_ledger(merchant, (head - last).max(0), 1)
+        .await?;
     Ok(first.first().map_or(0, |event| event.position - 1))
 }
 
@@ -86,12 +94,18 @@ pub async fn show(url: &str, merchant: Option<&str>, name: &str, form: Form) -> 
 }
 
 async fn reader(url: &str) -> anyhow::Result<Reader> {
-    let pool = eventstore::pool(url, Role::Writer, 2).await.context("the database (is the service running?)")?;
+    let pool = eventstore::pool(url, Role::Writer, 2)
+        .await
+        .context("the database (is the service running?)")?;
     Ok(Reader::new(pool))
 }
 
 /// The streams that belong to what is named: an order and every payment of it.
-async fn streams(reader: &Reader, merchant: Option<&str>, name: &str) -> anyhow::Result<Vec<(&'static str, String)>> {
+async fn streams(
+    reader: &Reader,
+    merchant: Option<&str>,
+    name: &str,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
     let rows: Vec<(String, Option<uuid::Uuid>, Option<uuid::Uuid>)> = sqlx::query_as(
         "select merchant, order_id, null::uuid from orders
          where (reference = $1 or number = $1 or order_id::text = $1) and ($2::text is null or merchant = $2)
@@ -108,24 +122,38 @@ async fn streams(reader: &Reader, merchant: Option<&str>, name: &str) -> anyhow:
         [one] => one.clone(),
         several => {
             let merchants: Vec<&str> = several.iter().map(|row| row.0.as_str()).collect();
-            bail!("{name:?} names {} things (merchants: {}): say which with --merchant", several.len(), merchants.join(", "))
+            bail!(
+                "{name:?} names {} things (merchants: {}): say which with --merchant",
+                several.len(),
+                merchants.join(", ")
+            )
         }
     };
     let mut payments: Vec<uuid::Uuid> = match order {
         Some(order) => {
-            sqlx::query_scalar("select payment_id from payments where merchant = $1 and order_id = $2")
-                .bind(&merchant)
-                .bind(order)
-                .fetch_all(reader.pool())
-                .await?
+            sqlx::query_scalar(
+                "select payment_id from payments where merchant = $1 and order_id = $2",
+            )
+            .bind(&merchant)
+            .bind(order)
+            .fetch_all(reader.pool())
+            .await?
         }
         None => Vec::new(),
     };
     payments.extend(payment);
     payments.sort_unstable();
     payments.dedup();
-    let orders = order.into_iter().map(|id| (Order::TYPE, format!("{merchant}/{id}")));
-    Ok(orders.chain(payments.into_iter().map(|id| (Payment::TYPE, format!("{merchant}/{id}")))).collect())
+    let orders = order
+        .into_iter()
+        .map(|id| (Order::TYPE, format!("{merchant}/{id}")));
+    Ok(orders
+        .chain(
+            payments
+                .into_iter()
+                .map(|id| (Payment::TYPE, format!("{merchant}/{id}"))),
+        )
+        .collect())
 }
 
 /// Writes one event; false when nobody reads any more.

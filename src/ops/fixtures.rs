@@ -18,11 +18,21 @@ pub struct FixtureMerchant {
     pub id: &'static str,
     pub name: &'static str,
     pub enforce_minimum: bool,
-    keys: &'static [(KeyKind, &'static str, &'static [Scope], Option<&'static str>)],
+    keys: &'static [(
+        KeyKind,
+        &'static str,
+        &'static [Scope],
+        Option<&'static str>,
+    )],
 }
 
 const PAYMENTS: &[Scope] = &[Scope::PaymentsRead, Scope::PaymentsWrite];
-const ADMIN: &[Scope] = &[Scope::PaymentsRead, Scope::PaymentsWrite, Scope::LedgerRead, Scope::Admin];
+const ADMIN: &[Scope] = &[
+    Scope::PaymentsRead,
+    Scope::PaymentsWrite,
+    Scope::LedgerRead,
+    Scope::Admin,
+];
 const FINANCE: &[Scope] = &[Scope::PaymentsRead, Scope::LedgerRead];
 const APPROVER: &[Scope] = &[Scope::PaymentsRead, Scope::LedgerRead, Scope::Approve];
 
@@ -34,11 +44,21 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
         enforce_minimum: true,
         keys: &[
             (KeyKind::StripeSecret, "sk_test_acme", PAYMENTS, None),
-            (KeyKind::StripePublishable, "pk_test_acme", &[Scope::PaymentsRead], None),
+            (
+                KeyKind::StripePublishable,
+                "pk_test_acme",
+                &[Scope::PaymentsRead],
+                None,
+            ),
             (KeyKind::Offers, "offers-acme", PAYMENTS, None),
             (KeyKind::Offers, "sk_test_acme", PAYMENTS, None),
             (KeyKind::Shop, "123456789", PAYMENTS, None),
-            (KeyKind::Customer, "customer-9", PAYMENTS, Some("customer-9")),
+            (
+                KeyKind::Customer,
+                "customer-9",
+                PAYMENTS,
+                Some("customer-9"),
+            ),
             (KeyKind::Bokamera, "bokamera-acme", PAYMENTS, None),
             (KeyKind::CommerceLayer, "cl-acme", PAYMENTS, None),
             (KeyKind::Native, "admin-acme", ADMIN, None),
@@ -60,7 +80,12 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
             (KeyKind::StripeSecret, "sk_test_rival", PAYMENTS, None),
             (KeyKind::Offers, "offers-rival", PAYMENTS, None),
             (KeyKind::Shop, "123456780", PAYMENTS, None),
-            (KeyKind::Customer, "customer-8", PAYMENTS, Some("customer-8")),
+            (
+                KeyKind::Customer,
+                "customer-8",
+                PAYMENTS,
+                Some("customer-8"),
+            ),
             (KeyKind::Bokamera, "bokamera-rival", PAYMENTS, None),
             (KeyKind::CommerceLayer, "cl-rival", PAYMENTS, None),
             (KeyKind::Native, "admin-rival", ADMIN, None),
@@ -69,14 +94,49 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
 ];
 
 /// An order of the sandbox: merchant, source, reference, number, customer, and its one line (name, unit in minor units, quantity, currency).
-type FixtureOrder = (&'static str, &'static str, &'static str, Option<&'static str>, Option<&'static str>, FixtureLine);
+type FixtureOrder = (
+    &'static str,
+    &'static str,
+    &'static str,
+    Option<&'static str>,
+    Option<&'static str>,
+    FixtureLine,
+);
 type FixtureLine = (&'static str, i64, u32, &'static str);
 
 const ORDERS: &[FixtureOrder] = &[
-    ("acme", "shop", "9", Some("ORD-20250331-5XZF"), Some("customer-9"), ("Main product 2", 5600, 2, "usd")),
-    ("rival", "shop", "8", Some("ORD-20250331-8RVL"), Some("customer-8"), ("Rival product", 4200, 1, "usd")),
-    ("acme", "commerce_layer", "ABCRtyUpBa", None, None, ("Order ABCRtyUpBa", 5900, 1, "eur")),
-    ("rival", "commerce_layer", "ZZCRtyUpBz", None, None, ("Order ZZCRtyUpBz", 5900, 1, "eur")),
+    (
+        "acme",
+        "shop",
+        "9",
+        Some("ORD-20250331-5XZF"),
+        Some("customer-9"),
+        ("Main product 2", 5600, 2, "usd"),
+    ),
+    (
+        "rival",
+        "shop",
+        "8",
+        Some("ORD-20250331-8RVL"),
+        Some("customer-8"),
+        ("Rival product", 4200, 1, "usd"),
+    ),
+    (
+        "acme",
+        "commerce_layer",
+        "ABCRtyUpBa",
+        None,
+        None,
+        ("Order ABCRtyUpBa", 5900, 1, "eur"),
+    ),
+    (
+        "rival",
+        "commerce_layer",
+        "ZZCRtyUpBz",
+        None,
+        None,
+        ("Order ZZCRtyUpBz", 5900, 1, "eur"),
+    ),
 ];
 
 /// Why fixtures could not be loaded.
@@ -103,7 +163,14 @@ pub async fn load(app: &App) -> Result<(), FixtureError> {
         for (number, (kind, secret, scopes, customer)) in fixture.keys.iter().enumerate() {
             let key_id = format!("key_{}_{number}", fixture.id);
             let secret = SecretString::from(*secret);
-            let key = NewKey { key_id: &key_id, secret: &secret, merchant: &merchant.id, kind: *kind, scopes, customer: *customer };
+            let key = NewKey {
+                key_id: &key_id,
+                secret: &secret,
+                merchant: &merchant.id,
+                kind: *kind,
+                scopes,
+                customer: *customer,
+            };
             app.store().keys.put_key(&key).await?;
         }
         for order in ORDERS.iter().filter(|order| order.0 == fixture.id) {
@@ -125,10 +192,19 @@ fn merchant(it: &FixtureMerchant) -> Result<Merchant, FixtureError> {
 async fn place(app: &App, merchant: &Merchant, order: &FixtureOrder) -> Result<(), FixtureError> {
     let (_, source, reference, number, customer, (name, unit, quantity, currency)) = *order;
     let currency: Currency = currency.parse()?;
-    let line = Line { name: name.to_owned(), unit: Money::new(unit, currency), quantity, description: String::new() };
+    let line = Line {
+        name: name.to_owned(),
+        unit: Money::new(unit, currency),
+        quantity,
+        description: String::new(),
+    };
     let command = app.store().ids.uuid();
     let context = Context {
-        actor: Actor { name: "fixtures".to_owned(), key_id: None, door: "sandbox".to_owned() },
+        actor: Actor {
+            name: "fixtures".to_owned(),
+            key_id: None,
+            door: "sandbox".to_owned(),
+        },
         command_id: CommandId::from_uuid(command),
         correlation_id: command,
         causation_id: None,
@@ -142,7 +218,10 @@ async fn place(app: &App, merchant: &Merchant, order: &FixtureOrder) -> Result<(
         customer: customer.map(str::to_owned),
         lines: vec![line],
         tax: Money::zero(currency),
-        personal: Personal { email: customer.map(|it| format!("{it}@example.com")), shipping: None },
+        personal: Personal {
+            email: customer.map(|it| format!("{it}@example.com")),
+            shipping: None,
+        },
     };
     app.place_order(merchant, &context, placed).await?;
     Ok(())
@@ -153,7 +232,11 @@ pub fn simulator_accounts(webhooks: impl Fn(&str) -> WebhookEndpoint) -> Vec<Acc
     MERCHANTS
         .iter()
         .map(|it| {
-            let mut account = Account::new(&format!("acct_{}", it.id), &simulator_key(it.id), &format!("pk_test_sim_{}", it.id));
+            let mut account = Account::new(
+                &format!("acct_{}", it.id),
+                &simulator_key(it.id),
+                &format!("pk_test_sim_{}", it.id),
+            );
             account.minimum_charge = it.enforce_minimum;
             account.webhook_endpoints = vec![webhooks(it.id)];
             if it.id == "acme" {

@@ -1,7 +1,7 @@
 //! `counterfoil keys` and `counterfoil merchants`: who may call. A key is shown once, when it is made.
 
-use anyhow::{Context as _, bail};
 use aggregates::ids::MerchantId;
+use anyhow::{Context as _, bail};
 use secrecy::SecretString;
 
 use crate::config::Key32;
@@ -13,8 +13,14 @@ use crate::store::{KeyKind, Keys, Merchant, NewKey, Scope};
 /// # Errors
 /// When the database cannot be written.
 pub async fn put_merchant(url: &str, seal_key: &Key32, merchant: &Merchant) -> anyhow::Result<()> {
-    keys(url, seal_key).await?.put_merchant(merchant, false).await?;
-    println!("merchant {} uses the Stripe account {:?}", merchant.id, merchant.stripe_account);
+    keys(url, seal_key)
+        .await?
+        .put_merchant(merchant, false)
+        .await?;
+    println!(
+        "merchant {} uses the Stripe account {:?}",
+        merchant.id, merchant.stripe_account
+    );
     Ok(())
 }
 
@@ -41,7 +47,15 @@ pub async fn create(
     let text = format!("{}{}", prefix(kind), hex::encode(ids.bytes::<32>()));
     let key_id = format!("key_{}", ids.uuid().simple());
     let secret = SecretString::from(text.clone());
-    keys.put_key(&NewKey { key_id: &key_id, secret: &secret, merchant, kind, scopes, customer }).await?;
+    keys.put_key(&NewKey {
+        key_id: &key_id,
+        secret: &secret,
+        merchant,
+        kind,
+        scopes,
+        customer,
+    })
+    .await?;
     println!("{key_id}\n{text}");
     eprintln!("Keep it: only its hash is stored.");
     Ok(())
@@ -60,7 +74,9 @@ pub async fn revoke(url: &str, seal_key: &Key32, key_id: &str) -> anyhow::Result
 }
 
 async fn keys(url: &str, seal_key: &Key32) -> anyhow::Result<Keys> {
-    let pool = eventstore::pool(url, eventstore::Role::Writer, 1).await.context("the database (DATABASE_URL)")?;
+    let pool = eventstore::pool(url, eventstore::Role::Writer, 1)
+        .await
+        .context("the database (DATABASE_URL)")?;
     Ok(Keys::new(pool, seal_key.expose()))
 }
 

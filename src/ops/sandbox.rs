@@ -51,7 +51,10 @@ async fn with_postgres(
     if !beside_simulator {
         let parts = serve::parts(config, listener, database_url, seal_key, metrics)?;
         let service = Opened::new(parts).await?.serve()?;
-        println!("Counterfoil serves on http://{} against the configured Stripe.", service.address());
+        println!(
+            "Counterfoil serves on http://{} against the configured Stripe.",
+            service.address()
+        );
         return serve::until_told_to_stop(service).await;
     }
     let address = listener.local_addr()?;
@@ -76,8 +79,16 @@ async fn with_postgres(
 }
 
 /// The simulator listens one port above the service, so that its address stays the same.
-async fn start_simulator(config: &Config, service: SocketAddr, seal_key: &Key32) -> anyhow::Result<simulator::Running> {
-    let port = if config.listen.port() == 0 { 0 } else { config.listen.port().checked_add(1).unwrap_or(0) };
+async fn start_simulator(
+    config: &Config,
+    service: SocketAddr,
+    seal_key: &Key32,
+) -> anyhow::Result<simulator::Running> {
+    let port = if config.listen.port() == 0 {
+        0
+    } else {
+        config.listen.port().checked_add(1).unwrap_or(0)
+    };
     let listen = SocketAddr::new([127, 0, 0, 1].into(), port);
     let accounts = fixtures::simulator_accounts(|merchant| {
         let url = format!("http://{service}/webhooks/stripe/{merchant}");
@@ -86,7 +97,9 @@ async fn start_simulator(config: &Config, service: SocketAddr, seal_key: &Key32)
     let mut settings = simulator::Config::new(accounts);
     settings.listen = listen;
     settings.state_dir = Some(config.home.join("simulator"));
-    Simulator::start(settings).await.with_context(|| format!("the simulator cannot listen on {listen}"))
+    Simulator::start(settings)
+        .await
+        .with_context(|| format!("the simulator cannot listen on {listen}"))
 }
 
 /// Where each merchant's Stripe account is: at the simulator.
@@ -95,20 +108,30 @@ pub fn accounts(base: &Url) -> HashMap<String, Account> {
         secret_key: SecretString::from(fixtures::simulator_key(merchant)),
         base: base.clone(),
     };
-    MERCHANTS.iter().map(|it| (it.id.to_owned(), account(it.id))).collect()
+    MERCHANTS
+        .iter()
+        .map(|it| (it.id.to_owned(), account(it.id)))
+        .collect()
 }
 
 /// The webhook secrets that service and simulator agree on.
 pub fn webhook_secrets(seal_key: &Key32) -> WebhookSecrets {
-    MERCHANTS.iter().map(|it| (it.id.to_owned(), vec![webhook_secret(seal_key, it.id)])).collect()
+    MERCHANTS
+        .iter()
+        .map(|it| (it.id.to_owned(), vec![webhook_secret(seal_key, it.id)]))
+        .collect()
 }
 
 /// Derived, so that nothing needs to be kept.
 pub fn webhook_secret(seal_key: &Key32, merchant: &str) -> SecretString {
-    let mut mac = Hmac::<Sha256>::new_from_slice(seal_key.expose()).expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(seal_key.expose()).expect("HMAC takes a key of any length");
     mac.update(b"sandbox webhook ");
     mac.update(merchant.as_bytes());
-    SecretString::from(format!("whsec_{}", hex::encode(mac.finalize().into_bytes())))
+    SecretString::from(format!(
+        "whsec_{}",
+        hex::encode(mac.finalize().into_bytes())
+    ))
 }
 
 /// The configured key, or one that the sandbox made at its first start and keeps under its home.
@@ -118,8 +141,12 @@ fn own_key(configured: Option<Key32>, home: &Path, name: &str) -> anyhow::Result
     }
     let path = home.join(name);
     if let Ok(text) = fs::read_to_string(&path) {
-        let bytes = hex::decode(text.trim()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        return bytes.map(Key32::new).with_context(|| format!("{} does not hold a key of 32 bytes in hex", path.display()));
+        let bytes = hex::decode(text.trim())
+            .ok()
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        return bytes
+            .map(Key32::new)
+            .with_context(|| format!("{} does not hold a key of 32 bytes in hex", path.display()));
     }
     fs::create_dir_all(home).with_context(|| format!("{} cannot be made", home.display()))?;
     let bytes: [u8; 32] = Ids::system().bytes();

@@ -30,14 +30,18 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
         bail!("the configuration is not complete");
     };
     let url = url.expose_secret().to_owned();
-    let pool = eventstore::pool(&url, eventstore::Role::Owner, 1).await.context("the database (DATABASE_URL)")?;
+    let pool = eventstore::pool(&url, eventstore::Role::Owner, 1)
+        .await
+        .context("the database (DATABASE_URL)")?;
     let pending = service::pending(&pool).await?;
     pool.close().await;
     if pending > 0 {
         bail!("the database lacks {pending} migrations: run `counterfoil migrate` first");
     }
     let listener = listen(config.listen).await?;
-    let service = Opened::new(parts(&config, listener, url, seal_key, metrics)?).await?.serve()?;
+    let service = Opened::new(parts(&config, listener, url, seal_key, metrics)?)
+        .await?
+        .serve()?;
     tracing::info!(address = %service.address(), "serving");
     until_told_to_stop(service).await
 }
@@ -47,8 +51,13 @@ pub async fn run(config: Config, metrics: PrometheusHandle) -> anyhow::Result<()
 /// # Errors
 /// When the database cannot be reached, or was migrated by a newer program.
 pub async fn migrate(database_url: &str) -> anyhow::Result<()> {
-    let mut connection = PgConnection::connect(database_url).await.context("the database (DATABASE_URL)")?;
-    MIGRATIONS.run(&mut connection).await.context("migrations")?;
+    let mut connection = PgConnection::connect(database_url)
+        .await
+        .context("the database (DATABASE_URL)")?;
+    MIGRATIONS
+        .run(&mut connection)
+        .await
+        .context("migrations")?;
     connection.close().await?;
     Ok(())
 }
@@ -58,7 +67,9 @@ pub async fn migrate(database_url: &str) -> anyhow::Result<()> {
 /// # Errors
 /// When it is taken, or not ours.
 pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address} (COUNTERFOIL_LISTEN)"))
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (COUNTERFOIL_LISTEN)"))
 }
 
 /// The parts of a service, as configured.
@@ -73,8 +84,16 @@ pub fn parts(
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Parts> {
     let (mut accounts, mut webhook_secrets) = (HashMap::new(), WebhookSecrets::new());
-    let default = config.stripe.default.iter().map(|account| ("default", account));
-    let named = config.stripe.named.iter().map(|(name, account)| (name.as_str(), account));
+    let default = config
+        .stripe
+        .default
+        .iter()
+        .map(|account| ("default", account));
+    let named = config
+        .stripe
+        .named
+        .iter()
+        .map(|(name, account)| (name.as_str(), account));
     for (name, it) in default.chain(named) {
         accounts.insert(name.to_owned(), account(it)?);
         webhook_secrets.insert(name.to_owned(), it.webhook_secret.iter().cloned().collect());
@@ -86,10 +105,20 @@ pub fn parts(
         seal_key,
         accounts,
         webhook_secrets,
-        gateway: GatewayOptions { timeout: timeouts.stripe, attempts: ATTEMPTS },
-        options: Options { answer_within: timeouts.stripe + Duration::from_secs(5), join_within: timeouts.join },
+        gateway: GatewayOptions {
+            timeout: timeouts.stripe,
+            attempts: ATTEMPTS,
+        },
+        options: Options {
+            answer_within: timeouts.stripe + Duration::from_secs(5),
+            join_within: timeouts.join,
+        },
         recovery: Recovery::default(),
-        limits: Limits { connections_max: config.connections_max, drain_within: timeouts.drain, ..Limits::default() },
+        limits: Limits {
+            connections_max: config.connections_max,
+            drain_within: timeouts.drain,
+            ..Limits::default()
+        },
         ids: Ids::system(),
         metrics,
     })
@@ -97,7 +126,10 @@ pub fn parts(
 
 fn account(it: &StripeAccount) -> anyhow::Result<Account> {
     let base = it.api_base.parse().context("STRIPE_API_BASE")?;
-    Ok(Account { secret_key: it.secret_key.clone(), base })
+    Ok(Account {
+        secret_key: it.secret_key.clone(),
+        base,
+    })
 }
 
 /// Serves until Ctrl-C or SIGTERM, then finishes what has begun.

@@ -9,17 +9,37 @@ pub fn order(event: &OrderEvent) -> String {
     match event {
         OrderEvent::OrderPlaced(it) => {
             let name = it.number.as_deref().unwrap_or(&it.reference);
-            format!("order {name} placed in {} for {}", it.source, it.price.total)
+            format!(
+                "order {name} placed in {} for {}",
+                it.source, it.price.total
+            )
         }
         OrderEvent::OrderRepriced { price } => format!("repriced to {}", price.total),
-        OrderEvent::PaymentAttached { payment, amount } => format!("to be paid by payment {payment}, {amount}"),
-        OrderEvent::PaymentRetargeted { payment, amount } => format!("payment {payment} is to take {amount} instead"),
-        OrderEvent::PaymentReleased { payment, because } => format!("payment {payment} is no way to pay any more: {because}"),
-        OrderEvent::CheckoutOpened { session, amount, .. } => format!("checkout {session} opened for {amount}"),
-        OrderEvent::CheckoutInvalidated { session, because, .. } => format!("checkout {session} invalidated: {because}"),
+        OrderEvent::PaymentAttached { payment, amount } => {
+            format!("to be paid by payment {payment}, {amount}")
+        }
+        OrderEvent::PaymentRetargeted { payment, amount } => {
+            format!("payment {payment} is to take {amount} instead")
+        }
+        OrderEvent::PaymentReleased { payment, because } => {
+            format!("payment {payment} is no way to pay any more: {because}")
+        }
+        OrderEvent::CheckoutOpened {
+            session, amount, ..
+        } => format!("checkout {session} opened for {amount}"),
+        OrderEvent::CheckoutInvalidated {
+            session, because, ..
+        } => format!("checkout {session} invalidated: {because}"),
         OrderEvent::OrderPaid { payment, amount } => format!("PAID: {amount} by payment {payment}"),
-        OrderEvent::OrderMispaid { payment, received, expected, because } => {
-            format!("MISPAID: {received} came by payment {payment}, {expected} was due ({because}); unapplied")
+        OrderEvent::OrderMispaid {
+            payment,
+            received,
+            expected,
+            because,
+        } => {
+            format!(
+                "MISPAID: {received} came by payment {payment}, {expected} was due ({because}); unapplied"
+            )
         }
         OrderEvent::OrderCancelled { reason } => format!("cancelled: {reason}"),
         OrderEvent::PersonalDataErased { subject } => format!("personal data of {subject} erased"),
@@ -34,17 +54,26 @@ pub fn payment(event: &PaymentEvent) -> String {
         E::Created(it) => format!("Stripe made intent {}, {}", it.intent, it.status),
         E::CreateRefused { refusal, .. } => format!("Stripe refused to make it: {}", why(refusal)),
         E::UpdateRequested { changes, .. } => format!("asked Stripe to change {}", named(changes)),
-        E::Updated { status: Some(status), .. } => format!("changed; now {status}"),
+        E::Updated {
+            status: Some(status),
+            ..
+        } => format!("changed; now {status}"),
         E::Updated { status: None, .. } => "changed".to_owned(),
         E::UpdateRefused { refusal, .. } => format!("Stripe refused the change: {}", why(refusal)),
         E::ConfirmRequested { payment_method, .. } => {
             format!("asked Stripe to confirm{}", with(payment_method.as_deref()))
         }
         E::ConfirmRefused { refusal, .. } => format!("Stripe refused to confirm: {}", why(refusal)),
-        E::RequiresAction { intention, .. } => by("the customer has to act (3-D Secure)", intention.is_some()),
+        E::RequiresAction { intention, .. } => {
+            by("the customer has to act (3-D Secure)", intention.is_some())
+        }
         E::Processing { intention, .. } => by("processing", intention.is_some()),
-        E::Authorized { intention, amount, .. } => by(&format!("{amount} held"), intention.is_some()),
-        E::Captured { intention, amount, .. } => by(&format!("{amount} taken"), intention.is_some()),
+        E::Authorized {
+            intention, amount, ..
+        } => by(&format!("{amount} held"), intention.is_some()),
+        E::Captured {
+            intention, amount, ..
+        } => by(&format!("{amount} taken"), intention.is_some()),
         E::Succeeded { intention } => by("succeeded", intention.is_some()),
         E::Declined { intention, decline } => by(&declined(decline), intention.is_some()),
         E::Reopened { status, .. } => format!("open again: {status}"),
@@ -57,60 +86,123 @@ pub fn payment(event: &PaymentEvent) -> String {
         E::CancelRefused { refusal, .. } => format!("Stripe refused to cancel: {}", why(refusal)),
         E::Cancelled { intention, .. } => by("cancelled", intention.is_some()),
         E::RefundRequested { amount, .. } => format!("asked Stripe to give back {amount}"),
-        E::RefundPending { amount, stripe_refund, .. } => format!("refund {stripe_refund} of {amount} is pending"),
-        E::Refunded { amount, stripe_refund, observed, .. } => {
-            by(&format!("{amount} given back ({stripe_refund})"), !observed)
-        }
+        E::RefundPending {
+            amount,
+            stripe_refund,
+            ..
+        } => format!("refund {stripe_refund} of {amount} is pending"),
+        E::Refunded {
+            amount,
+            stripe_refund,
+            observed,
+            ..
+        } => by(&format!("{amount} given back ({stripe_refund})"), !observed),
         E::RefundRefused { refusal, .. } => format!("Stripe refused the refund: {}", why(refusal)),
-        E::RefundFailed { amount, stripe_refund, reason, .. } => {
-            format!("refund {stripe_refund} of {amount} FAILED: {}", reason.as_deref().unwrap_or("no reason given"))
+        E::RefundFailed {
+            amount,
+            stripe_refund,
+            reason,
+            ..
+        } => {
+            format!(
+                "refund {stripe_refund} of {amount} FAILED: {}",
+                reason.as_deref().unwrap_or("no reason given")
+            )
         }
-        E::RefundCancelled { amount, stripe_refund, .. } => format!("refund {stripe_refund} of {amount} called off"),
+        E::RefundCancelled {
+            amount,
+            stripe_refund,
+            ..
+        } => format!("refund {stripe_refund} of {amount} called off"),
         E::Applied { order, amount } => format!("{amount} applied to order {order}"),
-        E::DisputeOpened { dispute, amount, reason, inquiry } => {
+        E::DisputeOpened {
+            dispute,
+            amount,
+            reason,
+            inquiry,
+        } => {
             let what = if *inquiry { "inquiry" } else { "dispute" };
             format!("{what} {dispute} over {amount} opened: {reason}")
         }
-        E::DisputeFundsWithdrawn { dispute, amount, .. } => format!("{amount} withdrawn for dispute {dispute}"),
-        E::DisputeFundsReinstated { dispute, amount } => format!("{amount} of dispute {dispute} came back"),
-        E::DisputeClosed { dispute, won, .. } => format!("dispute {dispute} {}", if *won { "won" } else { "LOST" }),
-        E::ObservationRefused { said, because } => format!("Stripe said {said}: not applied, {because}"),
+        E::DisputeFundsWithdrawn {
+            dispute, amount, ..
+        } => format!("{amount} withdrawn for dispute {dispute}"),
+        E::DisputeFundsReinstated { dispute, amount } => {
+            format!("{amount} of dispute {dispute} came back")
+        }
+        E::DisputeClosed { dispute, won, .. } => {
+            format!("dispute {dispute} {}", if *won { "won" } else { "LOST" })
+        }
+        E::ObservationRefused { said, because } => {
+            format!("Stripe said {said}: not applied, {because}")
+        }
         E::PersonalDataErased { subject } => format!("personal data of {subject} erased"),
     }
 }
 
 fn create(it: &CreateRequested) -> String {
-    let order = it.order.map(|order| format!(" for order {order}")).unwrap_or_default();
+    let order = it
+        .order
+        .map(|order| format!(" for order {order}"))
+        .unwrap_or_default();
     format!("asked Stripe for an intent of {}{order}", it.amount)
 }
 
 fn named(changes: &Changes) -> String {
     let parts = [
-        changes.amount.map(|amount| format!("the amount to {amount}")),
-        changes.payment_method.as_ref().map(|method| format!("the payment method to {method}")),
+        changes
+            .amount
+            .map(|amount| format!("the amount to {amount}")),
+        changes
+            .payment_method
+            .as_ref()
+            .map(|method| format!("the payment method to {method}")),
         changes.customer.as_ref().map(|_| "the customer".to_owned()),
-        changes.description.as_ref().map(|_| "the description".to_owned()),
+        changes
+            .description
+            .as_ref()
+            .map(|_| "the description".to_owned()),
         (!changes.metadata.is_empty() || changes.clear_metadata).then(|| "metadata".to_owned()),
-        changes.personal.as_ref().map(|_| "personal data".to_owned()),
+        changes
+            .personal
+            .as_ref()
+            .map(|_| "personal data".to_owned()),
         (!changes.attributes.is_empty()).then(|| "attributes".to_owned()),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+    if parts.is_empty() {
+        "nothing".to_owned()
+    } else {
+        parts.join(", ")
+    }
 }
 
 fn declined(decline: &Decline) -> String {
-    format!("DECLINED: {}", decline.decline_code.as_deref().unwrap_or(&decline.code))
+    format!(
+        "DECLINED: {}",
+        decline.decline_code.as_deref().unwrap_or(&decline.code)
+    )
 }
 
 fn why(refusal: &Refusal) -> String {
-    format!("{} ({})", refusal.message, refusal.code.as_deref().unwrap_or(&refusal.kind))
+    format!(
+        "{} ({})",
+        refusal.message,
+        refusal.code.as_deref().unwrap_or(&refusal.kind)
+    )
 }
 
 fn with(payment_method: Option<&str>) -> String {
-    payment_method.map(|it| format!(" with {it}")).unwrap_or_default()
+    payment_method
+        .map(|it| format!(" with {it}"))
+        .unwrap_or_default()
 }
 
 /// Tells what we had asked for from what Stripe brought on its own.
 fn by(what: &str, asked: bool) -> String {
-    if asked { what.to_owned() } else { format!("{what} (Stripe reports)") }
+    if asked {
+        what.to_owned()
+    } else {
+        format!("{what} (Stripe reports)")
+    }
 }

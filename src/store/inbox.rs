@@ -89,9 +89,26 @@ impl Inbox {
         .await?;
         rows.into_iter()
             .map(|row| {
-                let merchant = row.merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-                let Row { event_id, event_type, body, sealed, stripe_created, .. } = row;
-                Ok(Delivery { merchant, event_id, event_type, body, sealed, stripe_created })
+                let merchant = row
+                    .merchant
+                    .parse()
+                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+                let Row {
+                    event_id,
+                    event_type,
+                    body,
+                    sealed,
+                    stripe_created,
+                    ..
+                } = row;
+                Ok(Delivery {
+                    merchant,
+                    event_id,
+                    event_type,
+                    body,
+                    sealed,
+                    stripe_created,
+                })
             })
             .collect()
     }

@@ -102,7 +102,14 @@ impl Keys {
         let mut derive = hasher(seal_key);
         derive.update(b"counterfoil api keys v1");
         let hasher = hasher(&derive.finalize().into_bytes());
-        Self { pool, hasher, found: Cache::builder().time_to_live(CACHED_FOR).max_capacity(100_000).build() }
+        Self {
+            pool,
+            hasher,
+            found: Cache::builder()
+                .time_to_live(CACHED_FOR)
+                .max_capacity(100_000)
+                .build(),
+        }
     }
 
     /// Whose key this is; none where it is nobody's, revoked, or of another kind. A customer's token is looked for within `merchant`.
@@ -117,7 +124,9 @@ impl Keys {
     ) -> Result<Option<Arc<Caller>>, Arc<sqlx::Error>> {
         let hash = self.hash(presented);
         let entry = (kind, merchant.cloned(), hash);
-        self.found.try_get_with(entry, self.look_up(kind, merchant, hash)).await
+        self.found
+            .try_get_with(entry, self.look_up(kind, merchant, hash))
+            .await
     }
 
     async fn look_up(
@@ -137,7 +146,8 @@ impl Keys {
         .bind(merchant.map(MerchantId::as_str))
         .fetch_optional(&self.pool)
         .await?;
-        row.map(|row| Caller::try_from(row).map(Arc::new)).transpose()
+        row.map(|row| Caller::try_from(row).map(Arc::new))
+            .transpose()
     }
 
     /// The merchant of that name.
@@ -145,12 +155,18 @@ impl Keys {
     /// # Errors
     /// When the database cannot be read.
     pub async fn merchant(&self, id: &MerchantId) -> Result<Option<Merchant>, sqlx::Error> {
-        let row: Option<(String, String, bool)> =
-            sqlx::query_as("select name, stripe_account, enforce_minimum from merchants where id = $1")
-                .bind(id.as_str())
-                .fetch_optional(&self.pool)
-                .await?;
-        Ok(row.map(|(name, stripe_account, enforce_minimum)| Merchant { id: id.clone(), name, stripe_account, enforce_minimum }))
+        let row: Option<(String, String, bool)> = sqlx::query_as(
+            "select name, stripe_account, enforce_minimum from merchants where id = $1",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|(name, stripe_account, enforce_minimum)| Merchant {
+            id: id.clone(),
+            name,
+            stripe_account,
+            enforce_minimum,
+        }))
     }
 
     /// Makes the merchant, or brings its settings up to date.
@@ -221,7 +237,9 @@ impl Keys {
     /// # Errors
     /// When the database cannot be read.
     pub async fn holds_fixtures(&self) -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar("select exists (select from merchants where fixture)").fetch_one(&self.pool).await
+        sqlx::query_scalar("select exists (select from merchants where fixture)")
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// A keyed hash of a request, for an idempotency claim. The caller leaves the CVC out.
@@ -250,7 +268,10 @@ impl TryFrom<Row> for Caller {
     type Error = sqlx::Error;
 
     fn try_from(row: Row) -> Result<Self, sqlx::Error> {
-        let merchant = row.merchant.parse().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        let merchant = row
+            .merchant
+            .parse()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
         let scopes: Result<Vec<Scope>, _> = row.scopes.iter().map(|scope| scope.parse()).collect();
         Ok(Self {
             merchant: Merchant {
@@ -270,7 +291,11 @@ impl TryFrom<Row> for Caller {
 fn hint(secret: &SecretString) -> String {
     let text = secret.expose_secret();
     let head: String = text.chars().take(text.len().min(8) / 2).collect();
-    let tail: String = if text.len() >= 24 { text.chars().skip(text.chars().count() - 4).collect() } else { String::new() };
+    let tail: String = if text.len() >= 24 {
+        text.chars().skip(text.chars().count() - 4).collect()
+    } else {
+        String::new()
+    };
     format!("{head}…{tail}")
 }
 

@@ -18,8 +18,8 @@ use aggregates::payment::{Payment, PaymentEvent};
 use chrono::{DateTime, Utc};
 use cqrs_es::{Aggregate, DomainEvent};
 use eventstore::{
-    Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions, NewEvent, Reader, Role,
-    StoreError, StreamAppend,
+    Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions,
+    NewEvent, Reader, Role, StoreError, StreamAppend,
 };
 use moka::sync::Cache;
 use projections::fold::{self, Versioned};
@@ -102,9 +102,14 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn open(database_url: &str, seal_key: &[u8; 32], ids: Ids) -> Result<Self, StoreError> {
+    pub async fn open(
+        database_url: &str,
+        seal_key: &[u8; 32],
+        ids: Ids,
+    ) -> Result<Self, StoreError> {
         let pool = eventstore::pool(database_url, Role::Writer, 16).await?;
-        let log = Log::open(LogOptions::new(database_url).tables(projections::TABLES.to_vec())).await?;
+        let log =
+            Log::open(LogOptions::new(database_url).tables(projections::TABLES.to_vec())).await?;
         let reader = Reader::new(pool.clone());
         let fresh = || {
             let ids = ids.clone();
@@ -149,15 +154,28 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn payment(&self, merchant: &MerchantId, id: PaymentId) -> Result<Arc<Versioned<Payment>>, Trouble> {
-        load(&self.payments, &self.hot_payments, id.aggregate_id(merchant)).await
+    pub async fn payment(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+    ) -> Result<Arc<Versioned<Payment>>, Trouble> {
+        load(
+            &self.payments,
+            &self.hot_payments,
+            id.aggregate_id(merchant),
+        )
+        .await
     }
 
     /// An order as it stands; an empty one where there is none.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn order(&self, merchant: &MerchantId, id: OrderId) -> Result<Arc<Versioned<Order>>, Trouble> {
+    pub async fn order(
+        &self,
+        merchant: &MerchantId,
+        id: OrderId,
+    ) -> Result<Arc<Versioned<Order>>, Trouble> {
         load(&self.orders, &self.hot_orders, id.aggregate_id(merchant)).await
     }
 
@@ -170,7 +188,10 @@ impl Store {
         merchant: &MerchantId,
         id: PaymentId,
     ) -> Result<Vec<(Option<CommandId>, PaymentEvent)>, Trouble> {
-        let recorded = self.reader.read_stream(Payment::TYPE, &id.aggregate_id(merchant), 0).await?;
+        let recorded = self
+            .reader
+            .read_stream(Payment::TYPE, &id.aggregate_id(merchant), 0)
+            .await?;
         recorded
             .iter()
             .map(|event| {
@@ -186,7 +207,11 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn payment_by_intent(&self, merchant: &MerchantId, intent: &str) -> Result<Option<PaymentId>, Trouble> {
+    pub async fn payment_by_intent(
+        &self,
+        merchant: &MerchantId,
+        intent: &str,
+    ) -> Result<Option<PaymentId>, Trouble> {
         let mut connection = self.pool().acquire().await?;
         Ok(projections::payments::by_intent(&mut connection, merchant, intent).await?)
     }
@@ -201,14 +226,21 @@ impl Store {
         stripe_refund: &str,
     ) -> Result<Option<(PaymentId, RefundId)>, Trouble> {
         let mut connection = self.pool().acquire().await?;
-        Ok(projections::refunds::by_stripe_refund(&mut connection, merchant, stripe_refund).await?)
+        Ok(
+            projections::refunds::by_stripe_refund(&mut connection, merchant, stripe_refund)
+                .await?,
+        )
     }
 
     /// Payments that have waited for Stripe since before `before` (a UUIDv7), oldest first.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn payments_waiting_since(&self, before: Uuid, limit: i64) -> Result<Vec<(MerchantId, PaymentId)>, Trouble> {
+    pub async fn payments_waiting_since(
+        &self,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<(MerchantId, PaymentId)>, Trouble> {
         let mut connection = self.pool().acquire().await?;
         Ok(projections::payments::waiting_since(&mut connection, before, limit).await?)
     }
@@ -217,7 +249,12 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn claim(&self, merchant: &MerchantId, scope: &str, key: &str) -> Result<Option<ExistingClaim>, Trouble> {
+    pub async fn claim(
+        &self,
+        merchant: &MerchantId,
+        scope: &str,
+        key: &str,
+    ) -> Result<Option<ExistingClaim>, Trouble> {
         Ok(self.reader.claim(merchant.as_str(), scope, key).await?)
     }
 
@@ -225,32 +262,71 @@ impl Store {
     ///
     /// # Errors
     /// [`Trouble`]; only [`Trouble::Unknown`] leaves open whether it was recorded.
-    pub async fn commit(&self, merchant: &MerchantId, context: &Context, it: Commit) -> Result<Committed, Trouble> {
+    pub async fn commit(
+        &self,
+        merchant: &MerchantId,
+        context: &Context,
+        it: Commit,
+    ) -> Result<Committed, Trouble> {
         let mut append = Append::new(merchant.as_str(), context.command_id.uuid());
         append.claim = it.claim;
         append.completes = it.completes;
         let mut committed = Committed::default();
         if let Some(decided) = it.payment.filter(|decided| !decided.events.is_empty()) {
             let mut after = Versioned::clone(&decided.before);
-            append.rows.extend(fold::payment(decided.id, &mut after, &decided.events, append.event_count()));
-            let ids = decided.events.iter().map(|event| event.intention().map_or_else(|| self.ids.uuid(), |it| it.uuid()));
-            let stream = stream::<Payment>(decided.id.aggregate_id(merchant), decided.before.version, &decided.events, ids, context);
+            append.rows.extend(fold::payment(
+                decided.id,
+                &mut after,
+                &decided.events,
+                append.event_count(),
+            ));
+            let ids = decided.events.iter().map(|event| {
+                event
+                    .intention()
+                    .map_or_else(|| self.ids.uuid(), |it| it.uuid())
+            });
+            let stream = stream::<Payment>(
+                decided.id.aggregate_id(merchant),
+                decided.before.version,
+                &decided.events,
+                ids,
+                context,
+            );
             append.streams.push(stream?);
             committed.payment = Some(Arc::new(after));
         }
         if let Some(decided) = it.order.filter(|decided| !decided.events.is_empty()) {
             let mut after = Versioned::clone(&decided.before);
-            append.rows.extend(fold::order(decided.id, &mut after, &decided.events, append.event_count()));
+            append.rows.extend(fold::order(
+                decided.id,
+                &mut after,
+                &decided.events,
+                append.event_count(),
+            ));
             let ids = decided.events.iter().map(|_| self.ids.uuid());
-            let stream = stream::<Order>(decided.id.aggregate_id(merchant), decided.before.version, &decided.events, ids, context);
+            let stream = stream::<Order>(
+                decided.id.aggregate_id(merchant),
+                decided.before.version,
+                &decided.events,
+                ids,
+                context,
+            );
             append.streams.push(stream?);
             committed.order = Some(Arc::new(after));
         }
-        let ids: Vec<(&str, String)> =
-            append.streams.iter().map(|stream| (stream.aggregate_type, stream.aggregate_id.clone())).collect();
-        let nothing = append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
+        let ids: Vec<(&str, String)> = append
+            .streams
+            .iter()
+            .map(|stream| (stream.aggregate_type, stream.aggregate_id.clone()))
+            .collect();
+        let nothing =
+            append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
         if !nothing {
-            self.log.append(append).await.inspect_err(|_| self.forget(&ids)).map_err(Trouble::from)?;
+            self.log
+                .append(append)
+                .await
+                .inspect_err(|_| self.forget(&ids))
+                .map_err(Trouble::from)?;
         }
         self.remember(ids, &committed);
         Ok(committed)
@@ -304,7 +380,11 @@ async fn load<A: Aggregate + 'static>(
 }
 
 /// A slow reader must not put an old state over a newer one.
-fn keep_newer<A: Send + Sync + 'static>(hot: &Cache<String, Arc<Versioned<A>>>, id: String, it: &Arc<Versioned<A>>) {
+fn keep_newer<A: Send + Sync + 'static>(
+    hot: &Cache<String, Arc<Versioned<A>>>,
+    id: String,
+    it: &Arc<Versioned<A>>,
+) {
     hot.entry(id).and_upsert_with(|entry| match entry {
         Some(known) if known.value().version >= it.version => known.into_value(),
         _ => Arc::clone(it),
@@ -318,8 +398,11 @@ fn stream<A: Aggregate>(
     ids: impl Iterator<Item = Uuid>,
     context: &Context,
 ) -> Result<StreamAppend, Trouble> {
-    let events: Result<Vec<NewEvent>, serde_json::Error> =
-        events.iter().zip(ids).map(|(event, id)| recordable(event, id, context)).collect();
+    let events: Result<Vec<NewEvent>, serde_json::Error> = events
+        .iter()
+        .zip(ids)
+        .map(|(event, id)| recordable(event, id, context))
+        .collect();
     Ok(StreamAppend {
         aggregate_type: A::TYPE,
         aggregate_id,
@@ -328,7 +411,11 @@ fn stream<A: Aggregate>(
     })
 }
 
-fn recordable<E: DomainEvent>(event: &E, event_id: Uuid, context: &Context) -> Result<NewEvent, serde_json::Error> {
+fn recordable<E: DomainEvent>(
+    event: &E,
+    event_id: Uuid,
+    context: &Context,
+) -> Result<NewEvent, serde_json::Error> {
     let metadata = EventMetadata {
         event_id,
         claimed_at: context.claimed_at,
@@ -347,7 +434,9 @@ impl From<AppendError> for Trouble {
             AppendError::Conflict { .. } => Self::Conflict,
             AppendError::Claimed(claim) => Self::Claimed(claim),
             AppendError::Unknown => Self::Unknown,
-            error @ (AppendError::Invalid(_) | AppendError::Unavailable | AppendError::Closed) => Self::Broken(error.into()),
+            error @ (AppendError::Invalid(_) | AppendError::Unavailable | AppendError::Closed) => {
+                Self::Broken(error.into())
+            }
         }
     }
 }

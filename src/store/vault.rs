@@ -39,14 +39,23 @@ const NONCE_BYTES: usize = 24;
 impl Vault {
     /// `seal_key`: the 32 bytes of `COUNTERFOIL_SEAL_KEY`.
     pub fn new(pool: PgPool, seal_key: &[u8; 32], ids: Ids) -> Self {
-        Self { pool, master: XChaCha20Poly1305::new(seal_key.into()), ids }
+        Self {
+            pool,
+            master: XChaCha20Poly1305::new(seal_key.into()),
+            ids,
+        }
     }
 
     /// Seals `data` for `subject`, whose key is made where there is none yet.
     ///
     /// # Errors
     /// When the key cannot be read or written.
-    pub async fn seal<T: Serialize>(&self, merchant: &MerchantId, subject: &str, data: &T) -> Result<Sealed, VaultError> {
+    pub async fn seal<T: Serialize>(
+        &self,
+        merchant: &MerchantId,
+        subject: &str,
+        data: &T,
+    ) -> Result<Sealed, VaultError> {
         let key = match self.key(merchant, subject).await? {
             Some(key) => key,
             None => self.make_key(merchant, subject).await?,
@@ -54,16 +63,30 @@ impl Vault {
         let nonce: [u8; NONCE_BYTES] = self.ids.bytes();
         let text = serde_json::to_vec(data)?;
         let ciphertext = cipher(&key)
-            .encrypt(XNonce::from_slice(&nonce), Payload { msg: &text, aad: subject.as_bytes() })
+            .encrypt(
+                XNonce::from_slice(&nonce),
+                Payload {
+                    msg: &text,
+                    aad: subject.as_bytes(),
+                },
+            )
             .map_err(|_| VaultError::WrongKey)?;
-        Ok(Sealed { subject: subject.to_owned(), nonce: STANDARD.encode(nonce), ciphertext: STANDARD.encode(ciphertext) })
+        Ok(Sealed {
+            subject: subject.to_owned(),
+            nonce: STANDARD.encode(nonce),
+            ciphertext: STANDARD.encode(ciphertext),
+        })
     }
 
     /// Opens what was sealed; none where its subject's key was deleted.
     ///
     /// # Errors
     /// When the key cannot be read, or does not fit.
-    pub async fn open<T: DeserializeOwned>(&self, merchant: &MerchantId, sealed: &Sealed) -> Result<Option<T>, VaultError> {
+    pub async fn open<T: DeserializeOwned>(
+        &self,
+        merchant: &MerchantId,
+        sealed: &Sealed,
+    ) -> Result<Option<T>, VaultError> {
         let Some(key) = self.key(merchant, &sealed.subject).await? else {
             return Ok(None);
         };
@@ -73,19 +96,32 @@ impl Vault {
             return Err(VaultError::WrongKey);
         }
         let text = cipher(&key)
-            .decrypt(XNonce::from_slice(&nonce), Payload { msg: &ciphertext, aad: sealed.subject.as_bytes() })
+            .decrypt(
+                XNonce::from_slice(&nonce),
+                Payload {
+                    msg: &ciphertext,
+                    aad: sealed.subject.as_bytes(),
+                },
+            )
             .map_err(|_| VaultError::WrongKey)?;
         Ok(Some(serde_json::from_slice(&text)?))
     }
 
-    async fn key(&self, merchant: &MerchantId, subject: &str) -> Result<Option<[u8; 32]>, VaultError> {
-        let wrapped: Option<Vec<u8>> =
-            sqlx::query_scalar("select wrapped_key from subject_keys where merchant = $1 and subject = $2")
-                .bind(merchant.as_str())
-                .bind(subject)
-                .fetch_optional(&self.pool)
-                .await?;
-        wrapped.map(|wrapped| self.unwrap_key(merchant, subject, &wrapped)).transpose()
+    async fn key(
+        &self,
+        merchant: &MerchantId,
+        subject: &str,
+    ) -> Result<Option<[u8; 32]>, VaultError> {
+        let wrapped: Option<Vec<u8>> = sqlx::query_scalar(
+            "select wrapped_key from subject_keys where merchant = $1 and subject = $2",
+        )
+        .bind(merchant.as_str())
+        .bind(subject)
+        .fetch_optional(&self.pool)
+        .await?;
+        wrapped
+            .map(|wrapped| self.unwrap_key(merchant, subject, &wrapped))
+            .transpose()
     }
 
     /// Two callers may make one at once: the first row stays, and both use it.
@@ -99,26 +135,52 @@ impl Vault {
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
-        self.key(merchant, subject).await?.ok_or(VaultError::WrongKey)
+        self.key(merchant, subject)
+            .await?
+            .ok_or(VaultError::WrongKey)
     }
 
     /// Nonce, then ciphertext; bound to merchant and subject.
-    fn wrap_key(&self, merchant: &MerchantId, subject: &str, key: &[u8; 32]) -> Result<Vec<u8>, VaultError> {
+    fn wrap_key(
+        &self,
+        merchant: &MerchantId,
+        subject: &str,
+        key: &[u8; 32],
+    ) -> Result<Vec<u8>, VaultError> {
         let nonce: [u8; NONCE_BYTES] = self.ids.bytes();
         let bound = format!("{merchant}/{subject}");
         let sealed = self
             .master
-            .encrypt(XNonce::from_slice(&nonce), Payload { msg: key, aad: bound.as_bytes() })
+            .encrypt(
+                XNonce::from_slice(&nonce),
+                Payload {
+                    msg: key,
+                    aad: bound.as_bytes(),
+                },
+            )
             .map_err(|_| VaultError::WrongKey)?;
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
-    fn unwrap_key(&self, merchant: &MerchantId, subject: &str, wrapped: &[u8]) -> Result<[u8; 32], VaultError> {
+    fn unwrap_key(
+        &self,
+        merchant: &MerchantId,
+        subject: &str,
+        wrapped: &[u8],
+    ) -> Result<[u8; 32], VaultError> {
         let bound = format!("{merchant}/{subject}");
-        let (nonce, sealed) = wrapped.split_at_checked(NONCE_BYTES).ok_or(VaultError::WrongKey)?;
+        let (nonce, sealed) = wrapped
+            .split_at_checked(NONCE_BYTES)
+            .ok_or(VaultError::WrongKey)?;
         let key = self
             .master
-            .decrypt(XNonce::from_slice(nonce), Payload { msg: sealed, aad: bound.as_bytes() })
+            .decrypt(
+                XNonce::from_slice(nonce),
+                Payload {
+                    msg: sealed,
+                    aad: bound.as_bytes(),
+                },
+            )
             .map_err(|_| VaultError::WrongKey)?;
         key.try_into().map_err(|_| VaultError::WrongKey)
     }

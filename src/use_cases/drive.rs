@@ -15,8 +15,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use uuid::Uuid;
 
-use super::idempotency::{Ended, Idempotency};
-use super::payments::Verdict;
+use super::idempotency::Idempotency;
+use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Effect, IntentView, Outcome, RefundEffect};
 use crate::personal::Personal;
@@ -78,19 +78,37 @@ impl App {
         loop {
             let payment = self.inner.store.payment(&merchant.id, id).await?;
             let Some(facts) = payment.state.facts() else {
-                return Err(AppError::NotFound { what: "payment_intent", id: id.to_string() });
+                return Err(AppError::NotFound {
+                    what: "payment_intent",
+                    id: id.to_string(),
+                });
             };
             match &facts.pending {
                 Some(pending) => {
                     let (said, view) = self.ask(merchant, id, facts, pending).await?;
                     intent = view;
-                    let observed = Observation { intention: Some(pending.intention), current: true, said };
-                    let recorded = self.record(merchant, id, observed, context, answering).await?;
+                    let observed = Observation {
+                        intention: Some(pending.intention),
+                        current: true,
+                        said,
+                    };
+                    let recorded = self
+                        .record(merchant, id, observed, context, answering)
+                        .await?;
                     verdict = Verdict::of(&recorded.events).or(verdict);
                     answered |= recorded.answered;
                 }
-                None if wants_confirmation(facts) => self.confirm_next(merchant, id, &payment, context).await?,
-                None => return Ok(Driven { payment, intent, verdict, answered }),
+                None if wants_confirmation(facts) => {
+                    self.confirm_next(merchant, id, &payment, context).await?
+                }
+                None => {
+                    return Ok(Driven {
+                        payment,
+                        intent,
+                        verdict,
+                        answered,
+                    });
+                }
             }
         }
     }
@@ -117,7 +135,12 @@ impl App {
             intent: facts.intent.as_ref().map(|intent| intent.id.as_str()),
             personal: personal.as_ref(),
         };
-        match self.inner.gateway.perform(&merchant.stripe_account, effect).await {
+        match self
+            .inner
+            .gateway
+            .perform(&merchant.stripe_account, effect)
+            .await
+        {
             Outcome::Said(view) => Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view))),
             Outcome::Refused(refusal) => Ok((Said::Refused(refusal), None)),
             Outcome::Unknown(silence) => {
@@ -136,12 +159,36 @@ impl App {
         payment: &Arc<Versioned<Payment>>,
         context: &Context,
     ) -> Result<(), AppError> {
-        let terms = payment.state.facts().and_then(|facts| facts.then_confirm.clone()).unwrap_or_default();
+        let terms = payment
+            .state
+            .facts()
+            .and_then(|facts| facts.then_confirm.clone())
+            .unwrap_or_default();
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
-        let command = PaymentCommand::Confirm { intention, payment_method: None, terms };
+        let command = PaymentCommand::Confirm {
+            intention,
+            payment_method: None,
+            terms,
+        };
         let events = payment.state.decide(command)?;
-        let decided = Decided { id, before: Arc::clone(payment), events };
-        match self.inner.store.commit(&merchant.id, context, Commit { payment: Some(decided), ..Commit::default() }).await {
+        let decided = Decided {
+            id,
+            before: Arc::clone(payment),
+            events,
+        };
+        match self
+            .inner
+            .store
+            .commit(
+                &merchant.id,
+                context,
+                Commit {
+                    payment: Some(decided),
+                    ..Commit::default()
+                },
+            )
+            .await
+        {
             // On a conflict the payment has moved on: look again.
             Ok(_) | Err(Trouble::Conflict) => Ok(()),
             Err(trouble) => Err(trouble.into()),
@@ -161,13 +208,36 @@ impl App {
         let _driving = lock.lock().await;
         let payment = self.inner.store.payment(&merchant.id, id).await?;
         let facts = payment.state.facts().ok_or(AppError::Internal)?;
-        let found = facts.refunds.iter().find(|it| it.id == refund).ok_or(AppError::Internal)?;
+        let found = facts
+            .refunds
+            .iter()
+            .find(|it| it.id == refund)
+            .ok_or(AppError::Internal)?;
         if found.status != aggregates::payment::state::RefundStatus::Requested {
-            return Ok(Driven { payment, intent: None, verdict: None, answered: false });
+            return Ok(Driven {
+                payment,
+                intent: None,
+                verdict: None,
+                answered: false,
+            });
         }
-        let intent = facts.intent.as_ref().map(|intent| intent.id.as_str()).ok_or(AppError::Internal)?;
-        let effect = RefundEffect { merchant: &merchant.id, payment: id, intent, refund: found };
-        let said = match self.inner.gateway.refund(&merchant.stripe_account, effect).await {
+        let intent = facts
+            .intent
+            .as_ref()
+            .map(|intent| intent.id.as_str())
+            .ok_or(AppError::Internal)?;
+        let effect = RefundEffect {
+            merchant: &merchant.id,
+            payment: id,
+            intent,
+            refund: found,
+        };
+        let said = match self
+            .inner
+            .gateway
+            .refund(&merchant.stripe_account, effect)
+            .await
+        {
             Outcome::Said(snapshot) => Said::Refund(snapshot),
             Outcome::Refused(refusal) => Said::Refused(refusal),
             Outcome::Unknown(silence) => {
@@ -176,10 +246,21 @@ impl App {
                 return Err(AppError::OutcomeUnknown);
             }
         };
-        let observed = Observation { intention: Some(refund), current: true, said };
-        let recorded = self.record(merchant, id, observed, context, answering).await?;
+        let observed = Observation {
+            intention: Some(refund),
+            current: true,
+            said,
+        };
+        let recorded = self
+            .record(merchant, id, observed, context, answering)
+            .await?;
         let verdict = Verdict::of(&recorded.events);
-        Ok(Driven { verdict, payment: recorded.payment, intent: None, answered: recorded.answered })
+        Ok(Driven {
+            verdict,
+            payment: recorded.payment,
+            intent: None,
+            answered: recorded.answered,
+        })
     }
 
     /// Records what Stripe said of a payment, together with what follows for its order, and with the answer to the claim
@@ -191,7 +272,10 @@ impl App {
         observed: Observation,
         context: &Context,
     ) -> Result<Arc<Versioned<Payment>>, AppError> {
-        Ok(self.record(merchant, id, observed, context, None).await?.payment)
+        Ok(self
+            .record(merchant, id, observed, context, None)
+            .await?
+            .payment)
     }
 
     async fn record(
@@ -205,23 +289,47 @@ impl App {
         let mut answering = answering;
         loop {
             let before = self.inner.store.payment(&merchant.id, id).await?;
-            let mut events = before.state.decide(PaymentCommand::Observe(observed.clone()))?;
+            let mut events = before
+                .state
+                .decide(PaymentCommand::Observe(observed.clone()))?;
             let mut after = Versioned::clone(&before);
             apply(&mut after, &events);
-            let order = self.follow_up(&merchant.id, id, &mut after, &mut events).await?;
-            let completes = answering.and_then(|key| last_step(&after, &events).map(|ended| key.completion(&ended)));
+            let order = self
+                .follow_up(&merchant.id, id, &mut after, &mut events)
+                .await?;
+            let completes = answering
+                .and_then(|key| last_step(&after, &events).map(|ended| key.completion(&ended)));
             if events.is_empty() && order.is_none() {
-                return Ok(Recording { payment: before, events, answered: false });
+                return Ok(Recording {
+                    payment: before,
+                    events,
+                    answered: false,
+                });
             }
             let answered = completes.is_some();
-            let decided = Decided { id, before: Arc::clone(&before), events: events.clone() };
-            let commit = Commit { payment: Some(decided), order, completes, ..Commit::default() };
+            let decided = Decided {
+                id,
+                before: Arc::clone(&before),
+                events: events.clone(),
+            };
+            let commit = Commit {
+                payment: Some(decided),
+                order,
+                completes,
+                ..Commit::default()
+            };
             match self.inner.store.commit(&merchant.id, context, commit).await {
                 Ok(committed) => {
                     let payment = committed.payment.unwrap_or(before);
-                    return Ok(Recording { payment, events, answered });
+                    return Ok(Recording {
+                        payment,
+                        events,
+                        answered,
+                    });
                 }
-                Err(Trouble::Conflict) => tracing::debug!(payment = %id, "somebody else recorded first"),
+                Err(Trouble::Conflict) => {
+                    tracing::debug!(payment = %id, "somebody else recorded first")
+                }
                 // The claim has its answer already: record the outcome without it.
                 Err(Trouble::Claimed(_)) => answering = None,
                 Err(trouble) => return Err(trouble.into()),
@@ -244,32 +352,50 @@ impl App {
             return Ok(None);
         };
         let command = match facts.status {
-            Status::Succeeded if facts.applied.is_zero() => {
-                OrderCommand::MarkPaid { payment: id, received: facts.captured }
-            }
-            Status::Canceled | Status::Refused => {
-                OrderCommand::ReleasePayment { payment: id, because: facts.status.to_string() }
-            }
+            Status::Succeeded if facts.applied.is_zero() => OrderCommand::MarkPaid {
+                payment: id,
+                received: facts.captured,
+            },
+            Status::Canceled | Status::Refused => OrderCommand::ReleasePayment {
+                payment: id,
+                because: facts.status.to_string(),
+            },
             _ => return Ok(None),
         };
         let order = self.inner.store.order(merchant, order_id).await?;
         let decided = order.state.decide(command)?;
-        if let Some(OrderEvent::OrderPaid { amount, .. }) =
-            decided.iter().find(|event| matches!(event, OrderEvent::OrderPaid { .. }))
+        if let Some(OrderEvent::OrderPaid { amount, .. }) = decided
+            .iter()
+            .find(|event| matches!(event, OrderEvent::OrderPaid { .. }))
         {
-            let applied = after.state.decide(PaymentCommand::Apply { order: order_id, amount: *amount })?;
+            let applied = after.state.decide(PaymentCommand::Apply {
+                order: order_id,
+                amount: *amount,
+            })?;
             apply(after, &applied);
             events.extend(applied);
         }
-        Ok((!decided.is_empty()).then_some(Decided { id: order_id, before: order, events: decided }))
+        Ok((!decided.is_empty()).then_some(Decided {
+            id: order_id,
+            before: order,
+            events: decided,
+        }))
     }
 
     /// The person's data of a payment, in the clear; none where there is none, or it was erased.
-    pub(super) async fn personal(&self, merchant: &MerchantId, facts: &Facts) -> Result<Option<Personal>, AppError> {
+    pub(super) async fn personal(
+        &self,
+        merchant: &MerchantId,
+        facts: &Facts,
+    ) -> Result<Option<Personal>, AppError> {
         self.opened(merchant, facts.personal.as_ref()).await
     }
 
-    async fn opened(&self, merchant: &MerchantId, sealed: Option<&Sealed>) -> Result<Option<Personal>, AppError> {
+    async fn opened(
+        &self,
+        merchant: &MerchantId,
+        sealed: Option<&Sealed>,
+    ) -> Result<Option<Personal>, AppError> {
         match sealed {
             None => Ok(None),
             Some(sealed) => Ok(self.inner.store.vault.open(merchant, sealed).await?),
@@ -286,12 +412,20 @@ fn apply(payment: &mut Versioned<Payment>, events: &[PaymentEvent]) {
 
 /// Whether the caller asked to create and confirm, and the confirmation has not been asked for yet.
 fn wants_confirmation(facts: &Facts) -> bool {
-    facts.then_confirm.is_some() && facts.pending.is_none() && facts.status == Status::RequiresConfirmation
+    facts.then_confirm.is_some()
+        && facts.pending.is_none()
+        && facts.status == Status::RequiresConfirmation
 }
 
 /// How the command ended, if these events end it: an outcome, and nothing more to ask.
 fn last_step(after: &Versioned<Payment>, events: &[PaymentEvent]) -> Option<Ended> {
     let verdict = Verdict::of(events)?;
-    let open = after.state.facts().is_some_and(|facts| facts.pending.is_some() || wants_confirmation(facts));
-    (!open).then_some(Ended { version: after.version, verdict })
+    let open = after
+        .state
+        .facts()
+        .is_some_and(|facts| facts.pending.is_some() || wants_confirmation(facts));
+    (!open).then_some(Ended {
+        version: after.version,
+        verdict,
+    })
 }

@@ -8,7 +8,7 @@ use eventstore::{Claim, Completion, ExistingClaim};
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::payments::Verdict;
+use super::verdict::Ended;
 use super::{App, AppError};
 use crate::store::{Merchant, Trouble};
 
@@ -27,13 +27,6 @@ pub struct Idempotency {
 pub(super) struct Claimed {
     pub payment: PaymentId,
     pub intention: IntentionId,
-}
-
-/// How the command ended: what the same answer is made of again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Ended {
-    pub version: u64,
-    pub verdict: Verdict,
 }
 
 /// Where a key stands.
@@ -57,7 +50,11 @@ impl Idempotency {
 
     /// The claim's answer, for the append of the outcome.
     pub(super) fn completion(&self, ended: &Ended) -> Completion {
-        Completion { scope: self.scope.to_owned(), key: self.key.clone(), answer: raw(ended) }
+        Completion {
+            scope: self.scope.to_owned(),
+            key: self.key.clone(),
+            answer: raw(ended),
+        }
     }
 
     fn standing(&self, found: &ExistingClaim) -> Result<Standing, AppError> {
@@ -74,11 +71,20 @@ impl Idempotency {
 
 impl App {
     /// Where the caller's key stands; free where there is none.
-    pub(super) async fn standing(&self, merchant: &Merchant, key: Option<&Idempotency>) -> Result<Standing, AppError> {
+    pub(super) async fn standing(
+        &self,
+        merchant: &Merchant,
+        key: Option<&Idempotency>,
+    ) -> Result<Standing, AppError> {
         let Some(key) = key else {
             return Ok(Standing::Free);
         };
-        match self.inner.store.claim(&merchant.id, key.scope, &key.key).await? {
+        match self
+            .inner
+            .store
+            .claim(&merchant.id, key.scope, &key.key)
+            .await?
+        {
             None => Ok(Standing::Free),
             Some(found) => key.standing(&found),
         }

@@ -10,15 +10,17 @@ mod payments;
 mod recovery;
 mod refunds;
 mod steps;
+mod verdict;
 mod webhooks;
 
 pub use crate::gateway::Card;
 pub use idempotency::Idempotency;
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
-pub use payments::{CreatePayment, PaymentAnswer, Verdict};
+pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundPayment};
 pub use steps::{PaymentStep, Update};
+pub use verdict::Verdict;
 pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::ids::CommandId;
@@ -63,7 +65,10 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { answer_within: Duration::from_secs(25), join_within: Duration::from_secs(10) }
+        Self {
+            answer_within: Duration::from_secs(25),
+            join_within: Duration::from_secs(10),
+        }
     }
 }
 
@@ -102,7 +107,12 @@ pub enum AppError {
 
 impl App {
     /// `webhook_secrets`: the endpoint's secrets by the configuration name of the Stripe account; several while one is rolled.
-    pub fn new(store: Store, gateway: Gateway, webhook_secrets: webhooks::Secrets, options: Options) -> Self {
+    pub fn new(
+        store: Store,
+        gateway: Gateway,
+        webhook_secrets: webhooks::Secrets,
+        options: Options,
+    ) -> Self {
         let inner = Inner {
             store,
             gateway,
@@ -112,7 +122,9 @@ impl App {
             delivered: Notify::new(),
             webhook_secrets,
         };
-        Self { inner: Arc::new(inner) }
+        Self {
+            inner: Arc::new(inner),
+        }
     }
 
     /// What is kept: for authentication, health and the operator's tools.
@@ -125,7 +137,10 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, AppError>> + Send + 'static,
     ) -> Result<T, AppError> {
-        let task = self.inner.tasks.spawn(tracing::Instrument::in_current_span(work));
+        let task = self
+            .inner
+            .tasks
+            .spawn(tracing::Instrument::in_current_span(work));
         match tokio::time::timeout(self.inner.options.answer_within, task).await {
             Ok(Ok(result)) => result,
             Ok(Err(panic)) => {
@@ -148,7 +163,11 @@ impl App {
             Some(customer) => format!("customer:{customer}"),
             None => format!("key:{}", caller.key_id),
         };
-        let actor = Actor { name, key_id: Some(caller.key_id.clone()), door: door.to_owned() };
+        let actor = Actor {
+            name,
+            key_id: Some(caller.key_id.clone()),
+            door: door.to_owned(),
+        };
         self.context_of(actor)
     }
 

@@ -13,7 +13,8 @@ use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::payments::{PaymentAnswer, Verdict};
+use super::payments::PaymentAnswer;
+use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::personal::Personal;
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
@@ -53,12 +54,23 @@ impl App {
     ///
     /// # Errors
     /// [`OrderError::PlacedDifferently`] where another one has its name.
-    pub async fn place_order(&self, merchant: &Merchant, context: &Context, it: PlaceOrder) -> Result<OrderId, AppError> {
+    pub async fn place_order(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        it: PlaceOrder,
+    ) -> Result<OrderId, AppError> {
         let (app, merchant, context) = (self.clone(), merchant.clone(), context.clone());
-        self.command(async move { app.place(&merchant, &context, it).await }).await
+        self.command(async move { app.place(&merchant, &context, it).await })
+            .await
     }
 
-    async fn place(&self, merchant: &Merchant, context: &Context, it: PlaceOrder) -> Result<OrderId, AppError> {
+    async fn place(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        it: PlaceOrder,
+    ) -> Result<OrderId, AppError> {
         let id = OrderId::derive(&merchant.id, it.source, &it.reference);
         let total = total(&it).map_err(OrderError::from)?;
         loop {
@@ -67,7 +79,13 @@ impl App {
             let personal = match order.state.facts() {
                 Some(facts) => facts.personal.clone(),
                 None if it.personal.is_empty() => None,
-                None => Some(self.inner.store.vault.seal(&merchant.id, &format!("order/{id}"), &it.personal).await?),
+                None => Some(
+                    self.inner
+                        .store
+                        .vault
+                        .seal(&merchant.id, &format!("order/{id}"), &it.personal)
+                        .await?,
+                ),
             };
             let placed = Placed {
                 merchant: merchant.id.clone(),
@@ -75,11 +93,24 @@ impl App {
                 reference: it.reference.clone(),
                 number: it.number.clone(),
                 customer: it.customer.clone(),
-                price: Price { total, tax: it.tax, lines: it.lines.clone() },
+                price: Price {
+                    total,
+                    tax: it.tax,
+                    lines: it.lines.clone(),
+                },
                 personal,
             };
-            let events = order.state.decide(OrderCommand::PlaceOrder(Box::new(placed)))?;
-            let commit = Commit { order: Some(Decided { id, before: order, events }), ..Commit::default() };
+            let events = order
+                .state
+                .decide(OrderCommand::PlaceOrder(Box::new(placed)))?;
+            let commit = Commit {
+                order: Some(Decided {
+                    id,
+                    before: order,
+                    events,
+                }),
+                ..Commit::default()
+            };
             match self.inner.store.commit(&merchant.id, context, commit).await {
                 Ok(_) => return Ok(id),
                 Err(Trouble::Conflict) => {}
@@ -104,7 +135,10 @@ impl App {
             let id = OrderId::derive(&caller.merchant.id, source, &reference);
             for _ in 0..ROUNDS {
                 let order = app.own_order(&caller, id, &reference).await?;
-                if let Some(answer) = app.way_to_pay(&caller.merchant, &context, id, &order, terms).await? {
+                if let Some(answer) = app
+                    .way_to_pay(&caller.merchant, &context, id, &order, terms)
+                    .await?
+                {
                     return Ok(answer);
                 }
             }
@@ -114,10 +148,25 @@ impl App {
     }
 
     /// The caller's order of that name.
-    async fn own_order(&self, caller: &Caller, id: OrderId, reference: &str) -> Result<Arc<Versioned<Order>>, AppError> {
+    async fn own_order(
+        &self,
+        caller: &Caller,
+        id: OrderId,
+        reference: &str,
+    ) -> Result<Arc<Versioned<Order>>, AppError> {
         let order = self.inner.store.order(&caller.merchant.id, id).await?;
-        let theirs = order.state.facts().is_some_and(|facts| caller.customer.is_none() || caller.customer == facts.customer);
-        if theirs { Ok(order) } else { Err(AppError::NotFound { what: "order", id: reference.to_owned() }) }
+        let theirs = order
+            .state
+            .facts()
+            .is_some_and(|facts| caller.customer.is_none() || caller.customer == facts.customer);
+        if theirs {
+            Ok(order)
+        } else {
+            Err(AppError::NotFound {
+                what: "order",
+                id: reference.to_owned(),
+            })
+        }
     }
 
     /// One round of asking for a payment; none where somebody else was at work, or the payment at hand is spent.
@@ -131,8 +180,14 @@ impl App {
     ) -> Result<Option<OrderAnswer>, AppError> {
         let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;
         let fresh = PaymentId::from_uuid(self.inner.store.ids.uuid());
-        let events = order.state.decide(OrderCommand::RequestPayment { payment: fresh })?;
-        let decided = Decided { id, before: Arc::clone(order), events: events.clone() };
+        let events = order
+            .state
+            .decide(OrderCommand::RequestPayment { payment: fresh })?;
+        let decided = Decided {
+            id,
+            before: Arc::clone(order),
+            events: events.clone(),
+        };
         match events.first() {
             None => {
                 let live = facts.live_payment().ok_or(AppError::Internal)?;
@@ -141,19 +196,34 @@ impl App {
             Some(OrderEvent::PaymentAttached { .. }) => {
                 let request = self.request_for(merchant, id, facts, terms(facts)?);
                 let enforce_minimum = merchant.enforce_minimum;
-                let command = PaymentCommand::CreateIntent { request: Box::new(request), enforce_minimum };
+                let command = PaymentCommand::CreateIntent {
+                    request: Box::new(request),
+                    enforce_minimum,
+                };
                 let events = Payment::default().decide(command)?;
-                let payment = Decided { id: fresh, before: Arc::default(), events };
-                self.open_step(merchant, context, facts, payment, decided).await
+                let payment = Decided {
+                    id: fresh,
+                    before: Arc::default(),
+                    events,
+                };
+                self.open_step(merchant, context, facts, payment, decided)
+                    .await
             }
             Some(OrderEvent::PaymentRetargeted { payment, amount }) => {
-                self.retarget(merchant, context, facts, (*payment, *amount), decided).await
+                self.retarget(merchant, context, facts, (*payment, *amount), decided)
+                    .await
             }
             Some(_) => Err(AppError::Internal),
         }
     }
 
-    fn request_for(&self, merchant: &Merchant, order: OrderId, facts: &Facts, terms: Terms) -> CreateRequested {
+    fn request_for(
+        &self,
+        merchant: &Merchant,
+        order: OrderId,
+        facts: &Facts,
+        terms: Terms,
+    ) -> CreateRequested {
         CreateRequested {
             intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             merchant: merchant.id.clone(),
@@ -180,7 +250,11 @@ impl App {
         order: Decided<OrderId, Order, OrderEvent>,
     ) -> Result<Option<OrderAnswer>, AppError> {
         let id = payment.id;
-        let commit = Commit { payment: Some(payment), order: Some(order), ..Commit::default() };
+        let commit = Commit {
+            payment: Some(payment),
+            order: Some(order),
+            ..Commit::default()
+        };
         match self.inner.store.commit(&merchant.id, context, commit).await {
             Ok(_) => {}
             Err(Trouble::Conflict) => return Ok(None),
@@ -190,8 +264,13 @@ impl App {
         match driven.verdict.unwrap_or(Verdict::Done) {
             Verdict::Refused(refusal) => Err(AppError::Refused(refusal)),
             verdict => {
-                let payment = self.answer(merchant, id, &driven.payment, driven.intent, verdict).await?;
-                Ok(Some(OrderAnswer { order: facts.clone(), payment }))
+                let payment = self
+                    .answer(merchant, id, &driven.payment, driven.intent, verdict)
+                    .await?;
+                Ok(Some(OrderAnswer {
+                    order: facts.clone(),
+                    payment,
+                }))
             }
         }
     }
@@ -207,19 +286,32 @@ impl App {
     ) -> Result<Option<OrderAnswer>, AppError> {
         let before = self.inner.store.payment(&merchant.id, live).await?;
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
-        let changes = Box::new(Changes { amount: Some(amount), ..Changes::default() });
+        let changes = Box::new(Changes {
+            amount: Some(amount),
+            ..Changes::default()
+        });
         let enforce_minimum = merchant.enforce_minimum;
-        match before.state.decide(PaymentCommand::Update { intention, changes, enforce_minimum }) {
+        match before.state.decide(PaymentCommand::Update {
+            intention,
+            changes,
+            enforce_minimum,
+        }) {
             Ok(events) => {
-                let payment = Decided { id: live, before, events };
-                self.open_step(merchant, context, facts, payment, order).await
+                let payment = Decided {
+                    id: live,
+                    before,
+                    events,
+                };
+                self.open_step(merchant, context, facts, payment, order)
+                    .await
             }
             Err(PaymentError::InProgress) => {
                 self.drive(merchant, live, context, None).await?;
                 Ok(None)
             }
             Err(PaymentError::UnexpectedState { .. } | PaymentError::CurrencyMismatch { .. }) => {
-                self.cancel_live(merchant, context, live, &before, intention).await?;
+                self.cancel_live(merchant, context, live, &before, intention)
+                    .await?;
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -235,11 +327,30 @@ impl App {
         before: &Arc<Versioned<Payment>>,
         intention: IntentionId,
     ) -> Result<(), AppError> {
-        let Ok(events) = before.state.decide(PaymentCommand::Cancel { intention, reason: None }) else {
+        let Ok(events) = before.state.decide(PaymentCommand::Cancel {
+            intention,
+            reason: None,
+        }) else {
             return Err(OrderError::PaymentUnderWay.into());
         };
-        let payment = Decided { id: live, before: Arc::clone(before), events };
-        match self.inner.store.commit(&merchant.id, context, Commit { payment: Some(payment), ..Commit::default() }).await {
+        let payment = Decided {
+            id: live,
+            before: Arc::clone(before),
+            events,
+        };
+        match self
+            .inner
+            .store
+            .commit(
+                &merchant.id,
+                context,
+                Commit {
+                    payment: Some(payment),
+                    ..Commit::default()
+                },
+            )
+            .await
+        {
             Ok(_) => self.drive(merchant, live, context, None).await.map(drop),
             Err(Trouble::Conflict) => Ok(()),
             Err(trouble) => Err(trouble.into()),
@@ -261,7 +372,10 @@ impl App {
             Status::Refused | Status::Canceled | Status::Succeeded => Ok(None),
             // An answer without the secret would be of no use to the customer.
             _ if payment.intent.is_none() => Err(AppError::OutcomeUnknown),
-            _ => Ok(Some(OrderAnswer { order: facts.clone(), payment })),
+            _ => Ok(Some(OrderAnswer {
+                order: facts.clone(),
+                payment,
+            })),
         }
     }
 
@@ -281,22 +395,35 @@ impl App {
             let order = app.own_order(&caller, id, &reference).await?;
             let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;
             let payment = facts.paid_by().or(facts.live_payment());
-            let payment = payment.ok_or_else(|| AppError::NotPaid { status: "not requested".to_owned() })?;
+            let payment = payment.ok_or_else(|| AppError::NotPaid {
+                status: "not requested".to_owned(),
+            })?;
             app.drive(&caller.merchant, payment, &context, None).await?;
             let answer = app.refreshed(&caller.merchant, payment, &context).await?;
             let order = app.own_order(&caller, id, &reference).await?;
             let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;
             if !facts.is_paid() {
                 let mispaid = facts.mispaid.contains_key(&payment);
-                let status = if mispaid { "mispaid".to_owned() } else { answer.facts.status.to_string() };
+                let status = if mispaid {
+                    "mispaid".to_owned()
+                } else {
+                    answer.facts.status.to_string()
+                };
                 return Err(AppError::NotPaid { status });
             }
-            Ok(OrderAnswer { order: facts.clone(), payment: answer })
+            Ok(OrderAnswer {
+                order: facts.clone(),
+                payment: answer,
+            })
         })
         .await
     }
 }
 
 fn total(it: &PlaceOrder) -> Result<Money, aggregates::money::MoneyError> {
-    it.lines.iter().try_fold(Money::zero(it.tax.currency()), |sum, line| sum.plus(line.unit.times(line.quantity)?))
+    it.lines
+        .iter()
+        .try_fold(Money::zero(it.tax.currency()), |sum, line| {
+            sum.plus(line.unit.times(line.quantity)?)
+        })
 }

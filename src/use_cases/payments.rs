@@ -3,18 +3,18 @@
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::money::Money;
 use aggregates::payment::command::{Observation, Said};
-use aggregates::payment::event::{CreateRequested, Decline, PaymentEvent, Refusal};
+use aggregates::payment::event::{CreateRequested, PaymentEvent};
 use aggregates::payment::state::Facts;
 use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use projections::fold::Versioned;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::drive::Driven;
-use super::idempotency::{Claimed, Ended, Idempotency, Standing};
+use super::idempotency::{Claimed, Idempotency, Standing};
+use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Card, IntentView, Outcome};
 use crate::personal::Personal;
@@ -37,15 +37,6 @@ pub struct CreatePayment {
     pub confirm: Option<ConfirmTerms>,
 }
 
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    Done,
-    Declined(Decline),
-    Refused(Refusal),
-}
-
 /// A payment, as an answer is made of it.
 #[derive(Debug, Clone)]
 pub struct PaymentAnswer {
@@ -60,46 +51,6 @@ pub struct PaymentAnswer {
     pub replayed: bool,
 }
 
-impl Verdict {
-    /// How these events end what was asked; none where they hold no outcome.
-    pub(super) fn of(events: &[PaymentEvent]) -> Option<Self> {
-        events.iter().filter(|event| event.outcome_of().is_some()).map(Self::of_outcome).next_back()
-    }
-
-    fn of_outcome(event: &PaymentEvent) -> Self {
-        match event {
-            PaymentEvent::Declined { decline, .. } => Self::Declined(decline.clone()),
-            PaymentEvent::CreateRefused { refusal, .. }
-            | PaymentEvent::UpdateRefused { refusal, .. }
-            | PaymentEvent::ConfirmRefused { refusal, .. }
-            | PaymentEvent::CaptureRefused { refusal, .. }
-            | PaymentEvent::CancelRefused { refusal, .. }
-            | PaymentEvent::RefundRefused { refusal, .. } => Self::Refused(refusal.clone()),
-            _ => Self::Done,
-        }
-    }
-}
-
-impl Ended {
-    /// How the command ended that began with `intention`, told from the payment's events alone. None while it is open.
-    pub(super) fn from_events(events: &[PaymentEvent], intention: IntentionId) -> Option<Self> {
-        let asked = events.iter().position(|event| event.intention() == Some(intention))?;
-        let outcome = |of: IntentionId| events.iter().rposition(|event| event.outcome_of() == Some(of));
-        let mut last = outcome(intention)?;
-        let confirms = matches!(&events[asked], PaymentEvent::CreateRequested(request) if request.then_confirm.is_some());
-        if confirms && matches!(events[last], PaymentEvent::Created(_)) {
-            let confirmed = events.iter().find_map(|event| match event {
-                PaymentEvent::ConfirmRequested { intention, .. } => Some(*intention),
-                _ => None,
-            })?;
-            last = outcome(confirmed)?;
-        }
-        let verdict = Verdict::of_outcome(&events[last]);
-        let version = u64::try_from(last + 1).expect("a stream holds fewer than 2^64 events");
-        Some(Self { version, verdict })
-    }
-}
-
 impl App {
     /// Makes a payment intent, and confirms it where that is asked.
     ///
@@ -112,8 +63,13 @@ impl App {
         request: CreatePayment,
         key: Option<Idempotency>,
     ) -> Result<PaymentAnswer, AppError> {
-        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
-        self.command(async move { app.create(&merchant, &context, request, key.as_ref()).await }).await
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move { app.create(&merchant, &context, request, key.as_ref()).await })
+            .await
     }
 
     async fn create(
@@ -128,7 +84,10 @@ impl App {
             return self.join(merchant, context, standing, key).await;
         }
         let id = PaymentId::from_uuid(self.inner.store.ids.uuid());
-        let claimed = Claimed { payment: id, intention: IntentionId::from_uuid(self.inner.store.ids.uuid()) };
+        let claimed = Claimed {
+            payment: id,
+            intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
+        };
         let mut request = create_requested(merchant, claimed.intention, &it);
         // Nothing is made at Stripe for a request that we refuse: ask the rules before the card travels.
         if it.card.is_some() {
@@ -139,18 +98,40 @@ impl App {
             request.payment_method = Some(self.payment_method(merchant, card).await?);
         }
         let events = Payment::default().decide(create_command(merchant, &request))?;
-        let events = self.with_personal(merchant, id, events, &it.personal).await?;
-        let decided = Decided { id, before: Arc::default(), events };
-        let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+        let events = self
+            .with_personal(merchant, id, events, &it.personal)
+            .await?;
+        let decided = Decided {
+            id,
+            before: Arc::default(),
+            events,
+        };
+        let commit = Commit {
+            payment: Some(decided),
+            claim: key.map(|key| key.claim(claimed)),
+            ..Commit::default()
+        };
         match self.inner.store.commit(&merchant.id, context, commit).await {
             Ok(_) => self.finish(merchant, context, claimed, key).await,
-            Err(trouble) => self.join(merchant, context, Self::taken(key, trouble)?, key).await,
+            Err(trouble) => {
+                self.join(merchant, context, Self::taken(key, trouble)?, key)
+                    .await
+            }
         }
     }
 
     /// A payment method at Stripe, of a raw card.
-    pub(super) async fn payment_method(&self, merchant: &Merchant, card: &Card) -> Result<String, AppError> {
-        match self.inner.gateway.payment_method(&merchant.stripe_account, card).await {
+    pub(super) async fn payment_method(
+        &self,
+        merchant: &Merchant,
+        card: &Card,
+    ) -> Result<String, AppError> {
+        match self
+            .inner
+            .gateway
+            .payment_method(&merchant.stripe_account, card)
+            .await
+        {
             Outcome::Said(id) => Ok(id),
             Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
             Outcome::Unknown(silence) => {
@@ -171,11 +152,18 @@ impl App {
         if personal.is_empty() {
             return Ok(events);
         }
-        let sealed = self.inner.store.vault.seal(&merchant.id, &format!("payment/{id}"), personal).await?;
+        let sealed = self
+            .inner
+            .store
+            .vault
+            .seal(&merchant.id, &format!("payment/{id}"), personal)
+            .await?;
         for event in &mut events {
             match event {
                 PaymentEvent::CreateRequested(request) => request.personal = Some(sealed.clone()),
-                PaymentEvent::UpdateRequested { changes, .. } => changes.personal = Some(sealed.clone()),
+                PaymentEvent::UpdateRequested { changes, .. } => {
+                    changes.personal = Some(sealed.clone())
+                }
                 _ => {}
             }
         }
@@ -186,8 +174,17 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::NotFound`], also for another merchant's.
-    pub async fn payment(&self, caller: &Caller, door: &'static str, intent: String) -> Result<PaymentAnswer, AppError> {
-        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+    pub async fn payment(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        intent: String,
+    ) -> Result<PaymentAnswer, AppError> {
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
         self.command(async move {
             let id = app.find(&merchant.id, &intent).await?;
             app.refreshed(&merchant, id, &context).await
@@ -196,9 +193,16 @@ impl App {
     }
 
     /// The payment that Stripe calls `intent`.
-    pub(super) async fn find(&self, merchant: &MerchantId, intent: &str) -> Result<PaymentId, AppError> {
+    pub(super) async fn find(
+        &self,
+        merchant: &MerchantId,
+        intent: &str,
+    ) -> Result<PaymentId, AppError> {
         let found = self.inner.store.payment_by_intent(merchant, intent).await?;
-        found.ok_or_else(|| AppError::NotFound { what: "payment_intent", id: intent.to_owned() })
+        found.ok_or_else(|| AppError::NotFound {
+            what: "payment_intent",
+            id: intent.to_owned(),
+        })
     }
 
     /// Asks Stripe how the payment stands, records what is new, and answers.
@@ -212,16 +216,30 @@ impl App {
         let intent = self.intent_now(merchant, &payment).await;
         if let Some(view) = &intent {
             let said = Said::Intent(Box::new(view.snapshot.clone()));
-            let observed = Observation { intention: None, current: true, said };
+            let observed = Observation {
+                intention: None,
+                current: true,
+                said,
+            };
             payment = self.observe(merchant, id, observed, context).await?;
         }
-        self.answer(merchant, id, &payment, intent, Verdict::Done).await
+        self.answer(merchant, id, &payment, intent, Verdict::Done)
+            .await
     }
 
     /// The intent as Stripe shows it now; none where there is none or Stripe does not answer.
-    pub(super) async fn intent_now(&self, merchant: &Merchant, payment: &Versioned<Payment>) -> Option<IntentView> {
+    pub(super) async fn intent_now(
+        &self,
+        merchant: &Merchant,
+        payment: &Versioned<Payment>,
+    ) -> Option<IntentView> {
         let intent = payment.state.facts()?.intent.as_ref()?;
-        match self.inner.gateway.intent(&merchant.stripe_account, &intent.id).await {
+        match self
+            .inner
+            .gateway
+            .intent(&merchant.stripe_account, &intent.id)
+            .await
+        {
             Outcome::Said(view) => Some(view),
             Outcome::Refused(refusal) => {
                 tracing::error!(intent = %intent.id, message = %refusal.message, "Stripe does not show an intent of ours");
@@ -245,12 +263,21 @@ impl App {
         let driven = self.drive(merchant, claimed.payment, context, key).await?;
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
         let intent = match (driven.intent, &ended.verdict) {
-            (None, Verdict::Done | Verdict::Declined(_)) => {
-                Some(self.intent_now(merchant, &driven.payment).await.ok_or(AppError::OutcomeUnknown)?)
-            }
+            (None, Verdict::Done | Verdict::Declined(_)) => Some(
+                self.intent_now(merchant, &driven.payment)
+                    .await
+                    .ok_or(AppError::OutcomeUnknown)?,
+            ),
             (intent, _) => intent,
         };
-        self.answer(merchant, claimed.payment, &driven.payment, intent, ended.verdict).await
+        self.answer(
+            merchant,
+            claimed.payment,
+            &driven.payment,
+            intent,
+            ended.verdict,
+        )
+        .await
     }
 
     /// How the command ended; its claim is answered now if the outcome did not bring the answer with it.
@@ -263,13 +290,27 @@ impl App {
         key: Option<&Idempotency>,
     ) -> Result<(Ended, Driven), AppError> {
         if let (Some(verdict), true) = (driven.verdict.clone(), driven.answered || key.is_none()) {
-            return Ok((Ended { version: driven.payment.version, verdict }, driven));
+            return Ok((
+                Ended {
+                    version: driven.payment.version,
+                    verdict,
+                },
+                driven,
+            ));
         }
-        let history = self.inner.store.payment_history(&merchant.id, claimed.payment).await?;
+        let history = self
+            .inner
+            .store
+            .payment_history(&merchant.id, claimed.payment)
+            .await?;
         let events: Vec<PaymentEvent> = history.into_iter().map(|(_, event)| event).collect();
-        let ended = Ended::from_events(&events, claimed.intention).ok_or(AppError::OutcomeUnknown)?;
+        let ended =
+            Ended::from_events(&events, claimed.intention).ok_or(AppError::OutcomeUnknown)?;
         if let (Some(key), false) = (key, driven.answered) {
-            let commit = Commit { completes: Some(key.completion(&ended)), ..Commit::default() };
+            let commit = Commit {
+                completes: Some(key.completion(&ended)),
+                ..Commit::default()
+            };
             match self.inner.store.commit(&merchant.id, context, commit).await {
                 Ok(_) | Err(Trouble::Claimed(_)) => {}
                 Err(trouble) => return Err(trouble.into()),
@@ -291,26 +332,48 @@ impl App {
             Standing::Ended(claimed, ended) => self.replay(merchant, claimed.payment, ended).await,
             Standing::Open(claimed) => {
                 let finishing = self.finish(merchant, context, claimed, key);
-                timeout(self.inner.options.join_within, finishing).await.map_err(|_| AppError::KeyInUse)?
+                timeout(self.inner.options.join_within, finishing)
+                    .await
+                    .map_err(|_| AppError::KeyInUse)?
             }
         }
     }
 
     /// The answer as it was: the payment at that version, with what is never kept asked for anew.
-    async fn replay(&self, merchant: &Merchant, id: PaymentId, ended: Ended) -> Result<PaymentAnswer, AppError> {
+    async fn replay(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        ended: Ended,
+    ) -> Result<PaymentAnswer, AppError> {
         let now = self.inner.store.payment(&merchant.id, id).await?;
-        let then = if now.version == ended.version { now } else { self.payment_at(merchant, id, ended.version).await? };
+        let then = if now.version == ended.version {
+            now
+        } else {
+            self.payment_at(merchant, id, ended.version).await?
+        };
         let intent = match ended.verdict {
             Verdict::Refused(_) => None,
-            _ => Some(self.intent_now(merchant, &then).await.ok_or(AppError::OutcomeUnknown)?),
+            _ => Some(
+                self.intent_now(merchant, &then)
+                    .await
+                    .ok_or(AppError::OutcomeUnknown)?,
+            ),
         };
-        let mut answer = self.answer(merchant, id, &then, intent, ended.verdict).await?;
+        let mut answer = self
+            .answer(merchant, id, &then, intent, ended.verdict)
+            .await?;
         answer.replayed = true;
         Ok(answer)
     }
 
     /// The payment as it stood after its first `version` events.
-    pub(super) async fn payment_at(&self, merchant: &Merchant, id: PaymentId, version: u64) -> Result<Arc<Versioned<Payment>>, AppError> {
+    pub(super) async fn payment_at(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        version: u64,
+    ) -> Result<Arc<Versioned<Payment>>, AppError> {
         let history = self.inner.store.payment_history(&merchant.id, id).await?;
         let mut payment = Versioned::<Payment>::default();
         for (_, event) in history {
@@ -332,13 +395,31 @@ impl App {
         intent: Option<IntentView>,
         verdict: Verdict,
     ) -> Result<PaymentAnswer, AppError> {
-        let facts = payment.state.facts().ok_or(PaymentError::NoSuchPayment)?.clone();
-        let personal = self.personal(&merchant.id, &facts).await?.unwrap_or_default();
-        Ok(PaymentAnswer { id, facts, intent, personal, verdict, replayed: false })
+        let facts = payment
+            .state
+            .facts()
+            .ok_or(PaymentError::NoSuchPayment)?
+            .clone();
+        let personal = self
+            .personal(&merchant.id, &facts)
+            .await?
+            .unwrap_or_default();
+        Ok(PaymentAnswer {
+            id,
+            facts,
+            intent,
+            personal,
+            verdict,
+            replayed: false,
+        })
     }
 }
 
-fn create_requested(merchant: &Merchant, intention: IntentionId, it: &CreatePayment) -> CreateRequested {
+fn create_requested(
+    merchant: &Merchant,
+    intention: IntentionId,
+    it: &CreatePayment,
+) -> CreateRequested {
     CreateRequested {
         intention,
         merchant: merchant.id.clone(),
@@ -356,5 +437,8 @@ fn create_requested(merchant: &Merchant, intention: IntentionId, it: &CreatePaym
 }
 
 fn create_command(merchant: &Merchant, request: &CreateRequested) -> PaymentCommand {
-    PaymentCommand::CreateIntent { request: Box::new(request.clone()), enforce_minimum: merchant.enforce_minimum }
+    PaymentCommand::CreateIntent {
+        request: Box::new(request.clone()),
+        enforce_minimum: merchant.enforce_minimum,
+    }
 }

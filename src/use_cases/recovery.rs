@@ -22,7 +22,10 @@ const PAGE: i64 = 100;
 
 impl Default for Recovery {
     fn default() -> Self {
-        Self { every: Duration::from_secs(5), older_than: Duration::from_secs(60) }
+        Self {
+            every: Duration::from_secs(5),
+            older_than: Duration::from_secs(60),
+        }
     }
 }
 
@@ -42,10 +45,13 @@ impl App {
 
     /// Drives every payment whose intention has been open for so long.
     pub async fn recover(&self, older_than: Duration) {
-        let Some(before) = id_before(Utc::now(), older_than) else { return };
+        let Some(before) = id_before(Utc::now(), older_than) else {
+            return;
+        };
         match self.inner.store.payments_waiting_since(before, PAGE).await {
             Ok(waiting) => {
-                metrics::gauge!("counterfoil_payments_waiting").set(u32::try_from(waiting.len()).map_or(f64::INFINITY, f64::from));
+                metrics::gauge!("counterfoil_payments_waiting")
+                    .set(u32::try_from(waiting.len()).map_or(f64::INFINITY, f64::from));
                 for (merchant, payment) in waiting {
                     self.recover_one(&merchant, payment).await;
                 }
@@ -54,18 +60,36 @@ impl App {
         }
     }
 
-    async fn recover_one(&self, merchant: &aggregates::ids::MerchantId, payment: aggregates::ids::PaymentId) {
-        let actor = Actor { name: "recovery".to_owned(), key_id: None, door: "recovery".to_owned() };
+    async fn recover_one(
+        &self,
+        merchant: &aggregates::ids::MerchantId,
+        payment: aggregates::ids::PaymentId,
+    ) {
+        let actor = Actor {
+            name: "recovery".to_owned(),
+            key_id: None,
+            door: "recovery".to_owned(),
+        };
         let context = self.context_of(actor);
         let outcome = async {
-            let found = self.inner.store.keys.merchant(merchant).await.map_err(std::sync::Arc::new)?;
+            let found = self
+                .inner
+                .store
+                .keys
+                .merchant(merchant)
+                .await
+                .map_err(std::sync::Arc::new)?;
             let merchant = found.ok_or(AppError::Internal)?;
             self.drive(&merchant, payment, &context, None).await?;
             self.drive_refunds(&merchant, payment, &context).await
         };
         match outcome.await {
-            Ok(()) => tracing::info!(%merchant, %payment, "went on with a payment that was cut off"),
-            Err(error) => tracing::warn!(%merchant, %payment, %error, "a payment still waits for Stripe"),
+            Ok(()) => {
+                tracing::info!(%merchant, %payment, "went on with a payment that was cut off")
+            }
+            Err(error) => {
+                tracing::warn!(%merchant, %payment, %error, "a payment still waits for Stripe")
+            }
         }
     }
 }

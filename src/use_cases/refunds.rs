@@ -11,7 +11,8 @@ use projections::fold::Versioned;
 use std::sync::Arc;
 
 use super::idempotency::{Claimed, Idempotency, Standing};
-use super::payments::{PaymentAnswer, Verdict};
+use super::payments::PaymentAnswer;
+use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::gateway::Outcome;
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
@@ -44,8 +45,16 @@ impl App {
         request: RefundPayment,
         key: Option<Idempotency>,
     ) -> Result<RefundAnswer, AppError> {
-        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
-        self.command(async move { app.give_back(&merchant, &context, &request, key.as_ref()).await }).await
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move {
+            app.give_back(&merchant, &context, &request, key.as_ref())
+                .await
+        })
+        .await
     }
 
     async fn give_back(
@@ -61,14 +70,20 @@ impl App {
                 payment: self.find(&merchant.id, &it.intent).await?,
                 intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             };
-            standing = self.intend_refund(merchant, context, it, claimed, key).await?;
+            standing = self
+                .intend_refund(merchant, context, it, claimed, key)
+                .await?;
         }
         match standing {
             Standing::Free => Err(AppError::Internal),
             Standing::Open(claimed) => self.finish_refund(merchant, context, claimed, key).await,
             Standing::Ended(claimed, ended) => {
-                let payment = self.payment_at(merchant, claimed.payment, ended.version).await?;
-                let mut answer = self.refund_answer(merchant, claimed, &payment, ended.verdict).await?;
+                let payment = self
+                    .payment_at(merchant, claimed.payment, ended.version)
+                    .await?;
+                let mut answer = self
+                    .refund_answer(merchant, claimed, &payment, ended.verdict)
+                    .await?;
                 answer.payment.replayed = true;
                 Ok(answer)
             }
@@ -87,7 +102,12 @@ impl App {
         let id = claimed.payment;
         loop {
             let payment = self.inner.store.payment(&merchant.id, id).await?;
-            let currency = payment.state.facts().ok_or(AppError::Internal)?.amount.currency();
+            let currency = payment
+                .state
+                .facts()
+                .ok_or(AppError::Internal)?
+                .amount
+                .currency();
             let command = PaymentCommand::Refund {
                 refund: claimed.intention,
                 amount: it.amount_minor.map(|minor| Money::new(minor, currency)),
@@ -95,8 +115,16 @@ impl App {
                 metadata: it.metadata.clone(),
             };
             let events = payment.state.decide(command)?;
-            let decided = Decided { id, before: Arc::clone(&payment), events };
-            let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+            let decided = Decided {
+                id,
+                before: Arc::clone(&payment),
+                events,
+            };
+            let commit = Commit {
+                payment: Some(decided),
+                claim: key.map(|key| key.claim(claimed)),
+                ..Commit::default()
+            };
             match self.inner.store.commit(&merchant.id, context, commit).await {
                 Ok(_) => return Ok(Standing::Open(claimed)),
                 Err(Trouble::Conflict) => {}
@@ -112,9 +140,12 @@ impl App {
         claimed: Claimed,
         key: Option<&Idempotency>,
     ) -> Result<RefundAnswer, AppError> {
-        let driven = self.drive_refund(merchant, claimed.payment, claimed.intention, context, key).await?;
+        let driven = self
+            .drive_refund(merchant, claimed.payment, claimed.intention, context, key)
+            .await?;
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
-        self.refund_answer(merchant, claimed, &driven.payment, ended.verdict).await
+        self.refund_answer(merchant, claimed, &driven.payment, ended.verdict)
+            .await
     }
 
     async fn refund_answer(
@@ -124,9 +155,19 @@ impl App {
         payment: &Versioned<aggregates::payment::Payment>,
         verdict: Verdict,
     ) -> Result<RefundAnswer, AppError> {
-        let answer = self.answer(merchant, claimed.payment, payment, None, verdict).await?;
-        let refund = answer.facts.refunds.iter().find(|it| it.id == claimed.intention).cloned();
-        Ok(RefundAnswer { refund: refund.ok_or(AppError::Internal)?, payment: answer })
+        let answer = self
+            .answer(merchant, claimed.payment, payment, None, verdict)
+            .await?;
+        let refund = answer
+            .facts
+            .refunds
+            .iter()
+            .find(|it| it.id == claimed.intention)
+            .cloned();
+        Ok(RefundAnswer {
+            refund: refund.ok_or(AppError::Internal)?,
+            payment: answer,
+        })
     }
 
     /// The refund that Stripe calls `stripe_refund`, as it stands there now; as it is known here where Stripe does not answer.
@@ -139,13 +180,34 @@ impl App {
         door: &'static str,
         stripe_refund: String,
     ) -> Result<RefundAnswer, AppError> {
-        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
         self.command(async move {
-            let found = app.inner.store.refund_by_stripe_id(&merchant.id, &stripe_refund).await?;
-            let (payment, refund) = found.ok_or(AppError::NotFound { what: "refund", id: stripe_refund.clone() })?;
-            app.observe_refund(&merchant, &context, payment, &stripe_refund).await?;
+            let found = app
+                .inner
+                .store
+                .refund_by_stripe_id(&merchant.id, &stripe_refund)
+                .await?;
+            let (payment, refund) = found.ok_or(AppError::NotFound {
+                what: "refund",
+                id: stripe_refund.clone(),
+            })?;
+            app.observe_refund(&merchant, &context, payment, &stripe_refund)
+                .await?;
             let state = app.inner.store.payment(&merchant.id, payment).await?;
-            app.refund_answer(&merchant, Claimed { payment, intention: refund }, &state, Verdict::Done).await
+            app.refund_answer(
+                &merchant,
+                Claimed {
+                    payment,
+                    intention: refund,
+                },
+                &state,
+                Verdict::Done,
+            )
+            .await
         })
         .await
     }
@@ -157,9 +219,18 @@ impl App {
         payment: PaymentId,
         stripe_refund: &str,
     ) -> Result<(), AppError> {
-        match self.inner.gateway.refund_by_id(&merchant.stripe_account, stripe_refund).await {
+        match self
+            .inner
+            .gateway
+            .refund_by_id(&merchant.stripe_account, stripe_refund)
+            .await
+        {
             Outcome::Said(snapshot) => {
-                let observed = Observation { intention: None, current: true, said: Said::Refund(snapshot) };
+                let observed = Observation {
+                    intention: None,
+                    current: true,
+                    said: Said::Refund(snapshot),
+                };
                 self.observe(merchant, payment, observed, context).await?;
             }
             Outcome::Refused(_) | Outcome::Unknown(_) => {
@@ -177,11 +248,18 @@ impl App {
         context: &Context,
     ) -> Result<(), AppError> {
         let state = self.inner.store.payment(&merchant.id, payment).await?;
-        let requested = |refund: &&Refund| refund.status == aggregates::payment::state::RefundStatus::Requested;
-        let open: Vec<RefundId> =
-            state.state.facts().into_iter().flat_map(|facts| facts.refunds.iter().filter(requested)).map(|it| it.id).collect();
+        let requested =
+            |refund: &&Refund| refund.status == aggregates::payment::state::RefundStatus::Requested;
+        let open: Vec<RefundId> = state
+            .state
+            .facts()
+            .into_iter()
+            .flat_map(|facts| facts.refunds.iter().filter(requested))
+            .map(|it| it.id)
+            .collect();
         for refund in open {
-            self.drive_refund(merchant, payment, refund, context, None).await?;
+            self.drive_refund(merchant, payment, refund, context, None)
+                .await?;
         }
         Ok(())
     }

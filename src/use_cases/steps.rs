@@ -20,10 +20,18 @@ use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 /// What is asked of a payment. Amounts in minor units of its own currency.
 pub enum PaymentStep {
     Update(Box<Update>),
-    Confirm { payment_method: Option<String>, card: Option<Box<Card>>, terms: ConfirmTerms },
+    Confirm {
+        payment_method: Option<String>,
+        card: Option<Box<Card>>,
+        terms: ConfirmTerms,
+    },
     /// None: all that is held.
-    Capture { amount_minor: Option<i64> },
-    Cancel { reason: Option<CancellationReason> },
+    Capture {
+        amount_minor: Option<i64>,
+    },
+    Cancel {
+        reason: Option<CancellationReason>,
+    },
 }
 
 /// A change of a payment: only what is named changes.
@@ -57,8 +65,16 @@ impl App {
         step: PaymentStep,
         key: Option<Idempotency>,
     ) -> Result<PaymentAnswer, AppError> {
-        let (app, merchant, context) = (self.clone(), caller.merchant.clone(), self.context(caller, door));
-        self.command(async move { app.take_step(&merchant, &context, &intent, step, key.as_ref()).await }).await
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move {
+            app.take_step(&merchant, &context, &intent, step, key.as_ref())
+                .await
+        })
+        .await
     }
 
     async fn take_step(
@@ -75,7 +91,10 @@ impl App {
         }
         let id = self.find(&merchant.id, intent).await?;
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
-        let claimed = Claimed { payment: id, intention };
+        let claimed = Claimed {
+            payment: id,
+            intention,
+        };
         loop {
             let payment = self.inner.store.payment(&merchant.id, id).await?;
             let events = match decide(merchant, &payment.state, &step, intention) {
@@ -93,21 +112,43 @@ impl App {
             if self.make_method(merchant, &mut step).await? {
                 continue;
             }
-            let events = self.seal_step(merchant, id, &payment, events, &step).await?;
-            let decided = Decided { id, before: Arc::clone(&payment), events };
-            let commit = Commit { payment: Some(decided), claim: key.map(|key| key.claim(claimed)), ..Commit::default() };
+            let events = self
+                .seal_step(merchant, id, &payment, events, &step)
+                .await?;
+            let decided = Decided {
+                id,
+                before: Arc::clone(&payment),
+                events,
+            };
+            let commit = Commit {
+                payment: Some(decided),
+                claim: key.map(|key| key.claim(claimed)),
+                ..Commit::default()
+            };
             match self.inner.store.commit(&merchant.id, context, commit).await {
                 Ok(_) => return self.finish(merchant, context, claimed, key).await,
                 Err(Trouble::Conflict) => {}
-                Err(trouble) => return self.join(merchant, context, Self::taken(key, trouble)?, key).await,
+                Err(trouble) => {
+                    return self
+                        .join(merchant, context, Self::taken(key, trouble)?, key)
+                        .await;
+                }
             }
         }
     }
 
     /// Makes a payment method of the step's raw card, once the rules allow the step. True where one was made.
-    async fn make_method(&self, merchant: &Merchant, step: &mut PaymentStep) -> Result<bool, AppError> {
+    async fn make_method(
+        &self,
+        merchant: &Merchant,
+        step: &mut PaymentStep,
+    ) -> Result<bool, AppError> {
         let (card, payment_method) = match step {
-            PaymentStep::Confirm { card, payment_method, .. } => (card, payment_method),
+            PaymentStep::Confirm {
+                card,
+                payment_method,
+                ..
+            } => (card, payment_method),
             PaymentStep::Update(update) => (&mut update.card, &mut update.payment_method),
             PaymentStep::Capture { .. } | PaymentStep::Cancel { .. } => return Ok(false),
         };
@@ -134,7 +175,10 @@ impl App {
         if update.personal.is_empty() {
             return Ok(events);
         }
-        let known = self.personal(&merchant.id, facts).await?.unwrap_or_default();
+        let known = self
+            .personal(&merchant.id, facts)
+            .await?
+            .unwrap_or_default();
         let personal = Personal {
             email: update.personal.email.clone().or(known.email),
             shipping: update.personal.shipping.clone().or(known.shipping),
@@ -152,28 +196,53 @@ fn decide(
 ) -> Result<Vec<PaymentEvent>, AppError> {
     let facts = payment.facts().ok_or(PaymentError::NoSuchPayment)?;
     let method = |named: &Option<String>, card: &Option<Box<Card>>| {
-        named.clone().or_else(|| card.as_ref().map(|_| "pm_to_be_made".to_owned()))
+        named
+            .clone()
+            .or_else(|| card.as_ref().map(|_| "pm_to_be_made".to_owned()))
     };
     let command = match step {
         PaymentStep::Update(update) => {
-            let changes = Box::new(changes(facts, update, method(&update.payment_method, &update.card)));
-            PaymentCommand::Update { intention, changes, enforce_minimum: merchant.enforce_minimum }
+            let changes = Box::new(changes(
+                facts,
+                update,
+                method(&update.payment_method, &update.card),
+            ));
+            PaymentCommand::Update {
+                intention,
+                changes,
+                enforce_minimum: merchant.enforce_minimum,
+            }
         }
-        PaymentStep::Confirm { payment_method, card, terms } => {
-            PaymentCommand::Confirm { intention, payment_method: method(payment_method, card), terms: terms.clone() }
-        }
+        PaymentStep::Confirm {
+            payment_method,
+            card,
+            terms,
+        } => PaymentCommand::Confirm {
+            intention,
+            payment_method: method(payment_method, card),
+            terms: terms.clone(),
+        },
         PaymentStep::Capture { amount_minor } => {
             let amount = amount_minor.map(|minor| Money::new(minor, facts.amount.currency()));
             PaymentCommand::Capture { intention, amount }
         }
-        PaymentStep::Cancel { reason } => PaymentCommand::Cancel { intention, reason: *reason },
+        PaymentStep::Cancel { reason } => PaymentCommand::Cancel {
+            intention,
+            reason: *reason,
+        },
     };
     Ok(payment.decide(command)?)
 }
 
-fn changes(facts: &aggregates::payment::state::Facts, update: &Update, payment_method: Option<String>) -> Changes {
+fn changes(
+    facts: &aggregates::payment::state::Facts,
+    update: &Update,
+    payment_method: Option<String>,
+) -> Changes {
     let currency = update.currency.unwrap_or(facts.amount.currency());
-    let minor = update.amount_minor.or(update.currency.map(|_| facts.amount.minor()));
+    let minor = update
+        .amount_minor
+        .or(update.currency.map(|_| facts.amount.minor()));
     let mut metadata = update.metadata.clone();
     if update.clear_metadata {
         // Stripe is told key by key.
@@ -195,5 +264,9 @@ fn changes(facts: &aggregates::payment::state::Facts, update: &Update, payment_m
 }
 
 fn to_be_sealed() -> Sealed {
-    Sealed { subject: String::new(), nonce: String::new(), ciphertext: String::new() }
+    Sealed {
+        subject: String::new(),
+        nonce: String::new(),
+        ciphertext: String::new(),
+    }
 }

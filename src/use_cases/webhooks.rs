@@ -68,18 +68,37 @@ impl App {
     ///
     /// # Errors
     /// [`WebhookError`]: nothing was kept, and Stripe will try again.
-    pub async fn receive_webhook(&self, merchant: &str, signature: &str, body: &[u8]) -> Result<Received, WebhookError> {
+    pub async fn receive_webhook(
+        &self,
+        merchant: &str,
+        signature: &str,
+        body: &[u8],
+    ) -> Result<Received, WebhookError> {
         let merchant = self.endpoint(merchant).await?;
-        let secrets = self.inner.webhook_secrets.get(&merchant.stripe_account).ok_or(WebhookError::NoSuchEndpoint)?;
+        let secrets = self
+            .inner
+            .webhook_secrets
+            .get(&merchant.stripe_account)
+            .ok_or(WebhookError::NoSuchEndpoint)?;
         verify(signature, body, secrets, Utc::now())?;
-        let event: Event = serde_json::from_slice(body).map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
-        let whole: Value = serde_json::from_slice(body).map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
+        let event: Event = serde_json::from_slice(body)
+            .map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
+        let whole: Value = serde_json::from_slice(body)
+            .map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
         let stripe_created = DateTime::from_timestamp(event.created, 0)
             .ok_or_else(|| WebhookError::NotAnEvent("its time is no time".to_owned()))?;
         let app = self.clone();
         let received = self.command(async move {
-            let delivery = app.cleaned(&merchant.id, event, whole, stripe_created).await?;
-            let new = app.inner.store.inbox.keep(&delivery).await.map_err(std::sync::Arc::new)?;
+            let delivery = app
+                .cleaned(&merchant.id, event, whole, stripe_created)
+                .await?;
+            let new = app
+                .inner
+                .store
+                .inbox
+                .keep(&delivery)
+                .await
+                .map_err(std::sync::Arc::new)?;
             app.inner.delivered.notify_one();
             Ok(if new { Received::New } else { Received::Repeat })
         });
@@ -88,7 +107,13 @@ impl App {
 
     async fn endpoint(&self, merchant: &str) -> Result<Merchant, WebhookError> {
         let id: MerchantId = merchant.parse().map_err(|_| WebhookError::NoSuchEndpoint)?;
-        let found = self.inner.store.keys.merchant(&id).await.map_err(|error| AppError::from(std::sync::Arc::new(error)))?;
+        let found = self
+            .inner
+            .store
+            .keys
+            .merchant(&id)
+            .await
+            .map_err(|error| AppError::from(std::sync::Arc::new(error)))?;
         found.ok_or(WebhookError::NoSuchEndpoint)
     }
 
@@ -109,11 +134,23 @@ impl App {
                 Some(payment) => format!("payment/{payment}"),
                 None => format!("webhook/{}", event.id),
             };
-            let sealed = self.inner.store.vault.seal(merchant, &subject, &personal).await?;
+            let sealed = self
+                .inner
+                .store
+                .vault
+                .seal(merchant, &subject, &personal)
+                .await?;
             Some(serde_json::to_value(sealed).map_err(|_| AppError::Internal)?)
         };
         let merchant = merchant.clone();
-        Ok(Delivery { merchant, event_id: event.id, event_type: event.r#type, body, sealed, stripe_created })
+        Ok(Delivery {
+            merchant,
+            event_id: event.id,
+            event_type: event.r#type,
+            body,
+            sealed,
+            stripe_created,
+        })
     }
 
     /// Applies what is kept until it is stopped.
@@ -149,7 +186,11 @@ impl App {
                 }
                 Err(error) => {
                     tracing::warn!(event = %delivery.event_id, %error, "a webhook could not be applied yet");
-                    self.inner.store.inbox.failed(delivery, &error.to_string()).await
+                    self.inner
+                        .store
+                        .inbox
+                        .failed(delivery, &error.to_string())
+                        .await
                 }
             };
             if let Err(error) = kept {
@@ -160,7 +201,11 @@ impl App {
     }
 
     async fn apply(&self, delivery: &Delivery) -> Result<Applied, AppError> {
-        let Some(object) = delivery.body.pointer("/data/object").and_then(Value::as_object) else {
+        let Some(object) = delivery
+            .body
+            .pointer("/data/object")
+            .and_then(Value::as_object)
+        else {
             return Ok(Applied::Skipped);
         };
         let said = match said(&delivery.event_type, object) {
@@ -174,32 +219,63 @@ impl App {
         let Some(payment) = self.payment_of(&delivery.merchant, object).await? else {
             return Ok(Applied::Unmatched);
         };
-        let found = self.inner.store.keys.merchant(&delivery.merchant).await.map_err(std::sync::Arc::new)?;
+        let found = self
+            .inner
+            .store
+            .keys
+            .merchant(&delivery.merchant)
+            .await
+            .map_err(std::sync::Arc::new)?;
         let merchant = found.ok_or(AppError::Internal)?;
-        let actor = Actor { name: format!("stripe:{}", delivery.event_id), key_id: None, door: "webhooks".to_owned() };
-        let context = Context { claimed_at: Some(delivery.stripe_created), ..self.context_of(actor) };
+        let actor = Actor {
+            name: format!("stripe:{}", delivery.event_id),
+            key_id: None,
+            door: "webhooks".to_owned(),
+        };
+        let context = Context {
+            claimed_at: Some(delivery.stripe_created),
+            ..self.context_of(actor)
+        };
         self.hint(&merchant, payment, said, &context).await?;
         Ok(Applied::Applied)
     }
 
     /// What a webhook says is recorded; where it tells of an earlier stage than is known, Stripe is asked how it stands now.
-    async fn hint(&self, merchant: &Merchant, id: PaymentId, said: Said, context: &Context) -> Result<(), AppError> {
+    async fn hint(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        said: Said,
+        context: &Context,
+    ) -> Result<(), AppError> {
         let status = match &said {
             Said::Intent(snapshot) => Some(snapshot.status),
             _ => None,
         };
-        let observed = Observation { intention: None, current: false, said };
+        let observed = Observation {
+            intention: None,
+            current: false,
+            said,
+        };
         let after = self.observe(merchant, id, observed, context).await?;
         let known = after.state.facts().map(|facts| facts.status.to_string());
         let settled = |it: &String| it == "succeeded" || it == "canceled";
-        if status.is_some_and(|status| known.as_ref().is_some_and(|known| *known != status.to_string() && !settled(known))) {
+        if status.is_some_and(|status| {
+            known
+                .as_ref()
+                .is_some_and(|known| *known != status.to_string() && !settled(known))
+        }) {
             self.refreshed(merchant, id, context).await?;
         }
         Ok(())
     }
 
     /// The payment that Stripe's object speaks of: named in its metadata, or known by its intent.
-    async fn payment_of(&self, merchant: &MerchantId, object: &Map<String, Value>) -> Result<Option<PaymentId>, AppError> {
+    async fn payment_of(
+        &self,
+        merchant: &MerchantId,
+        object: &Map<String, Value>,
+    ) -> Result<Option<PaymentId>, AppError> {
         if let Some(named) = payment_in(object) {
             let known = self.inner.store.payment(merchant, named).await?;
             if known.version > 0 {
@@ -208,7 +284,8 @@ impl App {
         }
         let is_intent = object.get("object").and_then(Value::as_str) == Some("payment_intent");
         let intent = object.get(if is_intent { "id" } else { "payment_intent" });
-        let intent = intent.and_then(|it| it.as_str().or_else(|| it.get("id").and_then(Value::as_str)));
+        let intent =
+            intent.and_then(|it| it.as_str().or_else(|| it.get("id").and_then(Value::as_str)));
         match intent {
             Some(intent) => Ok(self.inner.store.payment_by_intent(merchant, intent).await?),
             None => Ok(None),
@@ -217,10 +294,15 @@ impl App {
 }
 
 /// What an event says of a payment; none where its type says nothing that is recorded.
-fn said(event_type: &str, object: &Map<String, Value>) -> Result<Option<Said>, gateway::Unreadable> {
+fn said(
+    event_type: &str,
+    object: &Map<String, Value>,
+) -> Result<Option<Said>, gateway::Unreadable> {
     let whole = || Value::Object(object.clone());
     if event_type.starts_with("payment_intent.") {
-        return Ok(Some(Said::Intent(Box::new(gateway::intent_from(whole())?.snapshot))));
+        return Ok(Some(Said::Intent(Box::new(
+            gateway::intent_from(whole())?.snapshot,
+        ))));
     }
     if event_type.starts_with("charge.dispute.") {
         return Ok(gateway::dispute_from(event_type, whole())?.map(Said::Dispute));
@@ -232,13 +314,25 @@ fn said(event_type: &str, object: &Map<String, Value>) -> Result<Option<Said>, g
 }
 
 fn payment_in(object: &Map<String, Value>) -> Option<PaymentId> {
-    object.get("metadata")?.get(PAYMENT_KEY)?.as_str()?.parse().ok()
+    object
+        .get("metadata")?
+        .get(PAYMENT_KEY)?
+        .as_str()?
+        .parse()
+        .ok()
 }
 
 /// Names of fields that hold a secret: dropped.
 const SECRETS: [&str; 1] = ["client_secret"];
 /// Names of fields that hold a person's data: moved into `personal`, by their path.
-const PERSONAL: [&str; 6] = ["receipt_email", "shipping", "billing_details", "customer_details", "customer_email", "receipt_url"];
+const PERSONAL: [&str; 6] = [
+    "receipt_email",
+    "shipping",
+    "billing_details",
+    "customer_details",
+    "customer_email",
+    "receipt_url",
+];
 
 /// Cuts secrets out of a body, and moves a person's data from it into `personal`.
 fn cut(value: &mut Value, path: &str, personal: &mut Map<String, Value>) {
@@ -266,23 +360,48 @@ fn cut(value: &mut Value, path: &str, personal: &mut Map<String, Value>) {
 }
 
 /// `Stripe-Signature: t=…,v1=…`: HMAC-SHA-256 of `t.body` under one of the secrets, near our time, compared in constant time.
-fn verify(header: &str, body: &[u8], secrets: &[SecretString], now: DateTime<Utc>) -> Result<(), WebhookError> {
-    let fields: Vec<(&str, &str)> = header.split(',').filter_map(|field| field.trim().split_once('=')).collect();
-    let time = fields.iter().find(|(name, _)| *name == "t").map(|(_, value)| *value).ok_or(WebhookError::BadSignature)?;
-    let genuine = fields.iter().filter(|(name, _)| *name == "v1").any(|(_, presented)| {
-        let Ok(presented) = hex::decode(presented) else { return false };
-        secrets.iter().any(|secret| {
-            let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
-                .expect("HMAC takes a key of any length");
-            mac.update(time.as_bytes());
-            mac.update(b".");
-            mac.update(body);
-            mac.verify_slice(&presented).is_ok()
-        })
-    });
+fn verify(
+    header: &str,
+    body: &[u8],
+    secrets: &[SecretString],
+    now: DateTime<Utc>,
+) -> Result<(), WebhookError> {
+    let fields: Vec<(&str, &str)> = header
+        .split(',')
+        .filter_map(|field| field.trim().split_once('='))
+        .collect();
+    let time = fields
+        .iter()
+        .find(|(name, _)| *name == "t")
+        .map(|(_, value)| *value)
+        .ok_or(WebhookError::BadSignature)?;
+    let genuine = fields
+        .iter()
+        .filter(|(name, _)| *name == "v1")
+        .any(|(_, presented)| {
+            let Ok(presented) = hex::decode(presented) else {
+                return false;
+            };
+            secrets.iter().any(|secret| {
+                let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes())
+                    .expect("HMAC takes a key of any length");
+                mac.update(time.as_bytes());
+                mac.update(b".");
+                mac.update(body);
+                mac.verify_slice(&presented).is_ok()
+            })
+        });
     if !genuine {
         return Err(WebhookError::BadSignature);
     }
-    let signed = time.parse().ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0)).ok_or(WebhookError::BadSignature)?;
-    if (now - signed).abs() > TOLERANCE { Err(WebhookError::Stale) } else { Ok(()) }
+    let signed = time
+        .parse()
+        .ok()
+        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .ok_or(WebhookError::BadSignature)?;
+    if (now - signed).abs() > TOLERANCE {
+        Err(WebhookError::Stale)
+    } else {
+        Ok(())
+    }
 }

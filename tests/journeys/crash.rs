@@ -26,7 +26,10 @@ impl Process {
         for merchant in fixtures::MERCHANTS {
             let name = merchant.id.to_ascii_uppercase();
             command
-                .env(format!("STRIPE_{name}_SECRET_KEY"), fixtures::simulator_key(merchant.id))
+                .env(
+                    format!("STRIPE_{name}_SECRET_KEY"),
+                    fixtures::simulator_key(merchant.id),
+                )
                 .env(format!("STRIPE_{name}_API_BASE"), world.simulator.url())
                 .env(
                     format!("STRIPE_{name}_WEBHOOK_SECRET"),
@@ -35,7 +38,10 @@ impl Process {
         }
         let mut process = Self(command.spawn().unwrap());
         until("the service is ready", async || {
-            assert!(process.0.try_wait().unwrap().is_none(), "the service has ended");
+            assert!(
+                process.0.try_wait().unwrap().is_none(),
+                "the service has ended"
+            );
             let ready = world.get("/readyz").timeout(PATIENCE).send().await;
             ready.is_ok_and(|answer| answer.status().is_success())
         })
@@ -58,7 +64,11 @@ impl Drop for Process {
 }
 
 /// Kills the service while Stripe holds its request, restarts it, and answers what the caller's retry gets.
-async fn killed_while_stripe_holds(world: &mut World, fault: Value, request: impl Fn(&World) -> RequestBuilder) -> (u16, Value) {
+async fn killed_while_stripe_holds(
+    world: &mut World,
+    fault: Value,
+    request: impl Fn(&World) -> RequestBuilder,
+) -> (u16, Value) {
     world.stop_service().await;
     let process = Process::start(world).await;
     world.sim(Method::POST, "faults", Some(fault)).await;
@@ -74,28 +84,40 @@ async fn killed_while_stripe_holds(world: &mut World, fault: Value, request: imp
 }
 
 fn order_9(intents: &[Value]) -> usize {
-    intents.iter().filter(|intent| intent["metadata"]["order_id"] == "9").count()
+    intents
+        .iter()
+        .filter(|intent| intent["metadata"]["order_id"] == "9")
+        .count()
 }
 
 /// Planted bug: asking Stripe before the intention is committed leaves an intent that nobody here knows, and makes a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_stripe_made_the_intent_the_retry_gets_that_one() {
     let mut world = World::start().await;
-    let fault = json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
+    let fault =
+        json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
     let (status, answer) = killed_while_stripe_holds(&mut world, fault, World::shop_create).await;
     assert_eq!(status, 200, "{answer}");
     let intents = world.intents_at_stripe("acme").await;
     assert_eq!(order_9(&intents), 1, "{intents:?}");
-    let ours = intents.iter().find(|intent| intent["metadata"]["order_id"] == "9").unwrap();
+    let ours = intents
+        .iter()
+        .find(|intent| intent["metadata"]["order_id"] == "9")
+        .unwrap();
     assert_eq!(answer["data"]["id"], ours["id"]);
-    assert!(answer["data"]["client_secret"].as_str().is_some_and(|secret| secret.starts_with(ours["id"].as_str().unwrap())));
+    assert!(
+        answer["data"]["client_secret"]
+            .as_str()
+            .is_some_and(|secret| secret.starts_with(ours["id"].as_str().unwrap()))
+    );
     world.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_before_stripe_did_anything_the_retry_makes_one_intent() {
     let mut world = World::start().await;
-    let fault = json!({"kind": "hold_before", "method": "POST", "path_prefix": "/v1/payment_intents"});
+    let fault =
+        json!({"kind": "hold_before", "method": "POST", "path_prefix": "/v1/payment_intents"});
     let (status, answer) = killed_while_stripe_holds(&mut world, fault, World::shop_create).await;
     assert_eq!(status, 200, "{answer}");
     // The request that was held goes on after the release, beside the retry's: the same key, one effect.
@@ -109,16 +131,37 @@ async fn killed_before_stripe_did_anything_the_retry_makes_one_intent() {
 async fn killed_between_charge_and_outcome_the_retry_under_its_key_finds_the_one_charge() {
     let mut world = World::start().await;
     let pay = |world: &World| {
-        world.pay("/v1/payment_intents", card_payment(2000, "usd", "4242424242424242")).header("Idempotency-Key", "crash-1")
+        world
+            .pay(
+                "/v1/payment_intents",
+                card_payment(2000, "usd", "4242424242424242"),
+            )
+            .header("Idempotency-Key", "crash-1")
     };
-    let fault = json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents/pi_"});
+    let fault =
+        json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents/pi_"});
     let (status, answer) = killed_while_stripe_holds(&mut world, fault, pay).await;
-    assert_eq!((status, answer["status"].as_str()), (200, Some("succeeded")), "{answer}");
+    assert_eq!(
+        (status, answer["status"].as_str()),
+        (200, Some("succeeded")),
+        "{answer}"
+    );
     let (_, charges) = send(world.stripe(Method::GET, "/v1/charges?limit=100")).await;
     assert_eq!(charges["data"].as_array().unwrap().len(), 1, "{charges}");
     let listener = tokio::net::TcpListener::bind(world.address).await.unwrap();
-    world.service = Some(support::serve(listener, &world.database_url, &world.simulator, support::Setup::default()).await);
-    assert_eq!(world.balances("acme", "usd").await[0], ("assets:stripe:clearing".to_owned(), 2000));
+    world.service = Some(
+        support::serve(
+            listener,
+            &world.database_url,
+            &world.simulator,
+            support::Setup::default(),
+        )
+        .await,
+    );
+    assert_eq!(
+        world.balances("acme", "usd").await[0],
+        ("assets:stripe:clearing".to_owned(), 2000)
+    );
     world.stop().await;
 }
 
@@ -126,22 +169,32 @@ async fn killed_between_charge_and_outcome_the_retry_under_its_key_finds_the_one
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_hangs_up_cancels_nothing() {
     let world = World::start().await;
-    let hold = json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
+    let hold =
+        json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
     world.sim(Method::POST, "faults", Some(hold)).await;
     let call = tokio::spawn(world.shop_create().send());
     world.wait_until_held(1).await;
     call.abort();
     let _ = call.await;
     world.sim(Method::POST, "faults/release", None).await;
-    until("the outcome is recorded", async || { world.history("acme").await.iter().any(|name| name == "Created") }).await;
+    until("the outcome is recorded", async || {
+        world
+            .history("acme")
+            .await
+            .iter()
+            .any(|name| name == "Created")
+    })
+    .await;
     world.stop().await;
 }
 
 /// Planted bug: reporting a lost answer as a failure (releasing the order) makes a second intent at the retry.
 #[tokio::test(flavor = "multi_thread")]
-async fn when_stripe_falls_silent_the_outcome_is_unknown_and_the_retry_goes_on_with_the_same_payment() {
+async fn when_stripe_falls_silent_the_outcome_is_unknown_and_the_retry_goes_on_with_the_same_payment()
+ {
     let world = World::start().await;
-    let drop_answer = json!({"kind": "drop_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
+    let drop_answer =
+        json!({"kind": "drop_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
     world.sim(Method::POST, "faults", Some(drop_answer)).await;
     let first = world.shop_create().send().await.unwrap();
     assert_eq!(first.status(), 503);

@@ -9,8 +9,14 @@ async fn pay_at_stripe(world: &World, intent: &str) {
     // The document's step 2: an update with a payment method, as JSON.
     let update = world.stripe(Method::POST, &format!("/v1/payment_intents/{intent}"));
     let (status, body) = send(update.json(&json!({"payment_method": "pm_card_visa"}))).await;
-    assert_eq!((status, body["status"].as_str()), (200, Some("requires_confirmation")));
-    let confirm = world.stripe(Method::POST, &format!("/v1/payment_intents/{intent}/confirm"));
+    assert_eq!(
+        (status, body["status"].as_str()),
+        (200, Some("requires_confirmation"))
+    );
+    let confirm = world.stripe(
+        Method::POST,
+        &format!("/v1/payment_intents/{intent}/confirm"),
+    );
     let (status, body) = send(confirm).await;
     assert_eq!((status, body["status"].as_str()), (200, Some("succeeded")));
 }
@@ -35,23 +41,46 @@ async fn a_shop_order_is_paid_by_the_webhook_and_the_ledger_balances() {
     assert_eq!(at_stripe["id"], intent);
     assert_eq!(at_stripe["amount"], 11200);
     assert_eq!(at_stripe["capture_method"], "automatic_async");
-    assert_eq!(at_stripe["description"], "Payment for Order #ORD-20250331-5XZF");
+    assert_eq!(
+        at_stripe["description"],
+        "Payment for Order #ORD-20250331-5XZF"
+    );
     assert_eq!(at_stripe["metadata"]["order_id"], "9");
     assert_eq!(at_stripe["receipt_email"], "customer-9@example.com");
 
     pay_at_stripe(&world, intent).await;
-    until("the webhook has paid the order", async || is_paid(&world).await).await;
+    until("the webhook has paid the order", async || {
+        is_paid(&world).await
+    })
+    .await;
 
     assert_eq!(
         world.balances("acme", "usd").await,
-        [("assets:stripe:clearing".to_owned(), 11200), ("income:sales".to_owned(), -11200)]
+        [
+            ("assets:stripe:clearing".to_owned(), 11200),
+            ("income:sales".to_owned(), -11200)
+        ]
     );
     let history = world.history("acme").await;
-    for once in ["CreateRequested", "Created", "Captured", "Succeeded", "OrderPaid", "Applied"] {
-        assert_eq!(history.iter().filter(|name| *name == once).count(), 1, "{once} in {history:?}");
+    for once in [
+        "CreateRequested",
+        "Created",
+        "Captured",
+        "Succeeded",
+        "OrderPaid",
+        "Applied",
+    ] {
+        assert_eq!(
+            history.iter().filter(|name| *name == once).count(),
+            1,
+            "{once} in {history:?}"
+        );
     }
     let requested = history.iter().position(|name| name == "CreateRequested");
-    assert!(requested < history.iter().position(|name| name == "Created"), "the intention comes first: {history:?}");
+    assert!(
+        requested < history.iter().position(|name| name == "Created"),
+        "the intention comes first: {history:?}"
+    );
 
     // The journal is caught up behind the log, and says the same.
     until("the journal is caught up", async || {
@@ -70,7 +99,9 @@ async fn a_shop_order_is_paid_by_the_webhook_and_the_ledger_balances() {
 #[tokio::test(flavor = "multi_thread")]
 async fn mark_as_paid_asks_stripe_and_never_believes_its_caller() {
     let world = World::start().await;
-    world.sim(Method::POST, "webhooks", Some(json!({"paused": true}))).await;
+    world
+        .sim(Method::POST, "webhooks", Some(json!({"paused": true})))
+        .await;
     let (status, early) = send(world.shop_paid()).await;
     assert_eq!(status, 409, "nothing was asked for yet: {early}");
 
@@ -84,7 +115,11 @@ async fn mark_as_paid_asks_stripe_and_never_believes_its_caller() {
     pay_at_stripe(&world, intent).await;
     assert!(!is_paid(&world).await, "no webhook came, nobody has asked");
     let (status, paid) = send(world.shop_paid()).await;
-    assert_eq!((status, paid["data"]["status"].as_str()), (200, Some("succeeded")), "{paid}");
+    assert_eq!(
+        (status, paid["data"]["status"].as_str()),
+        (200, Some("succeeded")),
+        "{paid}"
+    );
     assert_eq!(paid["data"]["id"], intent);
     assert!(is_paid(&world).await);
 
@@ -96,20 +131,32 @@ async fn mark_as_paid_asks_stripe_and_never_believes_its_caller() {
     drop(webhook);
     assert_eq!(again.0, 200);
     until("the webhooks are applied", async || {
-        let waiting: i64 = sqlx::query_scalar("select count(*) from webhook_inbox where applied_at is null or type = 'none'")
-            .fetch_one(world.app().store().pool())
-            .await
-            .unwrap();
-        let came: i64 = sqlx::query_scalar("select count(*) from webhook_inbox where type = 'payment_intent.succeeded'")
-            .fetch_one(world.app().store().pool())
-            .await
-            .unwrap();
+        let waiting: i64 = sqlx::query_scalar(
+            "select count(*) from webhook_inbox where applied_at is null or type = 'none'",
+        )
+        .fetch_one(world.app().store().pool())
+        .await
+        .unwrap();
+        let came: i64 = sqlx::query_scalar(
+            "select count(*) from webhook_inbox where type = 'payment_intent.succeeded'",
+        )
+        .fetch_one(world.app().store().pool())
+        .await
+        .unwrap();
         waiting == 0 && came == 1
     })
     .await;
     let history = world.history("acme").await;
-    assert_eq!(history.iter().filter(|name| *name == "OrderPaid").count(), 1, "{history:?}");
-    assert_eq!(history.iter().filter(|name| *name == "Captured").count(), 1, "{history:?}");
+    assert_eq!(
+        history.iter().filter(|name| *name == "OrderPaid").count(),
+        1,
+        "{history:?}"
+    );
+    assert_eq!(
+        history.iter().filter(|name| *name == "Captured").count(),
+        1,
+        "{history:?}"
+    );
 
     let (status, over) = send(world.shop_create()).await;
     assert_eq!(status, 409, "a paid order cannot be asked to pay: {over}");
@@ -126,20 +173,31 @@ async fn a_repriced_order_takes_its_new_amount_and_money_at_the_old_price_stays_
     // The customer is quicker than the shop: the old amount is paid.
     pay_at_stripe(&world, &intent).await;
     until("the money is recorded", async || {
-        world.history("acme").await.iter().any(|name| name == "OrderMispaid")
+        world
+            .history("acme")
+            .await
+            .iter()
+            .any(|name| name == "OrderMispaid")
     })
     .await;
     assert!(!is_paid(&world).await);
     assert_eq!(
         world.balances("acme", "usd").await,
-        [("assets:stripe:clearing".to_owned(), 11200), ("liabilities:customers:unapplied".to_owned(), -11200)]
+        [
+            ("assets:stripe:clearing".to_owned(), 11200),
+            ("liabilities:customers:unapplied".to_owned(), -11200)
+        ]
     );
     let (status, refused) = send(world.shop_paid()).await;
     assert_eq!(status, 409, "{refused}");
 
     // The order can still be paid, at its price, by another payment.
     let (status, second) = send(world.shop_create()).await;
-    assert_eq!((status, second["data"]["amount"].as_str()), (200, Some("120.00")), "{second}");
+    assert_eq!(
+        (status, second["data"]["amount"].as_str()),
+        (200, Some("120.00")),
+        "{second}"
+    );
     assert_ne!(second["data"]["id"], intent);
     world.stop().await;
 }
@@ -150,10 +208,21 @@ async fn a_live_payment_takes_the_new_amount_of_its_order() {
     let (_, created) = send(world.shop_create()).await;
     reprice(&world, 12000).await;
     let (status, again) = send(world.shop_create()).await;
-    assert_eq!((status, again["data"]["amount"].as_str()), (200, Some("120.00")), "{again}");
-    assert_eq!(again["data"]["id"], created["data"]["id"], "the same live intent");
+    assert_eq!(
+        (status, again["data"]["amount"].as_str()),
+        (200, Some("120.00")),
+        "{again}"
+    );
+    assert_eq!(
+        again["data"]["id"], created["data"]["id"],
+        "the same live intent"
+    );
     let intents = world.intents_at_stripe("acme").await;
-    let amounts: Vec<_> = intents.iter().filter(|it| it["metadata"]["order_id"] == "9").map(|it| &it["amount"]).collect();
+    let amounts: Vec<_> = intents
+        .iter()
+        .filter(|it| it["metadata"]["order_id"] == "9")
+        .map(|it| &it["amount"])
+        .collect();
     assert_eq!(amounts, [12000]);
     world.stop().await;
 }
@@ -171,17 +240,40 @@ async fn reprice(world: &World, total: i64) {
     let id = OrderId::derive(&merchant, "shop", "9");
     let order = app.store().order(&merchant, id).await.unwrap();
     let currency = "usd".parse().unwrap();
-    let line = Line { name: "Main product 2".into(), unit: Money::new(total, currency), quantity: 1, description: String::new() };
-    let price = Price { total: Money::new(total, currency), tax: Money::zero(currency), lines: vec![line] };
+    let line = Line {
+        name: "Main product 2".into(),
+        unit: Money::new(total, currency),
+        quantity: 1,
+        description: String::new(),
+    };
+    let price = Price {
+        total: Money::new(total, currency),
+        tax: Money::zero(currency),
+        lines: vec![line],
+    };
     let events = order.state.decide(OrderCommand::Reprice { price }).unwrap();
     let context = Context {
-        actor: Actor { name: "test".into(), key_id: None, door: "test".into() },
+        actor: Actor {
+            name: "test".into(),
+            key_id: None,
+            door: "test".into(),
+        },
         command_id: CommandId::from_uuid(app.store().ids.uuid()),
         correlation_id: app.store().ids.uuid(),
         causation_id: None,
         reason: None,
         claimed_at: None,
     };
-    let commit = Commit { order: Some(Decided { id, before: order, events }), ..Commit::default() };
-    app.store().commit(&merchant, &context, commit).await.unwrap();
+    let commit = Commit {
+        order: Some(Decided {
+            id,
+            before: order,
+            events,
+        }),
+        ..Commit::default()
+    };
+    app.store()
+        .commit(&merchant, &context, commit)
+        .await
+        .unwrap();
 }

@@ -22,19 +22,36 @@ struct Refold {
 
 impl Refold {
     fn take(&mut self, event: &Recorded) {
-        let uuid: Uuid = event.aggregate_id.rsplit('/').next().unwrap().parse().unwrap();
+        let uuid: Uuid = event
+            .aggregate_id
+            .rsplit('/')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         let rows = match event.aggregate_type.as_str() {
             Order::TYPE => {
                 let order = self.orders.entry(event.aggregate_id.clone()).or_default();
-                fold::order(OrderId::from_uuid(uuid), order, &[event.payload_as().unwrap()], 0)
+                fold::order(
+                    OrderId::from_uuid(uuid),
+                    order,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
             }
             Payment::TYPE => {
                 let payment = self.payments.entry(event.aggregate_id.clone()).or_default();
-                fold::payment(PaymentId::from_uuid(uuid), payment, &[event.payload_as().unwrap()], 0)
+                fold::payment(
+                    PaymentId::from_uuid(uuid),
+                    payment,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
             }
             other => panic!("no fold for {other}"),
         };
-        self.changes.extend(rows.into_iter().map(|row| (event.position, row)));
+        self.changes
+            .extend(rows.into_iter().map(|row| (event.position, row)));
     }
 }
 
@@ -44,15 +61,24 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
     let world = World::start().await;
     let (status, order) = send(world.shop_create()).await;
     assert_eq!(status, 200, "{order}");
-    let pay = |card: &'static str| send(world.pay("/v1/payment_intents", card_payment(2000, "usd", card)));
-    let paid = join_all(["4242424242424242", "4000000000000002", "5555555555554444"].map(pay)).await;
-    let refund = |amount: i64| send(world.pay("/v1/refunds", json!({"payment_intent": paid[0].1["id"], "amount": amount})));
+    let pay = |card: &'static str| {
+        send(world.pay("/v1/payment_intents", card_payment(2000, "usd", card)))
+    };
+    let paid =
+        join_all(["4242424242424242", "4000000000000002", "5555555555554444"].map(pay)).await;
+    let refund = |amount: i64| {
+        send(world.pay(
+            "/v1/refunds",
+            json!({"payment_intent": paid[0].1["id"], "amount": amount}),
+        ))
+    };
     join_all([300, 400, 2000].map(refund)).await;
     until("the webhooks are applied", async || {
-        let waiting: i64 = sqlx::query_scalar("select count(*) from webhook_inbox where applied_at is null")
-            .fetch_one(world.app().store().pool())
-            .await
-            .unwrap();
+        let waiting: i64 =
+            sqlx::query_scalar("select count(*) from webhook_inbox where applied_at is null")
+                .fetch_one(world.app().store().pool())
+                .await
+                .unwrap();
         waiting == 0
     })
     .await;
@@ -60,29 +86,48 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
     let store = world.app().store();
     let mut refold = Refold::default();
     let head = store.reader().head().await.unwrap().position;
-    let count = store.reader().replay(0, head, |event| -> Result<(), eventstore::StoreError> { refold.take(event); Ok(()) }).await;
+    let count = store
+        .reader()
+        .replay(0, head, |event| -> Result<(), eventstore::StoreError> {
+            refold.take(event);
+            Ok(())
+        })
+        .await;
     assert_eq!(i64::try_from(count.unwrap()).unwrap(), head);
 
     let mut rows = RowFold::new(store.log().tables());
     for (position, change) in &refold.changes {
         rows.push(change, *position).unwrap();
     }
-    let pool = eventstore::pool(&world.database_url, eventstore::Role::Owner, 1).await.unwrap();
+    let pool = eventstore::pool(&world.database_url, eventstore::Role::Owner, 1)
+        .await
+        .unwrap();
     let mut shadow = pool.begin().await.unwrap();
     for table in projections::TABLES {
-        let make = format!("create temp table shadow_{0} (like {0} including all)", table.name);
+        let make = format!(
+            "create temp table shadow_{0} (like {0} including all)",
+            table.name
+        );
         sqlx::query(&make).execute(&mut *shadow).await.unwrap();
     }
-    rows.write(&mut shadow, |table| format!("shadow_{table}")).await.unwrap();
+    rows.write(&mut shadow, |table| format!("shadow_{table}"))
+        .await
+        .unwrap();
     for table in projections::TABLES {
         let differ = format!(
             "select count(*) from ((table {0} except table shadow_{0}) union all (table shadow_{0} except table {0})) it where position <= $1",
             table.name
         );
-        let differ: i64 = sqlx::query_scalar(&differ).bind(head).fetch_one(&mut *shadow).await.unwrap();
+        let differ: i64 = sqlx::query_scalar(&differ)
+            .bind(head)
+            .fetch_one(&mut *shadow)
+            .await
+            .unwrap();
         assert_eq!(differ, 0, "{} differs from its rebuild", table.name);
-        let there: i64 =
-            sqlx::query_scalar(&format!("select count(*) from {}", table.name)).fetch_one(&mut *shadow).await.unwrap();
+        let there: i64 = sqlx::query_scalar(&format!("select count(*) from {}", table.name))
+            .fetch_one(&mut *shadow)
+            .await
+            .unwrap();
         assert!(there > 0, "{} has rows to compare", table.name);
     }
     drop(shadow);

@@ -41,10 +41,19 @@ pub struct Setup {
 impl Default for Setup {
     fn default() -> Self {
         Self {
-            options: Options { answer_within: PATIENCE, join_within: PATIENCE },
+            options: Options {
+                answer_within: PATIENCE,
+                join_within: PATIENCE,
+            },
             // Recovery only at the start: a test that wants more says so.
-            recovery: Recovery { every: Duration::from_secs(3600), older_than: Duration::from_secs(60) },
-            gateway: GatewayOptions { timeout: Duration::from_secs(20), attempts: 1 },
+            recovery: Recovery {
+                every: Duration::from_secs(3600),
+                older_than: Duration::from_secs(60),
+            },
+            gateway: GatewayOptions {
+                timeout: Duration::from_secs(20),
+                attempts: 1,
+            },
         }
     }
 }
@@ -68,15 +77,27 @@ pub async fn simulator(service: SocketAddr) -> simulator::Running {
     let key = seal_key();
     let accounts = fixtures::simulator_accounts(|merchant| {
         let url = format!("http://{service}/webhooks/stripe/{merchant}");
-        WebhookEndpoint::new(&url, sandbox::webhook_secret(&key, merchant).expose_secret())
+        WebhookEndpoint::new(
+            &url,
+            sandbox::webhook_secret(&key, merchant).expose_secret(),
+        )
     });
-    Simulator::start(simulator::Config::new(accounts)).await.unwrap()
+    Simulator::start(simulator::Config::new(accounts))
+        .await
+        .unwrap()
 }
 
 /// The service on `listener`, with the fixtures loaded.
-pub async fn serve(listener: TcpListener, database_url: &str, simulator: &simulator::Running, setup: Setup) -> Service {
+pub async fn serve(
+    listener: TcpListener,
+    database_url: &str,
+    simulator: &simulator::Running,
+    setup: Setup,
+) -> Service {
     let base: Url = simulator.url().parse().unwrap();
-    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder().handle();
+    let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
+        .build_recorder()
+        .handle();
     let parts = Parts {
         listener,
         database_url: database_url.to_owned(),
@@ -105,7 +126,13 @@ impl World {
         let address = listener.local_addr().unwrap();
         let (database_url, simulator) = tokio::join!(database(), simulator(address));
         let service = serve(listener, &database_url, &simulator, setup).await;
-        Self { service: Some(service), simulator, database_url, address, http: reqwest::Client::new() }
+        Self {
+            service: Some(service),
+            simulator,
+            database_url,
+            address,
+            http: reqwest::Client::new(),
+        }
     }
 
     /// Stops the service; database and simulator stay. [`restart`](Self::restart) goes on with them.
@@ -128,7 +155,8 @@ impl World {
 
     /// A request to the service.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address))
+        self.http
+            .request(method, format!("http://{}{path}", self.address))
     }
 
     pub fn post(&self, path: &str) -> RequestBuilder {
@@ -147,7 +175,9 @@ impl World {
     /// A request to the simulator's Stripe API, with a merchant's key there.
     pub fn stripe_as(&self, merchant: &str, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}{}", self.simulator.url(), path.trim_start_matches('/'));
-        self.http.request(method, url).bearer_auth(fixtures::simulator_key(merchant))
+        self.http
+            .request(method, url)
+            .bearer_auth(fixtures::simulator_key(merchant))
     }
 
     /// One of the simulator's own handles.
@@ -176,7 +206,11 @@ impl World {
 
     /// All payment intents of an account at the simulator.
     pub async fn intents_at_stripe(&self, merchant: &str) -> Vec<Value> {
-        let answer = self.stripe_as(merchant, Method::GET, "/v1/payment_intents?limit=100").send().await.unwrap();
+        let answer = self
+            .stripe_as(merchant, Method::GET, "/v1/payment_intents?limit=100")
+            .send()
+            .await
+            .unwrap();
         let mut list: Value = answer.json().await.unwrap();
         serde_json::from_value(list["data"].take()).unwrap()
     }
@@ -208,7 +242,13 @@ impl World {
 
     /// The names of all events of one merchant, in order.
     pub async fn history(&self, merchant: &str) -> Vec<String> {
-        let events = self.app().store().reader().read_ledger(merchant, 0, 10_000).await.unwrap();
+        let events = self
+            .app()
+            .store()
+            .reader()
+            .read_ledger(merchant, 0, 10_000)
+            .await
+            .unwrap();
         events.into_iter().map(|event| event.event_type).collect()
     }
 
@@ -250,7 +290,10 @@ pub async fn send(request: RequestBuilder) -> (u16, Value) {
     let answer = request.send().await.unwrap();
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
-    (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    (
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    )
 }
 
 /// Polls until it is so. A condition, not a delay: it ends as soon as it can.

@@ -1,0 +1,72 @@
+//! How a command ended, told from the events it left.
+
+use aggregates::ids::IntentionId;
+use aggregates::payment::PaymentEvent;
+use aggregates::payment::event::{Decline, Refusal};
+use serde::{Deserialize, Serialize};
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    Done,
+    Declined(Decline),
+    Refused(Refusal),
+}
+
+/// How the command ended: what the same answer is made of again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Ended {
+    pub version: u64,
+    pub verdict: Verdict,
+}
+
+impl Verdict {
+    /// How these events end what was asked; none where they hold no outcome.
+    pub(super) fn of(events: &[PaymentEvent]) -> Option<Self> {
+        events
+            .iter()
+            .filter(|event| event.outcome_of().is_some())
+            .map(Self::of_outcome)
+            .next_back()
+    }
+
+    fn of_outcome(event: &PaymentEvent) -> Self {
+        match event {
+            PaymentEvent::Declined { decline, .. } => Self::Declined(decline.clone()),
+            PaymentEvent::CreateRefused { refusal, .. }
+            | PaymentEvent::UpdateRefused { refusal, .. }
+            | PaymentEvent::ConfirmRefused { refusal, .. }
+            | PaymentEvent::CaptureRefused { refusal, .. }
+            | PaymentEvent::CancelRefused { refusal, .. }
+            | PaymentEvent::RefundRefused { refusal, .. } => Self::Refused(refusal.clone()),
+            _ => Self::Done,
+        }
+    }
+}
+
+impl Ended {
+    /// How the command ended that began with `intention`, told from the payment's events alone. None while it is open.
+    pub(super) fn from_events(events: &[PaymentEvent], intention: IntentionId) -> Option<Self> {
+        let asked = events
+            .iter()
+            .position(|event| event.intention() == Some(intention))?;
+        let outcome = |of: IntentionId| {
+            events
+                .iter()
+                .rposition(|event| event.outcome_of() == Some(of))
+        };
+        let mut last = outcome(intention)?;
+        let confirms = matches!(&events[asked], PaymentEvent::CreateRequested(request) if request.then_confirm.is_some());
+        if confirms && matches!(events[last], PaymentEvent::Created(_)) {
+            let confirmed = events.iter().find_map(|event| match event {
+                PaymentEvent::ConfirmRequested { intention, .. } => Some(*intention),
+                _ => None,
+            })?;
+            last = outcome(confirmed)?;
+        }
+        let verdict = Verdict::of_outcome(&events[last]);
+        let version = u64::try_from(last + 1).expect("a stream holds fewer than 2^64 events");
+        Some(Self { version, verdict })
+    }
+}
