@@ -1,5 +1,6 @@
 //! Personal data as events hold it: sealed, under a key of its subject's own.
 
+use crate::ids::{OrderId, PaymentId};
 use serde::{Deserialize, Serialize};
 
 /// Personal data (e-mail, name, address), encrypted and authenticated under the key of `subject`.
@@ -14,4 +15,14 @@ pub struct Sealed {
     pub nonce: String,
     /// Base64: XChaCha20-Poly1305 over the JSON text of the data, the subject as associated data.
     pub ciphertext: String,
+}
+
+/// Whose the data of an order is.
+pub fn subject_of_order(order: OrderId) -> String {
+    format!("order/{order}")
+}
+
+/// Whose the data of a payment is: its order's, or its own where it pays none.
+pub fn subject_of_payment(payment: PaymentId, order: Option<OrderId>) -> String {
+    order.map_or_else(|| format!("payment/{payment}"), subject_of_order)
 }

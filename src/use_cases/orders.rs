@@ -9,6 +9,7 @@ use aggregates::payment::event::{Changes, CreateRequested, PaymentEvent};
 use aggregates::payment::state::Status;
 use aggregates::payment::terms::{CaptureMethod, Metadata};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
+use aggregates::sealed::subject_of_order;
 use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ impl App {
                     self.inner
                         .store
                         .vault
-                        .seal(&merchant.id, &format!("order/{id}"), &it.personal)
+                        .seal(&merchant.id, &subject_of_order(id), &it.personal)
                         .await?,
                 ),
             };

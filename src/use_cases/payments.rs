@@ -7,6 +7,7 @@ use aggregates::payment::event::{CreateRequested, PaymentEvent};
 use aggregates::payment::state::Facts;
 use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
+use aggregates::sealed::subject_of_payment;
 use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -99,7 +100,12 @@ impl App {
         }
         let events = Payment::default().decide(create_command(merchant, &request))?;
         let events = self
-            .with_personal(merchant, id, events, &it.personal)
+            .with_personal(
+                merchant,
+                &subject_of_payment(id, None),
+                events,
+                &it.personal,
+            )
             .await?;
         let decided = Decided {
             id,
@@ -145,7 +151,7 @@ impl App {
     pub(super) async fn with_personal(
         &self,
         merchant: &Merchant,
-        id: PaymentId,
+        subject: &str,
         mut events: Vec<PaymentEvent>,
         personal: &Personal,
     ) -> Result<Vec<PaymentEvent>, AppError> {
@@ -156,7 +162,7 @@ impl App {
             .inner
             .store
             .vault
-            .seal(&merchant.id, &format!("payment/{id}"), personal)
+            .seal(&merchant.id, subject, personal)
             .await?;
         for event in &mut events {
             match event {

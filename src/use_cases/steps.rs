@@ -6,6 +6,7 @@ use aggregates::payment::event::{CancellationReason, Changes, PaymentEvent};
 use aggregates::payment::terms::ConfirmTerms;
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use aggregates::sealed::Sealed;
+use aggregates::sealed::subject_of_payment;
 use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -183,7 +184,9 @@ impl App {
             email: update.personal.email.clone().or(known.email),
             shipping: update.personal.shipping.clone().or(known.shipping),
         };
-        self.with_personal(merchant, id, events, &personal).await
+        let subject = subject_of_payment(id, facts.order);
+        self.with_personal(merchant, &subject, events, &personal)
+            .await
     }
 }
 

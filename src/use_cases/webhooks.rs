@@ -5,6 +5,7 @@
 use aggregates::ids::{MerchantId, PaymentId};
 use aggregates::metadata::Actor;
 use aggregates::payment::command::{Observation, Said};
+use aggregates::sealed::subject_of_payment;
 use chrono::{DateTime, TimeDelta, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
@@ -131,7 +132,11 @@ impl App {
             None
         } else {
             let subject = match payment_in(&event.data.object) {
-                Some(payment) => format!("payment/{payment}"),
+                Some(payment) => {
+                    let known = self.inner.store.payment(merchant, payment).await?;
+                    let order = known.state.facts().and_then(|facts| facts.order);
+                    subject_of_payment(payment, order)
+                }
                 None => format!("webhook/{}", event.id),
             };
             let sealed = self
