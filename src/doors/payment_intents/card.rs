@@ -17,7 +17,7 @@ pub struct Method {
 const ADDRESS: &[&str] = &["city", "country", "line1", "line2", "postal_code", "state"];
 /// For a name, a line of an address, and the like.
 const PERSONAL_LENGTH_MAX: usize = 255;
-pub const EMAIL_LENGTH_MAX: usize = 512;
+const EMAIL_LENGTH_MAX: usize = 512;
 
 impl Method {
     /// Reads `payment_method` or `payment_method_data`.

@@ -149,6 +149,7 @@ impl StripeError {
         error
     }
 
+    /// Stripe's error code.
     pub fn code(mut self, code: &str) -> Self {
         self.0.error.code = Some(code.to_owned());
         self

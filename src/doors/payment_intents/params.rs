@@ -200,6 +200,7 @@ impl<'a> Params<'a> {
         }
     }
 
+    /// The error for a member that must be there.
     pub fn missing(&self, field: &str) -> StripeError {
         let name = self.name(field);
         StripeError::invalid(format!("Missing required param: {name}."))
