@@ -221,6 +221,7 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
     json!({
         "payment_intents": rendered(tables.payment_intents.oldest_first(), |it| it.render()),
         "payment_methods": rendered(tables.payment_methods.oldest_first(), |it| it.render()),
+        "customers": rendered(tables.customers.oldest_first(), |it| it.render()),
         "charges": rendered(tables.charges.oldest_first(), |it| it.render()),
         "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
         "balance_transactions": rendered(transactions, |it| it.render(now)),

@@ -54,7 +54,9 @@ impl IdMaker {
         let hash = hmac_sha256(&self.key, &[prefix.as_bytes(), &number.to_be_bytes()]);
         match prefix {
             "pi" | "ch" | "re" | "txn" => format!("{prefix}_3{}", base62(hash, 23)),
-            "pm" | "evt" => format!("{prefix}_1{}", base62(hash, 23)),
+            "pm" | "evt" | "dp" | "po" | "we" | "li" | "price" => {
+                format!("{prefix}_1{}", base62(hash, 23))
+            }
             _ => format!("{prefix}_{}", base62(hash, 14)),
         }
     }

@@ -137,7 +137,11 @@ fn read_texts(params: &Params<'_>, names: &[&str]) -> Outcome<Map<String, Value>
         .collect()
 }
 
-fn read_address(params: &Params<'_>) -> Outcome<Option<Value>> {
+/// Reads `address` into an object that has every name, `null` where nothing was given.
+///
+/// # Errors
+/// 400 when something in it is not text.
+pub fn read_address(params: &Params<'_>) -> Outcome<Option<Value>> {
     let names = ["city", "country", "line1", "line2", "postal_code", "state"];
     match params.hash("address")?.given() {
         Some(address) => Ok(Some(Value::Object(read_texts(&address, &names)?))),

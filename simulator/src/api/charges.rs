@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::call::{Call, SHIPPING, read_email, read_metadata, read_shipping};
+use super::customers;
 use super::lists::{Created, Page, envelope};
 use crate::errors::{ApiError, Outcome};
 use crate::objects::Charge;
@@ -18,6 +19,7 @@ const UPDATE: Known = &[
 ];
 const LIST: Known = &[
     ("created", Shape::Any),
+    ("customer", Shape::Any),
     ("ending_before", Shape::Any),
     ("expand", Shape::Any),
     ("limit", Shape::Any),
@@ -61,12 +63,14 @@ pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(LIST)?;
     let created = Created::read(&call.params)?;
     let intent = call.params.text("payment_intent", 500)?.given();
+    let customer = customers::filter(call)?;
     let group = call.params.text("transfer_group", 500)?.given();
     let (charges, has_more) = Page::read(&call.params)?.of::<Charge>(call, "charge", |it| {
         created.covers(it.created)
             && intent
                 .as_ref()
                 .is_none_or(|intent| *intent == it.payment_intent)
+            && (customer.is_none() || customer == it.customer)
             && (group.is_none() || group == it.transfer_group)
     })?;
     let data = charges.into_iter().map(Charge::render).collect();

@@ -6,6 +6,7 @@
 mod balance;
 mod call;
 mod charges;
+mod customers;
 mod events;
 mod expand;
 mod idempotency;

@@ -4,10 +4,11 @@ use chrono::{DateTime, Datelike};
 use serde_json::Value;
 
 use super::call::{ADDRESS, Call, read_billing_details, read_metadata};
+use super::customers;
 use super::lists::{Page, envelope};
 use crate::cards::Card;
 use crate::errors::{ApiError, Outcome};
-use crate::objects::{Metadata, PaymentMethod};
+use crate::objects::{Customer, Metadata, PaymentMethod};
 use crate::params::{Known, Params, Shape};
 use crate::state::Tx;
 
@@ -72,6 +73,14 @@ const LIST: Known = &[
     ("type", Shape::Any),
 ];
 
+const LIST_OF_CUSTOMER: Known = &[
+    ("ending_before", Shape::Any),
+    ("expand", Shape::Any),
+    ("limit", Shape::Any),
+    ("starting_after", Shape::Any),
+    ("type", Shape::Any),
+];
+
 /// `POST /v1/payment_methods`
 pub fn create(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(CREATE)?;
@@ -119,6 +128,8 @@ fn put_new(
         card,
         billing_details,
         metadata,
+        customer: None,
+        detached: false,
     };
     tx.put(method.clone());
     method
@@ -170,17 +181,112 @@ pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
         method.card.set_expiry(month, year, today(call.tx.now))?;
     }
     call.tx.put(method.clone());
+    call.tx.emit("payment_method.updated", &method.render());
     Ok(method.render())
 }
 
-/// `GET /v1/payment_methods`: all of them, since there are no customers to ask for.
+/// `POST /v1/payment_methods/:id/attach`
+pub fn attach_to(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params
+        .only(&[("customer", Shape::Any), ("expand", Shape::Any)])?;
+    let id = call.params.required_text("customer", 500)?;
+    the(call)?;
+    let customer = customers::named(call.tx, &id, "customer")?;
+    let method = attach(call.tx, call.id, "payment_method", &customer)?;
+    call.tx.emit("payment_method.attached", &method.render());
+    Ok(method.render())
+}
+
+/// Makes the method the customer's; the caller tells of it. It is there at once if it already is.
+///
+/// # Errors
+/// 400 when there is no such method, it is another customer's, or was detached.
+pub fn attach(
+    tx: &mut Tx<'_>,
+    id: &str,
+    param: &str,
+    customer: &Customer,
+) -> Outcome<PaymentMethod> {
+    let mut method = find(tx, id).ok_or_else(|| ApiError::no_such("PaymentMethod", id, param))?;
+    check_usable(&method)?;
+    if method
+        .customer
+        .as_ref()
+        .is_some_and(|owner| *owner != customer.id)
+    {
+        return Err(ApiError::invalid(
+            "The payment method you provided has already been attached to a customer.",
+        )
+        .code("payment_method_unexpected_state"));
+    }
+    method.customer = Some(customer.id.clone());
+    tx.put(method.clone());
+    Ok(method)
+}
+
+/// Whether the method was not taken from its customer.
+///
+/// # Errors
+/// 400, since it may not be used again.
+pub fn check_usable(method: &PaymentMethod) -> Outcome<()> {
+    match method.detached {
+        false => Ok(()),
+        true => Err(ApiError::invalid(
+            "This PaymentMethod was previously used without being attached to a Customer or was detached from a Customer, and may not be used \
+             again.",
+        )
+        .code("payment_method_unexpected_state")
+        .param("payment_method")),
+    }
+}
+
+/// `POST /v1/payment_methods/:id/detach`
+pub fn detach_from(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(&[("expand", Shape::Any)])?;
+    let method = the(call)?;
+    if method.customer.is_none() {
+        return Err(ApiError::invalid(
+            "The payment method you provided is not attached to a customer so detachment is impossible.",
+        )
+        .code("payment_method_unexpected_state"));
+    }
+    Ok(detach(call.tx, method).render())
+}
+
+/// Takes the method from its customer.
+pub fn detach(tx: &mut Tx<'_>, mut method: PaymentMethod) -> PaymentMethod {
+    method.customer = None;
+    method.detached = true;
+    tx.put(method.clone());
+    tx.emit("payment_method.detached", &method.render());
+    method
+}
+
+/// `GET /v1/payment_methods`: a customer's, or all of them.
 pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(LIST)?;
-    if let Some(customer) = call.params.text("customer", 500)?.given() {
-        return Err(ApiError::no_such("customer", &customer, "customer"));
+    let customer = customers::filter(call)?;
+    listed(call, customer.as_deref(), "/v1/payment_methods")
+}
+
+/// `GET /v1/customers/:id/payment_methods`
+pub fn list_of_customer(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(LIST_OF_CUSTOMER)?;
+    let customer: Option<Customer> = call.tx.get(call.id);
+    if customer.is_none_or(|it| it.deleted) {
+        return Err(ApiError::not_found("customer", call.id, "customer"));
     }
+    let url = format!("/v1/customers/{}/payment_methods", call.id);
+    listed(call, Some(call.id), &url)
+}
+
+fn listed(call: &Call<'_, '_>, customer: Option<&str>, url: &str) -> Outcome<Value> {
+    let kind = call.params.text("type", 100)?.given();
     let (methods, has_more) =
-        Page::read(&call.params)?.of::<PaymentMethod>(call, "payment_method", |_| true)?;
+        Page::read(&call.params)?.of::<PaymentMethod>(call, "payment_method", |it| {
+            kind.as_ref().is_none_or(|kind| kind == "card")
+                && customer.is_none_or(|id| it.customer.as_deref() == Some(id))
+        })?;
     let data = methods.into_iter().map(PaymentMethod::render).collect();
-    Ok(envelope("/v1/payment_methods", data, has_more))
+    Ok(envelope(url, data, has_more))
 }

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::call::{Handler, Route};
-use super::{balance, charges, events, payment_intents, payment_methods, refunds};
+use super::{balance, charges, customers, events, payment_intents, payment_methods, refunds};
 use crate::errors::{ApiError, ErrorType, Outcome};
 
 /// Finds the route.
@@ -20,6 +20,9 @@ pub fn find(method: &Method, path: &str) -> Outcome<Route> {
         ["v1", resource, id] => member(method, resource).map(|handler| (handler, *id)),
         ["v1", resource, id, verb] if method == Method::POST => {
             command(resource, verb).map(|handler| (handler, *id))
+        }
+        ["v1", "customers", id, "payment_methods"] if method == Method::GET => {
+            Some((payment_methods::list_of_customer as Handler, *id))
         }
         _ => None,
     };
@@ -46,6 +49,8 @@ fn collection(method: &Method, resource: &str) -> Option<Handler> {
         ("GET", "payment_intents") => payment_intents::list,
         ("POST", "payment_methods") => payment_methods::create,
         ("GET", "payment_methods") => payment_methods::list,
+        ("POST", "customers") => customers::create,
+        ("GET", "customers") => customers::list,
         ("GET", "charges") => charges::list,
         ("POST", "refunds") => refunds::create,
         ("GET", "refunds") => refunds::list,
@@ -62,6 +67,9 @@ fn member(method: &Method, resource: &str) -> Option<Handler> {
         ("POST", "payment_intents") => payment_intents::update,
         ("GET", "payment_methods") => payment_methods::retrieve,
         ("POST", "payment_methods") => payment_methods::update,
+        ("GET", "customers") => customers::retrieve,
+        ("POST", "customers") => customers::update,
+        ("DELETE", "customers") => customers::delete,
         ("GET", "charges") => charges::retrieve,
         ("POST", "charges") => charges::update,
         ("GET", "refunds") => refunds::retrieve,
@@ -77,6 +85,8 @@ fn command(resource: &str, verb: &str) -> Option<Handler> {
         ("payment_intents", "confirm") => payment_intents::confirm,
         ("payment_intents", "capture") => payment_intents::capture,
         ("payment_intents", "cancel") => payment_intents::cancel,
+        ("payment_methods", "attach") => payment_methods::attach_to,
+        ("payment_methods", "detach") => payment_methods::detach_from,
         ("refunds", "cancel") => refunds::cancel,
         _ => return None,
     })

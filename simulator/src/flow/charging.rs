@@ -66,6 +66,7 @@ pub(super) fn approve(
             settle(tx, &mut charge);
         }
     }
+    keep_method(tx, &intent, method);
     tx.put(charge.clone());
     tx.put(intent.clone());
     tx.emit("charge.succeeded", &charge.render());
@@ -75,6 +76,20 @@ pub(super) fn approve(
     };
     tx.emit(event_type, &intent.render());
     intent
+}
+
+/// A method that is meant for later payments becomes the customer's with the first one.
+fn keep_method(tx: &mut Tx<'_>, intent: &PaymentIntent, method: &PaymentMethod) {
+    let wanted = intent.setup_future_usage.is_some() && method.customer.is_none();
+    let Some(customer) = intent.customer.as_ref().filter(|_| wanted) else {
+        return;
+    };
+    let kept = PaymentMethod {
+        customer: Some(customer.clone()),
+        ..method.clone()
+    };
+    tx.put(kept.clone());
+    tx.emit("payment_method.attached", &kept.render());
 }
 
 /// The issuer refuses: a failed charge is made, and the intent needs another method. The error has both inside.
@@ -135,6 +150,7 @@ fn new_charge(
         statement_descriptor: intent.statement_descriptor.clone(),
         statement_descriptor_suffix: intent.statement_descriptor_suffix.clone(),
         transfer_group: intent.transfer_group.clone(),
+        customer: intent.customer.clone(),
     }
 }
 

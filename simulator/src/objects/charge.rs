@@ -56,6 +56,8 @@ pub struct Charge {
     pub statement_descriptor: Option<String>,
     pub statement_descriptor_suffix: Option<String>,
     pub transfer_group: Option<String>,
+    #[serde(default)]
+    pub customer: Option<String>,
 }
 
 impl Entity for Charge {
@@ -92,7 +94,7 @@ impl Charge {
             "captured": self.captured,
             "created": self.created,
             "currency": self.currency,
-            "customer": null,
+            "customer": self.customer,
             "description": self.description,
             "destination": null,
             "dispute": null,

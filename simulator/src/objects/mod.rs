@@ -5,6 +5,7 @@
 
 mod balance_transaction;
 mod charge;
+mod customer;
 mod event;
 mod payment_intent;
 mod payment_method;
@@ -13,6 +14,7 @@ mod remembered;
 
 pub use balance_transaction::{BalanceTransaction, BalanceType};
 pub use charge::{Charge, ChargeStatus, Failure};
+pub use customer::Customer;
 pub use event::{Cause, Delivery, DeliveryState, Event};
 pub use payment_intent::{
     CancellationReason, CaptureMethod, Due, NextAction, PaymentIntent, PaymentIntentStatus,
@@ -59,6 +61,7 @@ pub enum Object {
     PaymentIntent(PaymentIntent),
     PaymentMethod(PaymentMethod),
     Charge(Charge),
+    Customer(Customer),
     Refund(Refund),
     BalanceTransaction(BalanceTransaction),
     Event(Event),

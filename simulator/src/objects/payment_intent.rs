@@ -108,6 +108,8 @@ pub struct PaymentIntent {
     pub statement_descriptor: Option<String>,
     pub statement_descriptor_suffix: Option<String>,
     pub transfer_group: Option<String>,
+    #[serde(default)]
+    pub customer: Option<String>,
     /// When an uncaptured authorisation lapses, or processing ends.
     pub due: Option<(i64, Due)>,
 }
@@ -165,6 +167,7 @@ impl PaymentIntent {
             statement_descriptor: None,
             statement_descriptor_suffix: None,
             transfer_group: None,
+            customer: None,
             due: None,
         }
     }
@@ -198,7 +201,7 @@ impl PaymentIntent {
             "confirmation_method": self.confirmation_method,
             "created": self.created,
             "currency": self.currency,
-            "customer": null,
+            "customer": self.customer,
             "description": self.description,
             "invoice": null,
             "last_payment_error": self.last_payment_error,

@@ -13,6 +13,12 @@ pub struct PaymentMethod {
     /// As rendered; see [`empty_billing_details`](Self::empty_billing_details).
     pub billing_details: Value,
     pub metadata: Metadata,
+    /// Whose it is.
+    #[serde(default)]
+    pub customer: Option<String>,
+    /// Taken from its customer, and of no more use.
+    #[serde(default)]
+    pub detached: bool,
 }
 
 impl Entity for PaymentMethod {
@@ -48,7 +54,7 @@ impl PaymentMethod {
             "billing_details": self.billing_details,
             "card": self.card.render(),
             "created": self.created,
-            "customer": null,
+            "customer": self.customer,
             "livemode": false,
             "metadata": self.metadata,
             "radar_options": {},

@@ -9,11 +9,12 @@ use tokio::sync::Notify;
 
 use super::journal::Journal;
 use super::table::Table;
+use super::tx::Kind;
 use super::{EVENT_KEPT_S, KEY_KEPT_S};
 use crate::config;
 use crate::ids::{IdMaker, Secrets};
 use crate::objects::{
-    BalanceTransaction, Charge, Delivery, DeliveryState, Entity, Event, Later, Object,
+    BalanceTransaction, Charge, Customer, Delivery, DeliveryState, Entity, Event, Later, Object,
     PaymentIntent, PaymentMethod, Refund, Remembered,
 };
 
@@ -43,6 +44,7 @@ pub struct Tables {
     pub payment_intents: Table<PaymentIntent>,
     pub payment_methods: Table<PaymentMethod>,
     pub charges: Table<Charge>,
+    pub customers: Table<Customer>,
     pub refunds: Table<Refund>,
     pub balance_transactions: Table<BalanceTransaction>,
     pub events: Table<Event>,
@@ -50,13 +52,16 @@ pub struct Tables {
     pub remembered: Table<Remembered>,
 }
 
+/// What the clock will do: when, what, and to which object.
+type Agenda = BTreeSet<(i64, Later, String)>;
+
 /// The objects, and what follows from them.
 #[derive(Default)]
 pub struct AccountState {
     /// The objects.
     pub tables: Tables,
     /// What the clock will do, soonest first.
-    agenda: BTreeSet<(i64, Later, String)>,
+    agenda: Agenda,
     /// What is to be delivered to each endpoint: when (ms), which place among the deliveries, and its id.
     outbox: HashMap<usize, BTreeSet<(i64, usize, String)>>,
     /// Idempotency keys whose requests are running now.
@@ -186,39 +191,17 @@ impl AccountState {
     }
 
     fn hold(&mut self, object: Object) {
+        let Self { tables, agenda, .. } = self;
         match object {
-            Object::PaymentIntent(it) => {
-                let (id, later) = (it.id.clone(), it.later());
-                let before = self.tables.payment_intents.put(it);
-                self.remind(&id, before.and_then(|it| it.later()), later);
-            }
-            Object::Charge(it) => {
-                let (id, later) = (it.id.clone(), it.later());
-                let before = self.tables.charges.put(it);
-                self.remind(&id, before.and_then(|it| it.later()), later);
-            }
-            Object::Refund(it) => {
-                let (id, later) = (it.id.clone(), it.later());
-                let before = self.tables.refunds.put(it);
-                self.remind(&id, before.and_then(|it| it.later()), later);
-            }
+            Object::PaymentIntent(it) => keep(&mut tables.payment_intents, agenda, it),
+            Object::PaymentMethod(it) => keep(&mut tables.payment_methods, agenda, it),
+            Object::Charge(it) => keep(&mut tables.charges, agenda, it),
+            Object::Customer(it) => keep(&mut tables.customers, agenda, it),
+            Object::Refund(it) => keep(&mut tables.refunds, agenda, it),
+            Object::BalanceTransaction(it) => keep(&mut tables.balance_transactions, agenda, it),
+            Object::Event(it) => keep(&mut tables.events, agenda, it),
+            Object::Remembered(it) => keep(&mut tables.remembered, agenda, it),
             Object::Delivery(it) => self.hold_delivery(it),
-            Object::PaymentMethod(it) => drop(self.tables.payment_methods.put(it)),
-            Object::BalanceTransaction(it) => drop(self.tables.balance_transactions.put(it)),
-            Object::Event(it) => drop(self.tables.events.put(it)),
-            Object::Remembered(it) => drop(self.tables.remembered.put(it)),
-        }
-    }
-
-    fn remind(&mut self, id: &str, before: Option<(i64, Later)>, after: Option<(i64, Later)>) {
-        if before == after {
-            return;
-        }
-        if let Some((at, later)) = before {
-            self.agenda.remove(&(at, later, id.to_owned()));
-        }
-        if let Some((at, later)) = after {
-            self.agenda.insert((at, later, id.to_owned()));
         }
     }
 
@@ -253,6 +236,21 @@ impl AccountState {
     }
 }
 
+/// Puts an object into its table, and what the clock does to it on the agenda.
+fn keep<T: Entity>(table: &mut Table<T>, agenda: &mut Agenda, entity: T) {
+    let (id, after) = (entity.id().to_owned(), entity.later());
+    let before = table.put(entity).and_then(|it| it.later());
+    if before == after {
+        return;
+    }
+    if let Some((at, later)) = before {
+        agenda.remove(&(at, later, id.clone()));
+    }
+    if let Some((at, later)) = after {
+        agenda.insert((at, later, id));
+    }
+}
+
 impl Tables {
     /// What a fresh journal begins with: everything that is still of use.
     fn into_objects(self, now: i64) -> Vec<Object> {
@@ -261,38 +259,24 @@ impl Tables {
                 .get(event)
                 .is_some_and(|it| it.created + EVENT_KEPT_S > now)
         };
-        let mut objects = Vec::new();
-        objects.extend(
-            self.payment_methods
-                .oldest_first()
-                .cloned()
-                .map(Object::PaymentMethod),
-        );
-        objects.extend(
-            self.payment_intents
-                .oldest_first()
-                .cloned()
-                .map(Object::PaymentIntent),
-        );
-        objects.extend(self.charges.oldest_first().cloned().map(Object::Charge));
-        objects.extend(self.refunds.oldest_first().cloned().map(Object::Refund));
-        let transactions = self.balance_transactions.oldest_first().cloned();
-        objects.extend(transactions.map(Object::BalanceTransaction));
-        let events = self
-            .events
-            .oldest_first()
-            .filter(|it| event_is_kept(&it.id));
-        objects.extend(events.cloned().map(Object::Event));
-        let deliveries = self
-            .deliveries
-            .oldest_first()
-            .filter(|it| event_is_kept(&it.event));
-        objects.extend(deliveries.cloned().map(Object::Delivery));
-        let remembered = self
-            .remembered
-            .oldest_first()
-            .filter(|it| it.created + KEY_KEPT_S > now);
-        objects.extend(remembered.cloned().map(Object::Remembered));
+        let mut objects = all(&self.customers);
+        objects.extend(all(&self.payment_methods));
+        objects.extend(all(&self.payment_intents));
+        objects.extend(all(&self.charges));
+        objects.extend(all(&self.refunds));
+        objects.extend(all(&self.balance_transactions));
+        objects.extend(some(&self.events, |it| event_is_kept(&it.id)));
+        objects.extend(some(&self.deliveries, |it| event_is_kept(&it.event)));
+        objects.extend(some(&self.remembered, |it| it.created + KEY_KEPT_S > now));
         objects
     }
+}
+
+fn all<T: Kind>(table: &Table<T>) -> Vec<Object> {
+    some(table, |_| true)
+}
+
+fn some<T: Kind>(table: &Table<T>, is_kept: impl Fn(&T) -> bool) -> Vec<Object> {
+    let kept = table.oldest_first().filter(|it| is_kept(it));
+    kept.cloned().map(T::into_object).collect()
 }

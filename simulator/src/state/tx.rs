@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::account::{AccountCell, AccountState, Tables};
 use super::table::Table;
 use crate::objects::{
-    BalanceTransaction, Cause, Charge, Delivery, DeliveryState, Entity, Event, Object,
+    BalanceTransaction, Cause, Charge, Customer, Delivery, DeliveryState, Entity, Event, Object,
     PaymentIntent, PaymentMethod, Refund, Remembered,
 };
 
@@ -55,6 +55,7 @@ kinds!(
     PaymentIntent in payment_intents,
     PaymentMethod in payment_methods,
     Charge in charges,
+    Customer in customers,
     Refund in refunds,
     BalanceTransaction in balance_transactions,
     Event in events,

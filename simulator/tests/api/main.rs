@@ -4,6 +4,7 @@ mod amounts;
 mod capture;
 mod cards;
 mod clock;
+mod customers;
 mod faults;
 mod idempotency;
 mod lists;

@@ -12,6 +12,7 @@ use self::reading::{
     shown,
 };
 use super::call::{Call, Caller, read_metadata};
+use super::customers;
 use super::lists::{Created, Page, envelope};
 use crate::errors::{ApiError, Outcome};
 use crate::flow;
@@ -203,13 +204,12 @@ pub fn cancel(call: &mut Call<'_, '_>) -> Outcome<Value> {
 /// `GET /v1/payment_intents`
 pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(LIST)?;
-    if let Some(customer) = call.params.text("customer", 500)?.given() {
-        return Err(ApiError::no_such("customer", &customer, "customer"));
-    }
+    let customer = customers::filter(call)?;
     let created = Created::read(&call.params)?;
     let (intents, has_more) =
-        Page::read(&call.params)?
-            .of::<PaymentIntent>(call, "payment_intent", |it| created.covers(it.created))?;
+        Page::read(&call.params)?.of::<PaymentIntent>(call, "payment_intent", |it| {
+            created.covers(it.created) && (customer.is_none() || customer == it.customer)
+        })?;
     let data = intents.into_iter().map(PaymentIntent::render).collect();
     Ok(envelope("/v1/payment_intents", data, has_more))
 }

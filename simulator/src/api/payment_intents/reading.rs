@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::super::call::{Call, SHIPPING, read_email, read_metadata, read_shipping, read_url};
-use super::super::payment_methods;
+use super::super::{customers, payment_methods};
 use crate::errors::{ApiError, Outcome};
 use crate::flow::Confirmation;
-use crate::objects::{PaymentIntent, PaymentIntentStatus as Status};
+use crate::objects::{PaymentIntent, PaymentIntentStatus as Status, PaymentMethod};
 use crate::params::{Field, Known, Params, Shape};
 
 const AUTOMATIC_PAYMENT_METHODS: Shape =
@@ -103,11 +103,32 @@ pub(super) fn read_attributes(call: &mut Call<'_, '_>, intent: &mut PaymentInten
         intent.capture_method = method;
     }
     if let Some(customer) = params.text("customer", 500)?.given() {
-        return Err(ApiError::no_such("customer", &customer, "customer"));
+        intent.customer = Some(customers::named(call.tx, &customer, "customer")?.id);
     }
     read_types(&params, intent)?;
     read_options(&params, intent)?;
-    read_method(call, &params, intent)
+    read_method(call, &params, intent)?;
+    check_owner(call, intent)
+}
+
+/// A customer's method pays only for that customer, and a detached one for nobody.
+fn check_owner(call: &Call<'_, '_>, intent: &PaymentIntent) -> Outcome<()> {
+    let method: Option<PaymentMethod> = intent
+        .payment_method
+        .as_deref()
+        .and_then(|id| call.tx.get(id));
+    let Some(method) = method else {
+        return Ok(());
+    };
+    payment_methods::check_usable(&method)?;
+    match &method.customer {
+        Some(owner) if intent.customer.as_ref() != Some(owner) => Err(ApiError::invalid(format!(
+            "The PaymentMethod {} belongs to the Customer {owner}. Please include the Customer in the `customer` parameter on the PaymentIntent.",
+            method.id
+        ))
+        .param("payment_method")),
+        _ => Ok(()),
+    }
 }
 
 fn read_types(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {

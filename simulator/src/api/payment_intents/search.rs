@@ -66,6 +66,7 @@ enum Field {
     Metadata(String),
     Status,
     Currency,
+    Customer,
     Amount,
     Created,
 }
@@ -159,6 +160,7 @@ impl Clause {
                 Field::Metadata(key)
             }
             "status" => Field::Status,
+            "customer" => Field::Customer,
             "currency" => Field::Currency,
             "amount" => Field::Amount,
             "created" => Field::Created,
@@ -200,6 +202,7 @@ impl Clause {
             Field::Metadata(key) => intent.metadata.get(key).is_some_and(|it| self.is_text(it)),
             Field::Status => self.is_text(intent.status.as_str()),
             Field::Currency => self.is_text(&intent.currency),
+            Field::Customer => intent.customer.as_ref().is_some_and(|it| self.is_text(it)),
             Field::Amount => self.is_number(intent.amount),
             Field::Created => self.is_number(intent.created),
         };

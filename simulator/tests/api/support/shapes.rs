@@ -18,6 +18,8 @@ static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
         "balance",
         "balance_transaction",
         "charge",
+        "customer",
+        "deleted",
         "error",
         "event",
         "list",
@@ -52,7 +54,11 @@ fn walk(value: &Value) {
             if let Some(object) = members.get("object").and_then(Value::as_str)
                 && (object != "payment_intent" || members.contains_key("amount_received"))
             {
-                validate(object, value);
+                let name = match members.contains_key("deleted") {
+                    true => "deleted",
+                    false => object,
+                };
+                validate(name, value);
             }
             members.values().for_each(walk);
         }
