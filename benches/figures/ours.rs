@@ -1,0 +1,125 @@
+//! Our side: the service's own store, and the replay of its log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aggregates::ids::CommandId;
+use aggregates::order::Order;
+use aggregates::payment::{Payment, PaymentCommand};
+use anyhow::{Result, ensure};
+use counterfoil::ids::Ids;
+use counterfoil::store::{Commit, Context, Decided, Store};
+use cqrs_es::Aggregate;
+use eventstore::{BoxError, Recorded};
+
+use crate::measure::Side;
+use crate::work::{Life, Step, actor};
+
+/// The store, used as the use cases use it: load, decide, commit with the rows that follow.
+pub struct Ours {
+    pub store: Store,
+}
+
+impl Ours {
+    /// Opens the store on a migrated database.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn open(database_url: &str) -> Result<Arc<Self>> {
+        let seal_key = [7; 32];
+        let store = Store::open(database_url, &seal_key, Ids::system()).await?;
+        Ok(Arc::new(Self { store }))
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            actor: actor(),
+            command_id: CommandId::from_uuid(self.store.ids.uuid()),
+            correlation_id: self.store.ids.uuid(),
+            causation_id: None,
+            reason: None,
+            claimed_at: None,
+        }
+    }
+
+    async fn decide(&self, life: &Life, step: Step) -> Result<Commit> {
+        let mut commit = Commit::default();
+        match step {
+            Step::Order(command) => {
+                let id = life.order;
+                let before = self.store.order(&life.merchant, id).await?;
+                let events = before.state.decide(command)?;
+                ensure!(!events.is_empty(), "a command came to nothing");
+                commit.order = Some(Decided { id, before, events });
+            }
+            Step::Payment(command) => {
+                let id = life.payment;
+                // A payment's id is drawn for it, so that there is nothing to load where one is made.
+                let before = match &command {
+                    PaymentCommand::CreateIntent { .. } => Arc::default(),
+                    _ => self.store.payment(&life.merchant, id).await?,
+                };
+                let events = before.state.decide(command)?;
+                ensure!(!events.is_empty(), "a command came to nothing");
+                commit.payment = Some(Decided { id, before, events });
+            }
+        }
+        Ok(commit)
+    }
+
+    /// Folds the events up to and including a position into aggregates; the time it took.
+    ///
+    /// # Errors
+    /// When an event is missing or is not one of ours.
+    pub async fn replay(&self, to: i64) -> Result<Duration> {
+        let start = Instant::now();
+        let mut fold = Fold::default();
+        let reader = self.store.reader();
+        let count = reader.replay(0, to, |event| fold.take(event)).await;
+        let count = count.map_err(|error| anyhow::anyhow!(error))?;
+        let elapsed = start.elapsed();
+        ensure!(i64::try_from(count)? == to, "{count} of {to} events");
+        ensure!(!fold.orders.is_empty() && !fold.payments.is_empty());
+        Ok(elapsed)
+    }
+}
+
+impl Side for Ours {
+    async fn execute(&self, life: &Life, step: Step) -> Result<()> {
+        let commit = self.decide(life, step).await?;
+        let context = self.context();
+        self.store.commit(&life.merchant, &context, commit).await?;
+        Ok(())
+    }
+}
+
+/// All aggregates, as their events leave them.
+#[derive(Default)]
+struct Fold {
+    orders: HashMap<String, Order>,
+    payments: HashMap<String, Payment>,
+}
+
+impl Fold {
+    fn take(&mut self, event: &Recorded) -> Result<(), BoxError> {
+        match event.aggregate_type.as_str() {
+            Order::TYPE => apply(&mut self.orders, event),
+            Payment::TYPE => apply(&mut self.payments, event),
+            other => Err(format!("an event of a {other}").into()),
+        }
+    }
+}
+
+fn apply<A: Aggregate>(all: &mut HashMap<String, A>, event: &Recorded) -> Result<(), BoxError> {
+    let fact: A::Event = event.payload_as()?;
+    match all.get_mut(&event.aggregate_id) {
+        Some(aggregate) => aggregate.apply(fact),
+        None => {
+            let mut aggregate = A::default();
+            aggregate.apply(fact);
+            all.insert(event.aggregate_id.clone(), aggregate);
+        }
+    }
+    Ok(())
+}
