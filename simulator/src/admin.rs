@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `GET /_sim/health` | the accounts that exist |
 //! | `GET /_sim/clock`, `POST /_sim/clock {"advance_s"}` | shows the clock, or advances it and does what has become due |
-//! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds and processing payments |
+//! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds, processing payments, disputes and their decisions |
 //! | `GET /_sim/state?account=` | every object, without secrets |
 //! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
+//! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
 //! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
@@ -24,10 +25,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answers::Answer;
+use crate::cards::Disputing;
 use crate::config::{PlantedIntent, WebhookEndpoint};
+use crate::errors::ApiError;
 use crate::faults::{Fault, Rule};
 use crate::flow;
-use crate::objects::{Cause, PaymentIntent};
+use crate::objects::{Cause, Charge, PaymentIntent};
 use crate::state::{AccountCell, Tx};
 use crate::webhooks;
 
@@ -37,6 +40,12 @@ struct Refusal(u16, String);
 impl From<std::io::Error> for Refusal {
     fn from(error: std::io::Error) -> Self {
         Self(500, format!("the state cannot be written: {error}"))
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        Self(error.status(), error.message().to_owned())
     }
 }
 
@@ -71,6 +80,14 @@ struct Planted {
     amount: i64,
     currency: String,
     description: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewDispute {
+    charge: String,
+    #[serde(default)]
+    inquiry: bool,
 }
 
 #[derive(Deserialize)]
@@ -129,6 +146,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("POST", "settle") => settle(app, body),
         ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
         ("POST", "objects") => plant(app, body),
+        ("POST", "disputes") => dispute(app, body),
         ("GET", "faults") => Ok(app.faults.list()),
         ("POST", "faults") => add_fault(app, body),
         ("DELETE", "faults") => {
@@ -218,11 +236,13 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
     let state = cell.lock();
     let tables = &state.tables;
     let transactions = tables.balance_transactions.oldest_first();
+    let booked = |id: &str| tables.balance_transactions.get(id).cloned();
     json!({
         "payment_intents": rendered(tables.payment_intents.oldest_first(), |it| it.render()),
         "payment_methods": rendered(tables.payment_methods.oldest_first(), |it| it.render()),
         "customers": rendered(tables.customers.oldest_first(), |it| it.render()),
         "charges": rendered(tables.charges.oldest_first(), |it| it.render()),
+        "disputes": rendered(tables.disputes.oldest_first(), |it| it.render(now, booked)),
         "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
         "balance_transactions": rendered(transactions, |it| it.render(now)),
         "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
@@ -260,6 +280,26 @@ fn plant(app: &App, body: &[u8]) -> Handled {
         cell.plant_secret(&planted.id, secret);
     }
     Ok(rendered)
+}
+
+fn dispute(app: &App, body: &[u8]) -> Handled {
+    let NewDispute { charge, inquiry } = read(body)?;
+    let how = match inquiry {
+        true => Disputing::Inquiry,
+        false => Disputing::Fraudulent,
+    };
+    for cell in &app.accounts {
+        let mut state = cell.lock();
+        let mut tx = Tx::begin(cell, &mut state, app.clock.now_ms(), Cause::default());
+        let Some(charge) = tx.get::<Charge>(&charge) else {
+            continue;
+        };
+        let dispute = flow::dispute(&mut tx, charge, how)?;
+        let shown = flow::show_dispute(&tx, &dispute);
+        tx.commit()?;
+        return Ok(shown);
+    }
+    Err(Refusal(404, "there is no such charge".to_owned()))
 }
 
 fn add_fault(app: &App, body: &[u8]) -> Handled {

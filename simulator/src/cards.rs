@@ -84,6 +84,21 @@ pub enum Refunding {
     FailLater,
 }
 
+/// What the payer's bank does some time after a charge on the card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disputing {
+    /// Nothing.
+    #[default]
+    Never,
+    /// It disputes the charge as fraudulent.
+    Fraudulent,
+    /// It disputes the charge, since nothing was received.
+    NotReceived,
+    /// It asks about the charge, and may dispute it.
+    Inquiry,
+}
+
 /// How a card behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Behaviour {
@@ -93,12 +108,16 @@ pub struct Behaviour {
     pub charging: Charging,
     /// What refunding does.
     pub refunding: Refunding,
+    /// What the payer's bank does later.
+    #[serde(default)]
+    pub disputing: Disputing,
 }
 
 const PLAIN: Behaviour = Behaviour {
     authenticate: false,
     charging: Charging::Approve,
     refunding: Refunding::Succeed,
+    disputing: Disputing::Never,
 };
 
 const fn refuse(decline: Decline) -> Behaviour {
@@ -117,6 +136,10 @@ const fn authenticate(behaviour: Behaviour) -> Behaviour {
 
 const fn refund(refunding: Refunding) -> Behaviour {
     Behaviour { refunding, ..PLAIN }
+}
+
+const fn dispute(disputing: Disputing) -> Behaviour {
+    Behaviour { disputing, ..PLAIN }
 }
 
 /// Numbers that do something special; every other valid number is approved.
@@ -138,6 +161,9 @@ const SPECIAL_NUMBERS: &[(&str, Behaviour)] = &[
         "4000008260003178",
         authenticate(refuse(Decline::InsufficientFunds)),
     ),
+    ("4000000000000259", dispute(Disputing::Fraudulent)),
+    ("4000000000002685", dispute(Disputing::NotReceived)),
+    ("4000000000001976", dispute(Disputing::Inquiry)),
     ("4000000000007726", refund(Refunding::SucceedLater)),
     ("4000000000005126", refund(Refunding::FailLater)),
 ];
@@ -176,6 +202,9 @@ const TOKENS: &[(&str, &str)] = &[
         "authenticationRequiredChargeDeclinedInsufficientFunds",
         "4000008260003178",
     ),
+    ("createDispute", "4000000000000259"),
+    ("createDisputeProductNotReceived", "4000000000002685"),
+    ("createDisputeInquiry", "4000000000001976"),
     ("pendingRefund", "4000000000007726"),
     ("refundFail", "4000000000005126"),
 ];

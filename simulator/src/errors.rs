@@ -136,6 +136,11 @@ impl ApiError {
         self.0.executed
     }
 
+    /// The text for people.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         self.0.status

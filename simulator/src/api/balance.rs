@@ -9,7 +9,6 @@ use super::lists::{Created, Page, envelope};
 use crate::errors::{ApiError, Outcome};
 use crate::objects::BalanceTransaction;
 use crate::params::{Known, Shape};
-use crate::wire::Word;
 
 const LIST: Known = &[
     ("created", Shape::Any),
@@ -84,7 +83,7 @@ pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
                 && source.as_ref().is_none_or(|source| *source == it.source)
                 && balance_type
                     .as_ref()
-                    .is_none_or(|word| word == it.balance_type.as_str())
+                    .is_none_or(|word| word == it.balance_type.as_type())
         })?;
     let now = call.tx.now;
     let data = transactions.into_iter().map(|it| it.render(now)).collect();

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use super::lists::envelope;
 use crate::errors::{ApiError, Outcome};
-use crate::objects::{BalanceTransaction, Charge, Customer, PaymentIntent, PaymentMethod, Refund};
+use crate::flow::show_dispute;
+use crate::objects::{
+    BalanceTransaction, Charge, Customer, Dispute, PaymentIntent, PaymentMethod, Refund,
+};
 use crate::state::Tx;
 
 /// The deepest path that Stripe expands.
@@ -55,6 +58,7 @@ fn find(tx: &Tx<'_>, id: &str) -> Option<Value> {
     match id.split_once('_')?.0 {
         "pi" => tx.get::<PaymentIntent>(id).map(|it| it.render()),
         "pm" => tx.get::<PaymentMethod>(id).map(|it| it.render()),
+        "dp" => tx.get::<Dispute>(id).map(|it| show_dispute(tx, &it)),
         "cus" => tx.get::<Customer>(id).map(|it| it.render()),
         "ch" => tx.get::<Charge>(id).map(|it| it.render()),
         "re" => tx.get::<Refund>(id).map(|it| it.render()),

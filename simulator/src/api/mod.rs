@@ -7,6 +7,7 @@ mod balance;
 mod call;
 mod charges;
 mod customers;
+mod disputes;
 mod events;
 mod expand;
 mod idempotency;

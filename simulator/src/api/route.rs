@@ -3,7 +3,9 @@
 use http::Method;
 
 use super::call::{Handler, Route};
-use super::{balance, charges, customers, events, payment_intents, payment_methods, refunds};
+use super::{
+    balance, charges, customers, disputes, events, payment_intents, payment_methods, refunds,
+};
 use crate::errors::{ApiError, ErrorType, Outcome};
 
 /// Finds the route.
@@ -52,6 +54,7 @@ fn collection(method: &Method, resource: &str) -> Option<Handler> {
         ("POST", "customers") => customers::create,
         ("GET", "customers") => customers::list,
         ("GET", "charges") => charges::list,
+        ("GET", "disputes") => disputes::list,
         ("POST", "refunds") => refunds::create,
         ("GET", "refunds") => refunds::list,
         ("GET", "balance") => balance::balance,
@@ -72,6 +75,8 @@ fn member(method: &Method, resource: &str) -> Option<Handler> {
         ("DELETE", "customers") => customers::delete,
         ("GET", "charges") => charges::retrieve,
         ("POST", "charges") => charges::update,
+        ("GET", "disputes") => disputes::retrieve,
+        ("POST", "disputes") => disputes::update,
         ("GET", "refunds") => refunds::retrieve,
         ("POST", "refunds") => refunds::update,
         ("GET", "balance_transactions") => balance::retrieve,
@@ -87,6 +92,7 @@ fn command(resource: &str, verb: &str) -> Option<Handler> {
         ("payment_intents", "cancel") => payment_intents::cancel,
         ("payment_methods", "attach") => payment_methods::attach_to,
         ("payment_methods", "detach") => payment_methods::detach_from,
+        ("disputes", "close") => disputes::close,
         ("refunds", "cancel") => refunds::cancel,
         _ => return None,
     })

@@ -1,6 +1,7 @@
 //! Taking the money: the attempt, its refusal, capture, and release.
 
 use super::confirming::card_error;
+use super::disputing::foresee;
 use super::settling::settle;
 use super::unexpected::cannot_be;
 use crate::cards::{Charging, Decline};
@@ -58,6 +59,7 @@ pub(super) fn approve(
     } else {
         charge.captured = true;
         charge.amount_captured = charge.amount;
+        foresee(tx, &mut charge);
         intent.status = Status::Succeeded;
         intent.amount_received = intent.amount;
         if intent.capture_method == CaptureMethod::AutomaticAsync {
@@ -151,6 +153,8 @@ fn new_charge(
         statement_descriptor_suffix: intent.statement_descriptor_suffix.clone(),
         transfer_group: intent.transfer_group.clone(),
         customer: intent.customer.clone(),
+        dispute: None,
+        disputes_at: None,
     }
 }
 
@@ -178,6 +182,7 @@ pub fn capture(
     let mut charge = latest_charge(tx, &intent);
     charge.captured = true;
     charge.amount_captured = amount;
+    foresee(tx, &mut charge);
     settle(tx, &mut charge);
     intent.status = Status::Succeeded;
     intent.amount_capturable = 0;

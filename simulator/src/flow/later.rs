@@ -3,10 +3,10 @@
 use std::io;
 
 use super::charging::{approve, cancel, latest_charge, refuse};
-use super::refunding;
 use super::settling::settle;
+use super::{disputing, refunding};
 use crate::cards::{Charging, Decline};
-use crate::objects::{Cause, Charge, Later, PaymentIntent, PaymentMethod, Refund};
+use crate::objects::{Cause, Charge, Dispute, Later, PaymentIntent, PaymentMethod, Refund};
 use crate::state::{AccountCell, AccountState, Tx};
 
 /// Does everything whose time has come, each thing at its own time and in its own transaction.
@@ -20,17 +20,18 @@ pub fn run_due(cell: &AccountCell, state: &mut AccountState, now: i64) -> io::Re
     Ok(())
 }
 
-/// Does now what Stripe would do later, but for the lapse of authorisations. Answers how many things that were.
+/// Does now what Stripe would do later of its own, but for what lapses because the merchant does nothing. Answers how many things that were.
 ///
 /// # Errors
 /// When the journal cannot be written; the rest stays due.
 pub fn settle_now(cell: &AccountCell, state: &mut AccountState, now: i64) -> io::Result<usize> {
-    let mut agenda = state.agenda();
-    agenda.retain(|(_, later, _)| *later != Later::ExpireAuthorisation);
-    for (at, later, id) in &agenda {
-        run_one(cell, state, now.min(*at), *later, id)?;
+    let mut done = 0;
+    // One thing may lead to another: a charge settles, and then it is disputed.
+    while let Some((at, later, id)) = state.next_of(|later| !later.is_lapse()) {
+        run_one(cell, state, now.min(at), later, &id)?;
+        done += 1;
     }
-    Ok(agenda.len())
+    Ok(done)
 }
 
 fn run_one(
@@ -45,12 +46,28 @@ fn run_one(
         Later::ExpireAuthorisation => expire(&mut tx, id),
         Later::FinishProcessing => finish_processing(&mut tx, id),
         Later::SettleCharge => settle_charge(&mut tx, id),
+        Later::OpenDispute => {
+            let charge: Charge = tx.get(id).expect("the agenda names charges that exist");
+            disputing::open(&mut tx, charge);
+        }
+        Later::DecideDispute => {
+            let dispute = the_dispute(&tx, id);
+            disputing::decide(&mut tx, dispute);
+        }
+        Later::LapseDispute => {
+            let dispute = the_dispute(&tx, id);
+            disputing::lapse(&mut tx, dispute);
+        }
         Later::TurnRefund => {
             let refund: Refund = tx.get(id).expect("the agenda names refunds that exist");
             refunding::turn(&mut tx, refund);
         }
     }
     tx.commit()
+}
+
+fn the_dispute(tx: &Tx<'_>, id: &str) -> Dispute {
+    tx.get(id).expect("the agenda names disputes that exist")
 }
 
 fn expire(tx: &mut Tx<'_>, id: &str) {

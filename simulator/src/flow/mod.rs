@@ -2,6 +2,7 @@
 
 mod charging;
 mod confirming;
+mod disputing;
 mod later;
 mod refunding;
 mod settling;
@@ -9,6 +10,7 @@ mod unexpected;
 
 pub use charging::{cancel, capture};
 pub use confirming::{Confirmation, confirm, finish_authentication};
+pub use disputing::{check_answerable, close_dispute, dispute, show_dispute, submit_evidence};
 pub use later::{run_due, settle_now};
 pub use refunding::{NewRefund, cancel_refund, refund};
 pub use unexpected::{cannot_update, unexpected_state};

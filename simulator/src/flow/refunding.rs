@@ -1,11 +1,12 @@
 //! Refunds: never more than was captured, at once or later, and sometimes in vain.
 
+use super::disputing;
 use super::settling::book_refund;
 use crate::cards::Refunding;
 use crate::errors::{ApiError, Outcome};
 use crate::money::display;
 use crate::objects::{
-    BalanceType, Charge, ChargeStatus, Metadata, Refund, RefundReason, RefundStatus,
+    BalanceType, Charge, ChargeStatus, Dispute, Metadata, Refund, RefundReason, RefundStatus,
 };
 use crate::state::Tx;
 use crate::wire::Word;
@@ -25,6 +26,7 @@ pub struct NewRefund {
 /// # Errors
 /// 400 when it was not captured, nothing is left (`charge_already_refunded`), or more is asked than is left.
 pub fn refund(tx: &mut Tx<'_>, mut charge: Charge, asked: NewRefund) -> Outcome<Refund> {
+    check_dispute(tx, &charge)?;
     let amount = check_amount(&charge, asked.amount)?;
     let id = tx.new_id("re");
     let (status, turns) = match charge.card.behaviour.refunding {
@@ -53,7 +55,22 @@ pub fn refund(tx: &mut Tx<'_>, mut charge: Charge, asked: NewRefund) -> Outcome<
     tx.put(refund.clone());
     tx.emit("refund.created", &refund.render());
     tx.emit("charge.refunded", &charge.render());
+    disputing::answer_by_refund(tx, &charge);
     Ok(refund)
+}
+
+/// What the payer's bank has taken back cannot be given back as well.
+fn check_dispute(tx: &Tx<'_>, charge: &Charge) -> Outcome<()> {
+    let dispute: Option<Dispute> = charge.dispute.as_deref().and_then(|id| tx.get(id));
+    match dispute.is_none_or(|it| it.is_charge_refundable()) {
+        true => Ok(()),
+        false => Err(ApiError::invalid(format!(
+            "Charge {} has been charged back; cannot issue a refund.",
+            charge.id
+        ))
+        .code("charge_disputed")
+        .executed()),
+    }
 }
 
 fn check_amount(charge: &Charge, asked: Option<i64>) -> Outcome<i64> {

@@ -7,22 +7,64 @@ use crate::state::Tx;
 /// How long until money can be paid out, in seconds.
 const AVAILABLE_AFTER_S: i64 = 2 * 24 * 3_600;
 
-/// Books a captured charge, less Stripe's fee.
-pub(super) fn settle(tx: &mut Tx<'_>, charge: &mut Charge) {
+/// One movement to be booked.
+pub(super) struct Movement<'m> {
+    /// What moves it.
+    pub balance_type: BalanceType,
+    /// In minor units, gross; negative where money leaves.
+    pub amount: i64,
+    /// In minor units.
+    pub fee: i64,
+    /// Lower-case ISO-4217 code.
+    pub currency: &'m str,
+    /// The id of what moves it.
+    pub source: &'m str,
+    /// For people.
+    pub description: Option<String>,
+    /// Pending until then.
+    pub available_on: i64,
+}
+
+/// Books a movement, and answers the id of its balance transaction.
+pub(super) fn book(tx: &mut Tx<'_>, movement: Movement<'_>) -> String {
     let transaction = BalanceTransaction {
         id: tx.new_id("txn"),
         created: tx.now,
+        amount: movement.amount,
+        fee: movement.fee,
+        currency: movement.currency.to_owned(),
+        balance_type: movement.balance_type,
+        source: movement.source.to_owned(),
+        description: movement.description,
+        available_on: movement.available_on,
+    };
+    let id = transaction.id.clone();
+    tx.put(transaction);
+    id
+}
+
+/// Books a captured charge, less Stripe's fee.
+pub(super) fn settle(tx: &mut Tx<'_>, charge: &mut Charge) {
+    let movement = Movement {
+        balance_type: BalanceType::Charge,
         amount: charge.amount_captured,
         fee: fee_minor(charge.amount_captured),
-        currency: charge.currency.clone(),
-        balance_type: BalanceType::Charge,
-        source: charge.id.clone(),
+        currency: &charge.currency,
+        source: &charge.id,
         description: charge.description.clone(),
         available_on: tx.now + AVAILABLE_AFTER_S,
     };
-    charge.balance_transaction = Some(transaction.id.clone());
+    charge.balance_transaction = Some(book(tx, movement));
     charge.settles_at = None;
-    tx.put(transaction);
+}
+
+/// When money that goes back out of a charge, or comes back into it, counts as available: with the charge's own.
+pub(super) fn available_with(tx: &Tx<'_>, charge: &Charge) -> i64 {
+    let charged: Option<BalanceTransaction> = charge
+        .balance_transaction
+        .as_deref()
+        .and_then(|id| tx.get(id));
+    charged.map_or(tx.now, |it| it.available_on.max(tx.now))
 }
 
 /// Books what a refund takes (or, when it fails, brings back); Stripe keeps its fee. Available when the charge is.
@@ -33,30 +75,22 @@ pub(super) fn book_refund(
     refund: &str,
     charge: &Charge,
 ) -> String {
-    let charged: Option<BalanceTransaction> = charge
-        .balance_transaction
-        .as_deref()
-        .and_then(|id| tx.get(id));
-    let available_on = charged.map_or(tx.now, |it| it.available_on.max(tx.now));
     let verb = match balance_type {
         BalanceType::RefundFailure => "REFUND FAILURE FOR CHARGE",
         _ => "REFUND FOR CHARGE",
     };
-    let transaction = BalanceTransaction {
-        id: tx.new_id("txn"),
-        created: tx.now,
+    let description = match &charge.description {
+        Some(description) => format!("{verb} ({description})"),
+        None => verb.to_owned(),
+    };
+    let movement = Movement {
+        balance_type,
         amount,
         fee: 0,
-        currency: charge.currency.clone(),
-        balance_type,
-        source: refund.to_owned(),
-        description: Some(match &charge.description {
-            Some(description) => format!("{verb} ({description})"),
-            None => verb.to_owned(),
-        }),
-        available_on,
+        currency: &charge.currency,
+        source: refund,
+        description: Some(description),
+        available_on: available_with(tx, charge),
     };
-    let id = transaction.id.clone();
-    tx.put(transaction);
-    id
+    book(tx, movement)
 }

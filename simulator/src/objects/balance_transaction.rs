@@ -10,6 +10,23 @@ words! {
         Charge => "charge",
         Refund => "refund",
         RefundFailure => "refund_failure",
+        Dispute => "dispute",
+        DisputeReversal => "dispute_reversal",
+    }
+}
+
+impl BalanceType {
+    /// Stripe's `type`.
+    pub fn as_type(self) -> &'static str {
+        match self {
+            Self::Dispute | Self::DisputeReversal => "adjustment",
+            other => other.as_str(),
+        }
+    }
+
+    /// Stripe's `reporting_category`.
+    pub fn as_category(self) -> &'static str {
+        self.as_str()
     }
 }
 
@@ -24,7 +41,7 @@ pub struct BalanceTransaction {
     pub fee: i64,
     pub currency: String,
     pub balance_type: BalanceType,
-    /// The charge or refund.
+    /// The charge, refund or dispute.
     pub source: String,
     pub description: Option<String>,
     /// Pending until then.
@@ -56,7 +73,10 @@ impl BalanceTransaction {
                 "amount": fee,
                 "application": null,
                 "currency": self.currency,
-                "description": "Stripe processing fees",
+                "description": match self.balance_type {
+                    BalanceType::Dispute => "Dispute fee",
+                    _ => "Stripe processing fees",
+                },
                 "type": "stripe_fee",
             })],
         };
@@ -73,10 +93,10 @@ impl BalanceTransaction {
             "fee": self.fee,
             "fee_details": fee_details,
             "net": self.net(),
-            "reporting_category": self.balance_type.as_str(),
+            "reporting_category": self.balance_type.as_category(),
             "source": self.source,
             "status": if self.is_available(now) { "available" } else { "pending" },
-            "type": self.balance_type,
+            "type": self.balance_type.as_type(),
         })
     }
 }

@@ -58,6 +58,12 @@ pub struct Charge {
     pub transfer_group: Option<String>,
     #[serde(default)]
     pub customer: Option<String>,
+    /// The dispute of it.
+    #[serde(default)]
+    pub dispute: Option<String>,
+    /// When the payer's bank will dispute it.
+    #[serde(default)]
+    pub disputes_at: Option<i64>,
 }
 
 impl Entity for Charge {
@@ -66,7 +72,10 @@ impl Entity for Charge {
     }
 
     fn later(&self) -> Option<(i64, Later)> {
-        self.settles_at.map(|at| (at, Later::SettleCharge))
+        let settles = self.settles_at.map(|at| (at, Later::SettleCharge));
+        let disputes = self.disputes_at.map(|at| (at, Later::OpenDispute));
+        // The sooner of the two, and at the same time the books before the dispute.
+        settles.into_iter().chain(disputes).min()
     }
 }
 
@@ -97,8 +106,8 @@ impl Charge {
             "customer": self.customer,
             "description": self.description,
             "destination": null,
-            "dispute": null,
-            "disputed": false,
+            "dispute": self.dispute,
+            "disputed": self.dispute.is_some(),
             "failure_balance_transaction": null,
             "failure_code": failure.map(|it| &it.code),
             "failure_message": failure.map(|it| &it.message),

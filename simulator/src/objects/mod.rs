@@ -6,6 +6,7 @@
 mod balance_transaction;
 mod charge;
 mod customer;
+mod dispute;
 mod event;
 mod payment_intent;
 mod payment_method;
@@ -15,6 +16,7 @@ mod remembered;
 pub use balance_transaction::{BalanceTransaction, BalanceType};
 pub use charge::{Charge, ChargeStatus, Failure};
 pub use customer::Customer;
+pub use dispute::{Dispute, DisputeStatus, EVIDENCE_FILES, EVIDENCE_TEXTS};
 pub use event::{Cause, Delivery, DeliveryState, Event};
 pub use payment_intent::{
     CancellationReason, CaptureMethod, Due, NextAction, PaymentIntent, PaymentIntentStatus,
@@ -39,8 +41,21 @@ pub enum Later {
     FinishProcessing,
     /// A charge gets its balance transaction.
     SettleCharge,
+    /// A charge is disputed.
+    OpenDispute,
+    /// The bank has read the evidence.
+    DecideDispute,
+    /// Nobody answered a dispute in time.
+    LapseDispute,
     /// A pending refund succeeds, or a succeeded one fails.
     TurnRefund,
+}
+
+impl Later {
+    /// Whether it happens only because the merchant lets the time pass.
+    pub fn is_lapse(self) -> bool {
+        matches!(self, Self::ExpireAuthorisation | Self::LapseDispute)
+    }
 }
 
 /// Something that is kept: in a table, and in the journal.
@@ -61,6 +76,7 @@ pub enum Object {
     PaymentIntent(PaymentIntent),
     PaymentMethod(PaymentMethod),
     Charge(Charge),
+    Dispute(Dispute),
     Customer(Customer),
     Refund(Refund),
     BalanceTransaction(BalanceTransaction),

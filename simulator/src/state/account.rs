@@ -14,8 +14,8 @@ use super::{EVENT_KEPT_S, KEY_KEPT_S};
 use crate::config;
 use crate::ids::{IdMaker, Secrets};
 use crate::objects::{
-    BalanceTransaction, Charge, Customer, Delivery, DeliveryState, Entity, Event, Later, Object,
-    PaymentIntent, PaymentMethod, Refund, Remembered,
+    BalanceTransaction, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event, Later,
+    Object, PaymentIntent, PaymentMethod, Refund, Remembered,
 };
 
 /// An account: what was configured, and its state behind a lock.
@@ -44,6 +44,7 @@ pub struct Tables {
     pub payment_intents: Table<PaymentIntent>,
     pub payment_methods: Table<PaymentMethod>,
     pub charges: Table<Charge>,
+    pub disputes: Table<Dispute>,
     pub customers: Table<Customer>,
     pub refunds: Table<Refund>,
     pub balance_transactions: Table<BalanceTransaction>,
@@ -196,6 +197,7 @@ impl AccountState {
             Object::PaymentIntent(it) => keep(&mut tables.payment_intents, agenda, it),
             Object::PaymentMethod(it) => keep(&mut tables.payment_methods, agenda, it),
             Object::Charge(it) => keep(&mut tables.charges, agenda, it),
+            Object::Dispute(it) => keep(&mut tables.disputes, agenda, it),
             Object::Customer(it) => keep(&mut tables.customers, agenda, it),
             Object::Refund(it) => keep(&mut tables.refunds, agenda, it),
             Object::BalanceTransaction(it) => keep(&mut tables.balance_transactions, agenda, it),
@@ -224,9 +226,10 @@ impl AccountState {
         self.agenda.first().filter(|(at, ..)| *at <= now).cloned()
     }
 
-    /// Everything that the clock will do.
-    pub fn agenda(&self) -> Vec<(i64, Later, String)> {
-        self.agenda.iter().cloned().collect()
+    /// The next thing of some kinds that the clock does, whenever that is.
+    pub fn next_of(&self, is_meant: impl Fn(Later) -> bool) -> Option<(i64, Later, String)> {
+        let mut agenda = self.agenda.iter();
+        agenda.find(|(_, later, _)| is_meant(*later)).cloned()
     }
 
     /// The next delivery to an endpoint and its time in milliseconds.
@@ -264,6 +267,7 @@ impl Tables {
         objects.extend(all(&self.payment_intents));
         objects.extend(all(&self.charges));
         objects.extend(all(&self.refunds));
+        objects.extend(all(&self.disputes));
         objects.extend(all(&self.balance_transactions));
         objects.extend(some(&self.events, |it| event_is_kept(&it.id)));
         objects.extend(some(&self.deliveries, |it| event_is_kept(&it.event)));

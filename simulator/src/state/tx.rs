@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::account::{AccountCell, AccountState, Tables};
 use super::table::Table;
 use crate::objects::{
-    BalanceTransaction, Cause, Charge, Customer, Delivery, DeliveryState, Entity, Event, Object,
-    PaymentIntent, PaymentMethod, Refund, Remembered,
+    BalanceTransaction, Cause, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event,
+    Object, PaymentIntent, PaymentMethod, Refund, Remembered,
 };
 
 /// A transaction on an account: reads see its own writes, and nothing takes effect before [`commit`](Tx::commit).
@@ -55,6 +55,7 @@ kinds!(
     PaymentIntent in payment_intents,
     PaymentMethod in payment_methods,
     Charge in charges,
+    Dispute in disputes,
     Customer in customers,
     Refund in refunds,
     BalanceTransaction in balance_transactions,

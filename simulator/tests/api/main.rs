@@ -5,6 +5,7 @@ mod capture;
 mod cards;
 mod clock;
 mod customers;
+mod disputes;
 mod faults;
 mod idempotency;
 mod lists;

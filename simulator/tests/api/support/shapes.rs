@@ -20,6 +20,7 @@ static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
         "charge",
         "customer",
         "deleted",
+        "dispute",
         "error",
         "event",
         "list",
