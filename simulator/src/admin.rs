@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `GET /_sim/health` | the accounts that exist |
 //! | `GET /_sim/clock`, `POST /_sim/clock {"advance_s"}` | shows the clock, or advances it and does what has become due |
-//! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds, processing payments, disputes and their decisions |
+//! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds, processing payments, disputes and their decisions, arrivals of payouts |
 //! | `GET /_sim/state?account=` | every object, without secrets |
 //! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
 //! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
+//! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
+//! | `POST /_sim/payouts/fail {"payout", "failure_code"?}` | lets the bank send a payout back |
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
 //! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
@@ -30,7 +32,7 @@ use crate::config::{PlantedIntent, WebhookEndpoint};
 use crate::errors::ApiError;
 use crate::faults::{Fault, Rule};
 use crate::flow;
-use crate::objects::{Cause, Charge, PaymentIntent};
+use crate::objects::{Cause, Charge, PaymentIntent, Payout};
 use crate::state::{AccountCell, Tx};
 use crate::webhooks;
 
@@ -92,6 +94,26 @@ struct NewDispute {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewPayouts {
+    #[serde(default)]
+    account: Option<String>,
+    automatic: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FailPayout {
+    payout: String,
+    #[serde(default = "could_not_process")]
+    failure_code: String,
+}
+
+fn could_not_process() -> String {
+    "could_not_process".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewFault {
     kind: String,
     #[serde(default)]
@@ -147,6 +169,8 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
         ("POST", "objects") => plant(app, body),
         ("POST", "disputes") => dispute(app, body),
+        ("POST", "payouts") => pay_out(app, body),
+        ("POST", "payouts/fail") => fail_payout(app, body),
         ("GET", "faults") => Ok(app.faults.list()),
         ("POST", "faults") => add_fault(app, body),
         ("DELETE", "faults") => {
@@ -243,6 +267,7 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
         "customers": rendered(tables.customers.oldest_first(), |it| it.render()),
         "charges": rendered(tables.charges.oldest_first(), |it| it.render()),
         "disputes": rendered(tables.disputes.oldest_first(), |it| it.render(now, booked)),
+        "payouts": rendered(tables.payouts.oldest_first(), |it| it.render()),
         "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
         "balance_transactions": rendered(transactions, |it| it.render(now)),
         "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
@@ -300,6 +325,40 @@ fn dispute(app: &App, body: &[u8]) -> Handled {
         return Ok(shown);
     }
     Err(Refusal(404, "there is no such charge".to_owned()))
+}
+
+fn pay_out(app: &App, body: &[u8]) -> Handled {
+    let NewPayouts { account, automatic } = read(body)?;
+    if !automatic {
+        let message = "a payout by hand is made by POST /v1/payouts";
+        return Err(Refusal(400, message.to_owned()));
+    }
+    let mut payouts = Vec::new();
+    for cell in cells(app, account.as_deref())? {
+        let mut state = cell.lock();
+        let mut tx = Tx::begin(cell, &mut state, app.clock.now_ms(), Cause::default());
+        payouts.extend(flow::pay_out_all(&mut tx).iter().map(Payout::render));
+        tx.commit()?;
+    }
+    Ok(json!({ "payouts": payouts }))
+}
+
+fn fail_payout(app: &App, body: &[u8]) -> Handled {
+    let FailPayout {
+        payout,
+        failure_code,
+    } = read(body)?;
+    for cell in &app.accounts {
+        let mut state = cell.lock();
+        let mut tx = Tx::begin(cell, &mut state, app.clock.now_ms(), Cause::default());
+        let Some(payout) = tx.get::<Payout>(&payout) else {
+            continue;
+        };
+        let failed = flow::fail_payout(&mut tx, payout, &failure_code)?;
+        tx.commit()?;
+        return Ok(failed.render());
+    }
+    Err(Refusal(404, "there is no such payout".to_owned()))
 }
 
 fn add_fault(app: &App, body: &[u8]) -> Handled {

@@ -36,7 +36,7 @@ pub struct Config {
     #[serde(default)]
     pub seed: u64,
     /// Seconds of the simulator's clock until what Stripe does later has happened: the balance transaction of an `automatic_async` charge, the
-    /// outcome of an asynchronous refund or of a processing payment. Stripe says "up to an hour"; the default is 5.
+    /// outcome of an asynchronous refund or of a processing payment, a dispute and its decision, the arrival of a payout. Stripe says "up to an hour"; the default is 5.
     #[serde(default = "later_s")]
     pub later_s: i64,
 }
@@ -55,6 +55,9 @@ pub struct Account {
     /// Whether Stripe's minimum charges hold.
     #[serde(default = "yes")]
     pub minimum_charge: bool,
+    /// Whether what is available is paid out every Monday.
+    #[serde(default = "yes")]
+    pub weekly_payouts: bool,
     /// Where events are delivered.
     #[serde(default)]
     pub webhook_endpoints: Vec<WebhookEndpoint>,
@@ -115,6 +118,7 @@ impl Account {
             secret_key: secret_key.to_owned(),
             publishable_key: Some(publishable_key.to_owned()),
             minimum_charge: true,
+            weekly_payouts: true,
             webhook_endpoints: Vec::new(),
             planted_intents: Vec::new(),
         }

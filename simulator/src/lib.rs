@@ -5,7 +5,7 @@
 //! on request. What it answers has the fields of Stripe's schemas of 2023-08-16 and what newer clients require besides.
 //!
 //! Where it knowingly differs from Stripe: releasing a held payment makes no refund object; search sees every write at once; there are no
-//! payouts or checkout sessions.
+//! checkout sessions.
 
 #![warn(missing_docs)]
 // The objects are written out as Stripe documents them, in one `json!` each.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::lists::{Created, Page, envelope};
 use crate::errors::{ApiError, Outcome};
-use crate::objects::BalanceTransaction;
+use crate::objects::{BalanceTransaction, Payout};
 use crate::params::{Known, Shape};
 
 const LIST: Known = &[
@@ -64,12 +64,31 @@ pub fn retrieve(call: &mut Call<'_, '_>) -> Outcome<Value> {
     Ok(transaction.render(call.tx.now))
 }
 
+/// The payout whose transactions are asked for; its own is not among them.
+///
+/// # Errors
+/// 400 when there is none, or it was made by hand, which holds no certain transactions.
+fn itemised(call: &Call<'_, '_>) -> Outcome<Option<String>> {
+    let Some(id) = call.params.text("payout", 500)?.given() else {
+        return Ok(None);
+    };
+    let payout: Payout = call
+        .tx
+        .get(&id)
+        .ok_or_else(|| ApiError::no_such("payout", &id, "payout"))?;
+    match payout.automatic {
+        true => Ok(Some(id)),
+        false => Err(ApiError::invalid(
+            "Balance transaction history can only be filtered on automatic transfers, not manual.",
+        )
+        .param("payout")),
+    }
+}
+
 /// `GET /v1/balance_transactions`
 pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(LIST)?;
-    if let Some(payout) = call.params.text("payout", 500)?.given() {
-        return Err(ApiError::no_such("payout", &payout, "payout"));
-    }
+    let payout = itemised(call)?;
     let created = Created::read(&call.params)?;
     let currency = call.params.text("currency", 3)?.given();
     let source = call.params.text("source", 500)?.given();
@@ -77,6 +96,9 @@ pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     let (transactions, has_more) =
         Page::read(&call.params)?.of::<BalanceTransaction>(call, "balance transaction", |it| {
             created.covers(it.created)
+                && payout
+                    .as_ref()
+                    .is_none_or(|payout| it.payout.as_ref() == Some(payout) && it.source != *payout)
                 && currency
                     .as_ref()
                     .is_none_or(|currency| *currency == it.currency)

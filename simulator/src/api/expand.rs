@@ -6,7 +6,7 @@ use super::lists::envelope;
 use crate::errors::{ApiError, Outcome};
 use crate::flow::show_dispute;
 use crate::objects::{
-    BalanceTransaction, Charge, Customer, Dispute, PaymentIntent, PaymentMethod, Refund,
+    BalanceTransaction, Charge, Customer, Dispute, PaymentIntent, PaymentMethod, Payout, Refund,
 };
 use crate::state::Tx;
 
@@ -58,6 +58,7 @@ fn find(tx: &Tx<'_>, id: &str) -> Option<Value> {
     match id.split_once('_')?.0 {
         "pi" => tx.get::<PaymentIntent>(id).map(|it| it.render()),
         "pm" => tx.get::<PaymentMethod>(id).map(|it| it.render()),
+        "po" => tx.get::<Payout>(id).map(|it| it.render()),
         "dp" => tx.get::<Dispute>(id).map(|it| show_dispute(tx, &it)),
         "cus" => tx.get::<Customer>(id).map(|it| it.render()),
         "ch" => tx.get::<Charge>(id).map(|it| it.render()),

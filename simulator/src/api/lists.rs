@@ -96,7 +96,7 @@ pub fn envelope(url: &str, data: Vec<Value>, has_more: bool) -> Value {
     json!({ "object": "list", "data": data, "has_more": has_more, "url": url })
 }
 
-/// `created`: a time, or bounds on it, in seconds.
+/// `created` or another time: a time, or bounds on it, in seconds.
 #[derive(Default)]
 pub struct Created {
     from: Option<i64>,
@@ -109,12 +109,20 @@ impl Created {
     /// # Errors
     /// 400 when a bound is no integer or has another name.
     pub fn read(params: &Params<'_>) -> Outcome<Self> {
-        if !matches!(params.hash("created"), Ok(Field::Given(_))) {
-            let at = params.int("created")?;
+        Self::read_as(params, "created")
+    }
+
+    /// As [`read`](Self::read), of the time with another name.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_as(params: &Params<'_>, name: &str) -> Outcome<Self> {
+        if !matches!(params.hash(name), Ok(Field::Given(_))) {
+            let at = params.int(name)?;
             return Ok(Self { from: at, to: at });
         }
         let mut created = Self::default();
-        let Some(bounds) = params.hash("created")?.given() else {
+        let Some(bounds) = params.hash(name)?.given() else {
             return Ok(created);
         };
         for (name, _) in bounds.entries() {

@@ -14,6 +14,7 @@ mod idempotency;
 mod lists;
 mod payment_intents;
 mod payment_methods;
+mod payouts;
 mod refunds;
 mod route;
 

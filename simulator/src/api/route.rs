@@ -4,7 +4,8 @@ use http::Method;
 
 use super::call::{Handler, Route};
 use super::{
-    balance, charges, customers, disputes, events, payment_intents, payment_methods, refunds,
+    balance, charges, customers, disputes, events, payment_intents, payment_methods, payouts,
+    refunds,
 };
 use crate::errors::{ApiError, ErrorType, Outcome};
 
@@ -55,6 +56,8 @@ fn collection(method: &Method, resource: &str) -> Option<Handler> {
         ("GET", "customers") => customers::list,
         ("GET", "charges") => charges::list,
         ("GET", "disputes") => disputes::list,
+        ("POST", "payouts") => payouts::create,
+        ("GET", "payouts") => payouts::list,
         ("POST", "refunds") => refunds::create,
         ("GET", "refunds") => refunds::list,
         ("GET", "balance") => balance::balance,
@@ -77,6 +80,8 @@ fn member(method: &Method, resource: &str) -> Option<Handler> {
         ("POST", "charges") => charges::update,
         ("GET", "disputes") => disputes::retrieve,
         ("POST", "disputes") => disputes::update,
+        ("GET", "payouts") => payouts::retrieve,
+        ("POST", "payouts") => payouts::update,
         ("GET", "refunds") => refunds::retrieve,
         ("POST", "refunds") => refunds::update,
         ("GET", "balance_transactions") => balance::retrieve,
@@ -93,6 +98,7 @@ fn command(resource: &str, verb: &str) -> Option<Handler> {
         ("payment_methods", "attach") => payment_methods::attach_to,
         ("payment_methods", "detach") => payment_methods::detach_from,
         ("disputes", "close") => disputes::close,
+        ("payouts", "cancel") => payouts::cancel,
         ("refunds", "cancel") => refunds::cancel,
         _ => return None,
     })

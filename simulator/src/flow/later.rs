@@ -4,7 +4,7 @@ use std::io;
 
 use super::charging::{approve, cancel, latest_charge, refuse};
 use super::settling::settle;
-use super::{disputing, refunding};
+use super::{disputing, paying_out, refunding};
 use crate::cards::{Charging, Decline};
 use crate::objects::{Cause, Charge, Dispute, Later, PaymentIntent, PaymentMethod, Refund};
 use crate::state::{AccountCell, AccountState, Tx};
@@ -20,14 +20,14 @@ pub fn run_due(cell: &AccountCell, state: &mut AccountState, now: i64) -> io::Re
     Ok(())
 }
 
-/// Does now what Stripe would do later of its own, but for what lapses because the merchant does nothing. Answers how many things that were.
+/// Does now what Stripe would do later of its own, but for what has its date. Answers how many things that were.
 ///
 /// # Errors
 /// When the journal cannot be written; the rest stays due.
 pub fn settle_now(cell: &AccountCell, state: &mut AccountState, now: i64) -> io::Result<usize> {
     let mut done = 0;
     // One thing may lead to another: a charge settles, and then it is disputed.
-    while let Some((at, later, id)) = state.next_of(|later| !later.is_lapse()) {
+    while let Some((at, later, id)) = state.next_of(|later| !later.is_dated()) {
         run_one(cell, state, now.min(at), later, &id)?;
         done += 1;
     }
@@ -58,6 +58,8 @@ fn run_one(
             let dispute = the_dispute(&tx, id);
             disputing::lapse(&mut tx, dispute);
         }
+        Later::FinishPayout => paying_out::finish(&mut tx, id),
+        Later::PayOut => paying_out::keep_schedule(&mut tx, id),
         Later::TurnRefund => {
             let refund: Refund = tx.get(id).expect("the agenda names refunds that exist");
             refunding::turn(&mut tx, refund);

@@ -37,6 +37,7 @@ pub(super) fn book(tx: &mut Tx<'_>, movement: Movement<'_>) -> String {
         source: movement.source.to_owned(),
         description: movement.description,
         available_on: movement.available_on,
+        payout: None,
     };
     let id = transaction.id.clone();
     tx.put(transaction);

@@ -12,6 +12,9 @@ words! {
         RefundFailure => "refund_failure",
         Dispute => "dispute",
         DisputeReversal => "dispute_reversal",
+        Payout => "payout",
+        PayoutFailure => "payout_failure",
+        PayoutCancel => "payout_cancel",
     }
 }
 
@@ -26,7 +29,10 @@ impl BalanceType {
 
     /// Stripe's `reporting_category`.
     pub fn as_category(self) -> &'static str {
-        self.as_str()
+        match self {
+            Self::PayoutFailure | Self::PayoutCancel => "payout_reversal",
+            other => other.as_str(),
+        }
     }
 }
 
@@ -41,11 +47,14 @@ pub struct BalanceTransaction {
     pub fee: i64,
     pub currency: String,
     pub balance_type: BalanceType,
-    /// The charge, refund or dispute.
+    /// The charge, refund, dispute or payout.
     pub source: String,
     pub description: Option<String>,
     /// Pending until then.
     pub available_on: i64,
+    /// The automatic payout that it went into, which for that payout's own transaction is itself.
+    #[serde(default)]
+    pub payout: Option<String>,
 }
 
 impl Entity for BalanceTransaction {

@@ -10,6 +10,7 @@ mod dispute;
 mod event;
 mod payment_intent;
 mod payment_method;
+mod payout;
 mod refund;
 mod remembered;
 
@@ -23,6 +24,7 @@ pub use payment_intent::{
     RequestThreeDSecure,
 };
 pub use payment_method::PaymentMethod;
+pub use payout::{Payout, PayoutMethod, PayoutStatus, Schedule};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use remembered::Remembered;
 
@@ -47,14 +49,21 @@ pub enum Later {
     DecideDispute,
     /// Nobody answered a dispute in time.
     LapseDispute,
+    /// A payout arrives at the bank.
+    FinishPayout,
+    /// The available balance is paid out.
+    PayOut,
     /// A pending refund succeeds, or a succeeded one fails.
     TurnRefund,
 }
 
 impl Later {
-    /// Whether it happens only because the merchant lets the time pass.
-    pub fn is_lapse(self) -> bool {
-        matches!(self, Self::ExpireAuthorisation | Self::LapseDispute)
+    /// Whether it has its date: a deadline that the merchant lets pass, or a day of the week. The rest merely takes a while.
+    pub fn is_dated(self) -> bool {
+        matches!(
+            self,
+            Self::ExpireAuthorisation | Self::LapseDispute | Self::PayOut
+        )
     }
 }
 
@@ -77,6 +86,8 @@ pub enum Object {
     PaymentMethod(PaymentMethod),
     Charge(Charge),
     Dispute(Dispute),
+    Payout(Payout),
+    Schedule(Schedule),
     Customer(Customer),
     Refund(Refund),
     BalanceTransaction(BalanceTransaction),

@@ -15,7 +15,7 @@ use crate::config;
 use crate::ids::{IdMaker, Secrets};
 use crate::objects::{
     BalanceTransaction, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event, Later,
-    Object, PaymentIntent, PaymentMethod, Refund, Remembered,
+    Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
 };
 
 /// An account: what was configured, and its state behind a lock.
@@ -45,6 +45,8 @@ pub struct Tables {
     pub payment_methods: Table<PaymentMethod>,
     pub charges: Table<Charge>,
     pub disputes: Table<Dispute>,
+    pub payouts: Table<Payout>,
+    pub schedules: Table<Schedule>,
     pub customers: Table<Customer>,
     pub refunds: Table<Refund>,
     pub balance_transactions: Table<BalanceTransaction>,
@@ -115,6 +117,9 @@ impl AccountCell {
                 let intent = PaymentIntent::planted(planted, now);
                 puts.push(Object::PaymentIntent(intent));
             }
+        }
+        if state.tables.schedules.get(Schedule::ID).is_none() {
+            puts.push(Object::Schedule(Schedule::after(now)));
         }
         let next_number = state.next_number;
         state.apply(next_number, puts)
@@ -198,6 +203,8 @@ impl AccountState {
             Object::PaymentMethod(it) => keep(&mut tables.payment_methods, agenda, it),
             Object::Charge(it) => keep(&mut tables.charges, agenda, it),
             Object::Dispute(it) => keep(&mut tables.disputes, agenda, it),
+            Object::Payout(it) => keep(&mut tables.payouts, agenda, it),
+            Object::Schedule(it) => keep(&mut tables.schedules, agenda, it),
             Object::Customer(it) => keep(&mut tables.customers, agenda, it),
             Object::Refund(it) => keep(&mut tables.refunds, agenda, it),
             Object::BalanceTransaction(it) => keep(&mut tables.balance_transactions, agenda, it),
@@ -267,6 +274,8 @@ impl Tables {
         objects.extend(all(&self.payment_intents));
         objects.extend(all(&self.charges));
         objects.extend(all(&self.refunds));
+        objects.extend(all(&self.schedules));
+        objects.extend(all(&self.payouts));
         objects.extend(all(&self.disputes));
         objects.extend(all(&self.balance_transactions));
         objects.extend(some(&self.events, |it| event_is_kept(&it.id)));

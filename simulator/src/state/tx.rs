@@ -6,7 +6,7 @@ use super::account::{AccountCell, AccountState, Tables};
 use super::table::Table;
 use crate::objects::{
     BalanceTransaction, Cause, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event,
-    Object, PaymentIntent, PaymentMethod, Refund, Remembered,
+    Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
 };
 
 /// A transaction on an account: reads see its own writes, and nothing takes effect before [`commit`](Tx::commit).
@@ -56,6 +56,8 @@ kinds!(
     PaymentMethod in payment_methods,
     Charge in charges,
     Dispute in disputes,
+    Payout in payouts,
+    Schedule in schedules,
     Customer in customers,
     Refund in refunds,
     BalanceTransaction in balance_transactions,

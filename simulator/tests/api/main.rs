@@ -10,6 +10,7 @@ mod faults;
 mod idempotency;
 mod lists;
 mod parameters;
+mod payouts;
 mod planted;
 mod refunds;
 mod restart;

@@ -26,6 +26,7 @@ static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
         "list",
         "payment_intent",
         "payment_method",
+        "payout",
         "refund",
         "search_result",
     );
