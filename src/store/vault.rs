@@ -189,3 +189,115 @@ impl Vault {
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     XChaCha20Poly1305::new(key.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pool() -> PgPool {
+        let url = cluster::Cluster::shared_for_tests().fresh_database("cf_vault");
+        let pool = PgPool::connect(&url).await.unwrap();
+        sqlx::raw_sql(include_str!("../../migrations/0012_vault.sql"))
+            .execute(&pool)
+            .await
+            .unwrap();
+        pool
+    }
+
+    fn vault(pool: &PgPool, seal_key: u8) -> Vault {
+        Vault::new(pool.clone(), &[seal_key; 32], Ids::seeded(seal_key.into()))
+    }
+
+    fn merchant(id: &str) -> MerchantId {
+        id.parse().unwrap()
+    }
+
+    async fn open(
+        vault: &Vault,
+        merchant: &MerchantId,
+        sealed: &Sealed,
+    ) -> Result<Option<String>, VaultError> {
+        vault.open(merchant, sealed).await
+    }
+
+    async fn keep_key(pool: &PgPool, merchant: &MerchantId, subject: &str, wrapped: &[u8]) {
+        sqlx::query(
+            "insert into subject_keys (merchant, subject, wrapped_key) values ($1, $2, $3)",
+        )
+        .bind(merchant.as_str())
+        .bind(subject)
+        .bind(wrapped)
+        .execute(pool)
+        .await
+        .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_was_sealed_opens_until_its_key_is_deleted_and_under_no_other_master_key() {
+        let (pool, acme) = (pool().await, merchant("acme"));
+        let vault = vault(&pool, 7);
+        let sealed = vault.seal(&acme, "order/1", &"canary").await.unwrap();
+        assert_eq!(
+            open(&vault, &acme, &sealed).await.unwrap().as_deref(),
+            Some("canary")
+        );
+        let other = self::vault(&pool, 8);
+        assert!(matches!(
+            open(&other, &acme, &sealed).await,
+            Err(VaultError::WrongKey)
+        ));
+        sqlx::query("delete from subject_keys")
+            .execute(&pool)
+            .await
+            .unwrap();
+        assert_eq!(open(&vault, &acme, &sealed).await.unwrap(), None);
+    }
+
+    /// Planted bug: sealing without the subject as associated data opens it.
+    #[tokio::test]
+    async fn what_was_sealed_for_one_subject_opens_for_no_other_even_under_the_same_key() {
+        let (pool, acme) = (pool().await, merchant("acme"));
+        let vault = vault(&pool, 7);
+        let mut sealed = vault.seal(&acme, "order/1", &"canary").await.unwrap();
+        let key = vault.key(&acme, "order/1").await.unwrap().unwrap();
+        let wrapped = vault.wrap_key(&acme, "order/2", &key).unwrap();
+        keep_key(&pool, &acme, "order/2", &wrapped).await;
+        assert_eq!(vault.key(&acme, "order/2").await.unwrap(), Some(key));
+        sealed.subject = "order/2".to_owned();
+        assert!(matches!(
+            open(&vault, &acme, &sealed).await,
+            Err(VaultError::WrongKey)
+        ));
+    }
+
+    /// Planted bug: wrapping a key without merchant and subject as associated data opens it.
+    #[tokio::test]
+    async fn a_key_copied_to_another_merchant_opens_nothing() {
+        let (pool, acme, rival) = (pool().await, merchant("acme"), merchant("rival"));
+        let vault = vault(&pool, 7);
+        let sealed = vault.seal(&acme, "order/1", &"canary").await.unwrap();
+        let wrapped: Vec<u8> = sqlx::query_scalar("select wrapped_key from subject_keys")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        keep_key(&pool, &rival, "order/1", &wrapped).await;
+        assert!(matches!(
+            open(&vault, &rival, &sealed).await,
+            Err(VaultError::WrongKey)
+        ));
+    }
+
+    #[tokio::test]
+    async fn callers_that_make_a_subjects_key_at_once_all_seal_under_the_one_that_stays() {
+        let (pool, acme) = (pool().await, merchant("acme"));
+        let vault = vault(&pool, 7);
+        let seal = async || vault.seal(&acme, "order/1", &"canary").await.unwrap();
+        let (one, other) = tokio::join!(seal(), seal());
+        for sealed in [one, other] {
+            assert_eq!(
+                open(&vault, &acme, &sealed).await.unwrap().as_deref(),
+                Some("canary")
+            );
+        }
+    }
+}

@@ -410,3 +410,46 @@ fn verify(
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// Planted bug: cutting what is at the top of the object alone leaves what is nested in it.
+    #[test]
+    fn secrets_are_dropped_and_a_persons_data_set_apart_however_deep_they_are() {
+        let address = json!({"line1": "1 Canary Wharf"});
+        let mut body = json!({
+            "data": {
+                "object": {
+                    "id": "pi_1",
+                    "client_secret": "pi_1_secret_2",
+                    "receipt_email": "canary@example.com",
+                    "shipping": null,
+                    "charges": {"data": [{"id": "ch_1", "billing_details": {"address": address}}]},
+                    "last_payment_error": {"payment_intent": {"client_secret": "pi_1_secret_2"}},
+                },
+                "previous_attributes": {"client_secret": "pi_1_secret_1"},
+            },
+        });
+        let mut personal = Map::new();
+        cut(&mut body, "", &mut personal);
+        let object = json!({
+            "id": "pi_1",
+            "receipt_email": null,
+            "shipping": null,
+            "charges": {"data": [{"id": "ch_1", "billing_details": null}]},
+            "last_payment_error": {"payment_intent": {}},
+        });
+        assert_eq!(
+            body,
+            json!({"data": {"object": object, "previous_attributes": {}}})
+        );
+        let set_apart = json!({
+            "/data/object/receipt_email": "canary@example.com",
+            "/data/object/charges/data/0/billing_details": {"address": address},
+        });
+        assert_eq!(Value::Object(personal), set_apart);
+    }
+}
