@@ -4,7 +4,9 @@
 mod support;
 
 mod crash;
+mod keys;
 mod once;
 mod order;
 mod payment;
 mod replay;
+mod webhooks;

@@ -202,6 +202,32 @@ async fn a_repriced_order_takes_its_new_amount_and_money_at_the_old_price_stays_
     world.stop().await;
 }
 
+/// Planted bug: keeping a payment attached that was cancelled leaves the order without a way to be paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_cancelled_at_stripe_frees_its_order_for_another() {
+    let world = World::start().await;
+    let (_, created) = send(world.shop_create()).await;
+    let intent = created["data"]["id"].as_str().unwrap();
+    let (status, cancelled) = send(world.stripe(
+        Method::POST,
+        &format!("/v1/payment_intents/{intent}/cancel"),
+    ))
+    .await;
+    assert_eq!(
+        (status, cancelled["status"].as_str()),
+        (200, Some("canceled"))
+    );
+    let (status, second) = send(world.shop_create()).await;
+    assert_eq!(status, 200, "{second}");
+    assert_ne!(second["data"]["id"], intent);
+    pay_at_stripe(&world, second["data"]["id"].as_str().unwrap()).await;
+    until("the second payment has paid the order", async || {
+        is_paid(&world).await
+    })
+    .await;
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_live_payment_takes_the_new_amount_of_its_order() {
     let world = World::start().await;
