@@ -267,6 +267,7 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
         "customers": rendered(tables.customers.oldest_first(), |it| it.render()),
         "charges": rendered(tables.charges.oldest_first(), |it| it.render()),
         "disputes": rendered(tables.disputes.oldest_first(), |it| it.render(now, booked)),
+        "checkout_sessions": rendered(tables.checkout_sessions.oldest_first(), |it| it.render(&cell.base_url)),
         "payouts": rendered(tables.payouts.oldest_first(), |it| it.render()),
         "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
         "balance_transactions": rendered(transactions, |it| it.render(now)),

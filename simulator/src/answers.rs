@@ -68,6 +68,22 @@ impl Answer {
     }
 }
 
+/// Text as a page may show it.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for it in text.chars() {
+        match it {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(it),
+        }
+    }
+    out
+}
+
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
         let mut answer = Self::json(reply.status, &reply.body);

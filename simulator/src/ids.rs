@@ -57,6 +57,7 @@ impl IdMaker {
             "pm" | "evt" | "dp" | "po" | "we" | "li" | "price" => {
                 format!("{prefix}_1{}", base62(hash, 23))
             }
+            "cs_test" => format!("cs_test_a1{}", base62(hash, 32)),
             _ => format!("{prefix}_{}", base62(hash, 14)),
         }
     }
@@ -110,7 +111,7 @@ impl Secrets {
         hex::encode(hmac_sha256(&self.key, &[b"request", canonical]))
     }
 
-    /// Fills in the client secret of every payment intent in a body that is about to leave.
+    /// Fills in the client secret of every payment intent and every embedded checkout session in a body that is about to leave.
     pub fn reveal(&self, body: &mut Value) {
         match body {
             Value::Array(items) => items.iter_mut().for_each(|item| self.reveal(item)),
@@ -123,7 +124,15 @@ impl Secrets {
                     }
                     _ => None,
                 };
-                if let Some(id) = intent {
+                let session = match (members.get("object"), members.get("ui_mode")) {
+                    (Some(Value::String(object)), Some(Value::String(mode)))
+                        if object == "checkout.session" && mode.starts_with("embedded") =>
+                    {
+                        members.get("id").and_then(Value::as_str).map(str::to_owned)
+                    }
+                    _ => None,
+                };
+                if let Some(id) = intent.or(session) {
                     let secret = self.client_secret(&id);
                     members.insert("client_secret".to_owned(), Value::String(secret));
                 }

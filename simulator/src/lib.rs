@@ -4,8 +4,8 @@
 //! It validates what it receives as Stripe does, keeps its state over a restart, has a clock that can be advanced (see [`admin`]), and does harm
 //! on request. What it answers has the fields of Stripe's schemas of 2023-08-16 and what newer clients require besides.
 //!
-//! Where it knowingly differs from Stripe: releasing a held payment makes no refund object; search sees every write at once; there are no
-//! checkout sessions.
+//! Where it knowingly differs from Stripe: releasing a held payment makes no refund object; search sees every write at once; a checkout has no
+//! shipping, taxes or discounts.
 
 #![warn(missing_docs)]
 // The objects are written out as Stripe documents them, in one `json!` each.
@@ -15,6 +15,7 @@ pub mod admin;
 mod answers;
 mod api;
 mod cards;
+mod checkout_page;
 pub mod config;
 mod errors;
 mod faults;

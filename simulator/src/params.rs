@@ -94,10 +94,10 @@ impl Tree {
             (slot @ Tree::Leaf(_), []) => *slot = Tree::Leaf(value),
             (Tree::List(items), [""]) => items.push(Tree::Leaf(value)),
             (Tree::List(items), ["", rest @ ..]) => {
-                // `a[][x]=1&a[][y]=2` continues the last item until a member of it repeats.
+                // `a[][x]=1&a[][y][z]=2` continues the last item until a value in it repeats.
                 let starts_anew = match items.last() {
-                    Some(Tree::Hash(members)) => members.contains_key(rest[0]),
-                    _ => true,
+                    Some(last) => last.has(rest),
+                    None => true,
                 };
                 if starts_anew {
                     items.push(Tree::Hash(BTreeMap::new()));
@@ -122,6 +122,18 @@ impl Tree {
             _ => return Err(conflict()),
         }
         Ok(())
+    }
+
+    fn has(&self, segments: &[&str]) -> bool {
+        match (self, segments) {
+            (_, []) => true,
+            (Tree::Hash(members), [head, rest @ ..]) => {
+                members.get(*head).is_some_and(|it| it.has(rest))
+            }
+            // A list within takes any number of items.
+            (Tree::List(_), ["", ..]) => false,
+            _ => true,
+        }
     }
 
     /// Adds the members of another hash; those already here stay.
@@ -450,29 +462,53 @@ impl<'t> Params<'t> {
     /// # Errors
     /// 400 when it is text, or an item is not text.
     pub fn texts(&self, key: &str) -> Outcome<Option<Vec<String>>> {
-        let invalid = || ApiError::invalid("Invalid array").param(self.name(key));
-        let items: Vec<&Tree> = match self.members.get(key) {
+        let Some(items) = self.items(key)? else {
+            return Ok(None);
+        };
+        let texts = items.into_iter().map(|(_, item)| match item {
+            Tree::Leaf(text) => Ok(text.clone()),
+            _ => Err(self.no_list(key)),
+        });
+        texts.collect::<Outcome<Vec<_>>>().map(Some)
+    }
+
+    /// A list of hashes, written as one of texts may be.
+    ///
+    /// # Errors
+    /// 400 when it is text, or an item is no hash.
+    pub fn hashes(&self, key: &str) -> Outcome<Option<Vec<Params<'t>>>> {
+        let Some(items) = self.items(key)? else {
+            return Ok(None);
+        };
+        let hashes = items.into_iter().map(|(index, item)| match item {
+            Tree::Hash(members) => Ok(Params {
+                members,
+                path: format!("{}[{index}]", self.name(key)),
+            }),
+            _ => Err(self.no_list(key)),
+        });
+        hashes.collect::<Outcome<Vec<_>>>().map(Some)
+    }
+
+    fn no_list(&self, key: &str) -> ApiError {
+        ApiError::invalid("Invalid array").param(self.name(key))
+    }
+
+    fn items(&self, key: &str) -> Outcome<Option<Vec<(usize, &'t Tree)>>> {
+        let items = match self.members.get(key) {
             None => return Ok(None),
-            Some(Tree::List(items)) => items.iter().collect(),
+            Some(Tree::List(items)) => items.iter().enumerate().collect(),
             Some(Tree::Hash(members)) => {
-                let mut indexed = members
-                    .iter()
-                    .map(|(index, item)| Ok((index.parse::<usize>().map_err(|_| invalid())?, item)))
-                    .collect::<Outcome<Vec<_>>>()?;
-                indexed.sort_by_key(|(index, _)| *index);
-                indexed.into_iter().map(|(_, item)| item).collect()
+                let index = |it: &str| it.parse::<usize>().map_err(|_| self.no_list(key));
+                let items = members.iter().map(|(it, item)| Ok((index(it)?, item)));
+                let mut items = items.collect::<Outcome<Vec<_>>>()?;
+                items.sort_by_key(|(index, _)| *index);
+                items
             }
             Some(Tree::Leaf(text)) if text.is_empty() => Vec::new(),
-            Some(Tree::Leaf(_)) => return Err(invalid()),
+            Some(Tree::Leaf(_)) => return Err(self.no_list(key)),
         };
-        items
-            .into_iter()
-            .map(|item| match item {
-                Tree::Leaf(text) => Ok(text.clone()),
-                _ => Err(invalid()),
-            })
-            .collect::<Outcome<Vec<_>>>()
-            .map(Some)
+        Ok(Some(items))
     }
 
     /// The error for an empty value where none can be unset.
@@ -525,6 +561,10 @@ mod tests {
         let tree = Tree::from_form(b"items[][a]=1&items[][b]=2&items[][a]=3").expect("valid");
         let json = Tree::from_json(br#"{"items":[{"a":1,"b":2},{"a":3}]}"#).expect("valid");
         assert!(tree == json);
+        let form = b"items[][p][a]=1&items[][p][b]=2&items[][p][a]=3";
+        let tree = Tree::from_form(form).expect("valid");
+        let json = br#"{"items":[{"p":{"a":1,"b":2}},{"p":{"a":3}}]}"#;
+        assert!(tree == Tree::from_json(json).expect("valid"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::answers::Answer;
 use crate::api::{self, Dropped};
 use crate::params::Tree;
-use crate::{App, admin, three_d_secure};
+use crate::{App, admin, checkout_page, three_d_secure};
 
 /// The largest body that is read.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -127,7 +127,10 @@ async fn read_body(body: Incoming) -> Result<Bytes, Answer> {
     }
 }
 
-/// What is the simulator's own: the payer's page is for everybody, the handles for callers on this machine.
+/// A page for the payer: what it answers, given the id in its path and its parameters.
+type Page = fn(&App, &http::Method, &str, &Tree) -> Answer;
+
+/// What is the simulator's own: the payer's pages are for everybody, the handles for callers on this machine.
 fn own(
     app: &App,
     peer: SocketAddr,
@@ -135,7 +138,12 @@ fn own(
     path: &str,
     body: &[u8],
 ) -> Answer {
-    if let Some(intent) = path.strip_prefix("3ds/") {
+    let page = match path.split_once('/') {
+        Some(("3ds", intent)) => Some((three_d_secure::answer as Page, intent)),
+        Some(("checkout", session)) => Some((checkout_page::answer as Page, session)),
+        _ => None,
+    };
+    if let Some((page, id)) = page {
         let json = body.starts_with(b"{");
         let read = if json {
             Tree::from_json(body)
@@ -143,7 +151,7 @@ fn own(
             Tree::from_form(body)
         };
         return match read {
-            Ok(tree) => three_d_secure::answer(app, &head.method, intent, &tree),
+            Ok(tree) => page(app, &head.method, id, &tree),
             Err(error) => Answer::json(error.status(), &error.body()),
         };
     }

@@ -2,16 +2,21 @@
 
 use serde_json::{Value, json};
 
+use super::checkout_sessions::items_of;
 use super::lists::envelope;
 use crate::errors::{ApiError, Outcome};
 use crate::flow::show_dispute;
 use crate::objects::{
-    BalanceTransaction, Charge, Customer, Dispute, PaymentIntent, PaymentMethod, Payout, Refund,
+    BalanceTransaction, Charge, CheckoutSession, Customer, Dispute, PaymentIntent, PaymentMethod,
+    Payout, Refund,
 };
 use crate::state::Tx;
 
 /// The deepest path that Stripe expands.
 const DEPTH_MAX: usize = 4;
+
+/// How many items of a session an expansion shows.
+const ITEMS_MAX: usize = 10;
 
 /// Expands one dotted path in an answer.
 ///
@@ -36,6 +41,11 @@ fn descend(tx: &Tx<'_>, object: &mut Value, segments: &[&str], path: &str) -> Ou
         || ApiError::invalid(format!("This property cannot be expanded ({path}).")).param("expand");
     let is_charge = object["object"] == "charge";
     let id = object["id"].as_str().unwrap_or_default().to_owned();
+    if object["object"] == "checkout.session" && *segment == "line_items" {
+        object["line_items"] = tx
+            .get::<CheckoutSession>(&id)
+            .map_or(Value::Null, |it| items_of(&it, 0, ITEMS_MAX));
+    }
     let member = object.get_mut(*segment).ok_or_else(cannot)?;
     if is_charge && *segment == "refunds" {
         *member = refunds_of(tx, &id);
@@ -58,6 +68,9 @@ fn find(tx: &Tx<'_>, id: &str) -> Option<Value> {
     match id.split_once('_')?.0 {
         "pi" => tx.get::<PaymentIntent>(id).map(|it| it.render()),
         "pm" => tx.get::<PaymentMethod>(id).map(|it| it.render()),
+        "cs" => tx
+            .get::<CheckoutSession>(id)
+            .map(|it| it.render(&tx.cell.base_url)),
         "po" => tx.get::<Payout>(id).map(|it| it.render()),
         "dp" => tx.get::<Dispute>(id).map(|it| show_dispute(tx, &it)),
         "cus" => tx.get::<Customer>(id).map(|it| it.render()),

@@ -6,6 +6,7 @@
 mod balance;
 mod call;
 mod charges;
+mod checkout_sessions;
 mod customers;
 mod disputes;
 mod events;
@@ -30,6 +31,7 @@ use serde_json::{Value, json};
 pub use self::call::Caller;
 use self::call::{Call, Request};
 use self::idempotency::Claim;
+pub use self::payment_methods::{find as find_method, read_card as read_new_card};
 use crate::App;
 use crate::errors::{ApiError, ErrorType, Outcome};
 use crate::faults::{Action, Moment};

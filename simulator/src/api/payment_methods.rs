@@ -101,6 +101,14 @@ pub fn read_new(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> 
         ))
         .param(params.name("type")));
     }
+    read_card(tx, params)
+}
+
+/// Makes the method that `card` describes, with `billing_details` and `metadata`.
+///
+/// # Errors
+/// As [`read_new`].
+pub fn read_card(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> {
     let card = params
         .hash("card")?
         .given()

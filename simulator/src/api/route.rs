@@ -4,8 +4,8 @@ use http::Method;
 
 use super::call::{Handler, Route};
 use super::{
-    balance, charges, customers, disputes, events, payment_intents, payment_methods, payouts,
-    refunds,
+    balance, charges, checkout_sessions, customers, disputes, events, payment_intents,
+    payment_methods, payouts, refunds,
 };
 use crate::errors::{ApiError, ErrorType, Outcome};
 
@@ -16,6 +16,7 @@ use crate::errors::{ApiError, ErrorType, Outcome};
 pub fn find(method: &Method, path: &str) -> Outcome<Route> {
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     let found = match segments.as_slice() {
+        ["v1", "checkout", "sessions", rest @ ..] => checkout(method, rest),
         ["v1", resource] => collection(method, resource).map(|handler| (handler, "")),
         ["v1", "payment_intents", "search"] if method == Method::GET => {
             Some((payment_intents::search as Handler, ""))
@@ -43,6 +44,18 @@ pub fn find(method: &Method, path: &str) -> Outcome<Route> {
         handler,
         id: id.to_owned(),
         public: is_public(method, &segments),
+    })
+}
+
+fn checkout<'p>(method: &Method, rest: &[&'p str]) -> Option<(Handler, &'p str)> {
+    Some(match (method.as_str(), rest) {
+        ("POST", []) => (checkout_sessions::create, ""),
+        ("GET", []) => (checkout_sessions::list, ""),
+        ("GET", [id]) => (checkout_sessions::retrieve, *id),
+        ("POST", [id]) => (checkout_sessions::update, *id),
+        ("GET", [id, "line_items"]) => (checkout_sessions::list_items, *id),
+        ("POST", [id, "expire"]) => (checkout_sessions::expire, *id),
+        _ => return None,
     })
 }
 

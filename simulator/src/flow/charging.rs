@@ -1,5 +1,6 @@
 //! Taking the money: the attempt, its refusal, capture, and release.
 
+use super::checkout::follow;
 use super::confirming::card_error;
 use super::disputing::foresee;
 use super::settling::settle;
@@ -38,6 +39,7 @@ fn process(tx: &mut Tx<'_>, mut intent: PaymentIntent) -> PaymentIntent {
     intent.due = Some((tx.now + tx.cell.later_s, Due::Outcome));
     tx.put(intent.clone());
     tx.emit("payment_intent.processing", &intent.render());
+    follow(tx, &intent);
     intent
 }
 
@@ -77,6 +79,7 @@ pub(super) fn approve(
         false => "payment_intent.succeeded",
     };
     tx.emit(event_type, &intent.render());
+    follow(tx, &intent);
     intent
 }
 
@@ -119,6 +122,7 @@ pub(super) fn refuse(
     tx.put(intent.clone());
     tx.emit("charge.failed", &charge.render());
     tx.emit("payment_intent.payment_failed", &intent.render());
+    follow(tx, &intent);
     error.with("payment_intent", intent.render())
 }
 
@@ -192,6 +196,7 @@ pub fn capture(
     tx.put(intent.clone());
     tx.emit("charge.captured", &charge.render());
     tx.emit("payment_intent.succeeded", &intent.render());
+    follow(tx, &intent);
     Ok(intent)
 }
 

@@ -3,10 +3,13 @@
 use std::io;
 
 use super::charging::{approve, cancel, latest_charge, refuse};
+use super::checkout::expire_session;
 use super::settling::settle;
 use super::{disputing, paying_out, refunding};
 use crate::cards::{Charging, Decline};
-use crate::objects::{Cause, Charge, Dispute, Later, PaymentIntent, PaymentMethod, Refund};
+use crate::objects::{
+    Cause, Charge, CheckoutSession, Dispute, Later, PaymentIntent, PaymentMethod, Refund,
+};
 use crate::state::{AccountCell, AccountState, Tx};
 
 /// Does everything whose time has come, each thing at its own time and in its own transaction.
@@ -57,6 +60,11 @@ fn run_one(
         Later::LapseDispute => {
             let dispute = the_dispute(&tx, id);
             disputing::lapse(&mut tx, dispute);
+        }
+        Later::ExpireSession => {
+            let session: CheckoutSession =
+                tx.get(id).expect("the agenda names sessions that exist");
+            expire_session(&mut tx, session).expect("only an open session is on the agenda");
         }
         Later::FinishPayout => paying_out::finish(&mut tx, id),
         Later::PayOut => paying_out::keep_schedule(&mut tx, id),

@@ -1,6 +1,7 @@
 //! What Stripe does with a payment, whatever asked for it: a request, a payer on the 3-D Secure page, or the clock.
 
 mod charging;
+mod checkout;
 mod confirming;
 mod disputing;
 mod later;
@@ -10,6 +11,7 @@ mod settling;
 mod unexpected;
 
 pub use charging::{cancel, capture};
+pub use checkout::{expire_session, is_held_by_session, pay_session};
 pub use confirming::{Confirmation, confirm, finish_authentication};
 pub use disputing::{check_answerable, close_dispute, dispute, show_dispute, submit_evidence};
 pub use later::{run_due, settle_now};

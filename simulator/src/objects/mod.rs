@@ -5,6 +5,7 @@
 
 mod balance_transaction;
 mod charge;
+mod checkout_session;
 mod customer;
 mod dispute;
 mod event;
@@ -16,6 +17,10 @@ mod remembered;
 
 pub use balance_transaction::{BalanceTransaction, BalanceType};
 pub use charge::{Charge, ChargeStatus, Failure};
+pub use checkout_session::{
+    CheckoutSession, CustomerCreation, LineItem, PaymentStatus, RedirectOnCompletion,
+    SessionStatus, UiMode,
+};
 pub use customer::Customer;
 pub use dispute::{Dispute, DisputeStatus, EVIDENCE_FILES, EVIDENCE_TEXTS};
 pub use event::{Cause, Delivery, DeliveryState, Event};
@@ -45,6 +50,8 @@ pub enum Later {
     SettleCharge,
     /// A charge is disputed.
     OpenDispute,
+    /// Nobody paid a checkout in time.
+    ExpireSession,
     /// The bank has read the evidence.
     DecideDispute,
     /// Nobody answered a dispute in time.
@@ -62,7 +69,7 @@ impl Later {
     pub fn is_dated(self) -> bool {
         matches!(
             self,
-            Self::ExpireAuthorisation | Self::LapseDispute | Self::PayOut
+            Self::ExpireAuthorisation | Self::ExpireSession | Self::LapseDispute | Self::PayOut
         )
     }
 }
@@ -87,6 +94,7 @@ pub enum Object {
     Charge(Charge),
     Dispute(Dispute),
     Payout(Payout),
+    CheckoutSession(CheckoutSession),
     Schedule(Schedule),
     Customer(Customer),
     Refund(Refund),

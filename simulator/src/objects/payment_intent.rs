@@ -110,6 +110,9 @@ pub struct PaymentIntent {
     pub transfer_group: Option<String>,
     #[serde(default)]
     pub customer: Option<String>,
+    /// The session that it pays.
+    #[serde(default)]
+    pub checkout_session: Option<String>,
     /// When an uncaptured authorisation lapses, or processing ends.
     pub due: Option<(i64, Due)>,
 }
@@ -168,6 +171,7 @@ impl PaymentIntent {
             statement_descriptor_suffix: None,
             transfer_group: None,
             customer: None,
+            checkout_session: None,
             due: None,
         }
     }

@@ -14,8 +14,9 @@ use super::{EVENT_KEPT_S, KEY_KEPT_S};
 use crate::config;
 use crate::ids::{IdMaker, Secrets};
 use crate::objects::{
-    BalanceTransaction, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event, Later,
-    Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
+    BalanceTransaction, Charge, CheckoutSession, Customer, Delivery, DeliveryState, Dispute,
+    Entity, Event, Later, Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered,
+    Schedule,
 };
 
 /// An account: what was configured, and its state behind a lock.
@@ -46,6 +47,7 @@ pub struct Tables {
     pub charges: Table<Charge>,
     pub disputes: Table<Dispute>,
     pub payouts: Table<Payout>,
+    pub checkout_sessions: Table<CheckoutSession>,
     pub schedules: Table<Schedule>,
     pub customers: Table<Customer>,
     pub refunds: Table<Refund>,
@@ -204,6 +206,7 @@ impl AccountState {
             Object::Charge(it) => keep(&mut tables.charges, agenda, it),
             Object::Dispute(it) => keep(&mut tables.disputes, agenda, it),
             Object::Payout(it) => keep(&mut tables.payouts, agenda, it),
+            Object::CheckoutSession(it) => keep(&mut tables.checkout_sessions, agenda, it),
             Object::Schedule(it) => keep(&mut tables.schedules, agenda, it),
             Object::Customer(it) => keep(&mut tables.customers, agenda, it),
             Object::Refund(it) => keep(&mut tables.refunds, agenda, it),
@@ -274,6 +277,7 @@ impl Tables {
         objects.extend(all(&self.payment_intents));
         objects.extend(all(&self.charges));
         objects.extend(all(&self.refunds));
+        objects.extend(all(&self.checkout_sessions));
         objects.extend(all(&self.schedules));
         objects.extend(all(&self.payouts));
         objects.extend(all(&self.disputes));

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::account::{AccountCell, AccountState, Tables};
 use super::table::Table;
 use crate::objects::{
-    BalanceTransaction, Cause, Charge, Customer, Delivery, DeliveryState, Dispute, Entity, Event,
-    Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
+    BalanceTransaction, Cause, Charge, CheckoutSession, Customer, Delivery, DeliveryState, Dispute,
+    Entity, Event, Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
 };
 
 /// A transaction on an account: reads see its own writes, and nothing takes effect before [`commit`](Tx::commit).
@@ -57,6 +57,7 @@ kinds!(
     Charge in charges,
     Dispute in disputes,
     Payout in payouts,
+    CheckoutSession in checkout_sessions,
     Schedule in schedules,
     Customer in customers,
     Refund in refunds,

@@ -3,6 +3,7 @@
 mod amounts;
 mod capture;
 mod cards;
+mod checkout;
 mod clock;
 mod customers;
 mod disputes;

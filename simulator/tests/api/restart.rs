@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::receiver::Receiver;
-use crate::support::{Api, SECRET_KEY, config, start_with, text};
+use crate::support::{Api, SECRET_KEY, config, start_with, text, with_form};
 use simulator::Simulator;
 
 struct Process {
@@ -61,6 +61,35 @@ fn files(dir: &Path) -> String {
     texts.collect()
 }
 
+/// A customer, a dispute, a payout, and a checkout on which a card was declined.
+async fn one_of_each_other_kind(api: &Api) {
+    api.post("v1/customers", &[("name", "Ada")]).await.ok();
+    let intent = api.paid("pm_card_visa").await;
+    let charge = json!({ "charge": intent["latest_charge"], "inquiry": true });
+    api.own(Method::POST, "disputes", charge).await;
+    api.advance(2 * 24 * 3_600).await;
+    let automatic = json!({ "automatic": true });
+    let payouts = api.own(Method::POST, "payouts", automatic).await;
+    assert_eq!(payouts["payouts"].as_array().map(Vec::len), Some(1));
+    let form = [
+        ("mode", "payment"),
+        ("ui_mode", "embedded"),
+        ("return_url", "https://shop.example/"),
+        ("line_items[][price_data][currency]", "usd"),
+        ("line_items[][price_data][unit_amount]", "500"),
+        ("line_items[][price_data][product_data][name]", "Tea"),
+    ];
+    let session = api.post("v1/checkout/sessions", &form).await.ok();
+    let form = [
+        ("action", "pay"),
+        ("email", "ada@example.com"),
+        ("method", "pm_card_chargeDeclined"),
+    ];
+    let path = format!("_sim/checkout/{}", text(&session, "id"));
+    let declined = with_form(api.request(Method::POST, &path), &form).send();
+    assert_eq!(declined.await.expect("an answer").status(), 402);
+}
+
 #[tokio::test]
 async fn a_killed_simulator_has_lost_nothing_that_it_answered_and_kept_nothing_secret() {
     // Turned red by answering before the journal is written, or by writing client secrets or card numbers to it.
@@ -81,6 +110,7 @@ async fn a_killed_simulator_has_lost_nothing_that_it_answered_and_kept_nothing_s
 
     let process = Process::start(&file);
     let api = Api::new(&process.url, SECRET_KEY);
+    one_of_each_other_kind(&api).await;
     let form = [
         ("amount", "1000"),
         ("currency", "usd"),
@@ -123,7 +153,7 @@ async fn a_killed_simulator_has_lost_nothing_that_it_answered_and_kept_nothing_s
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.text, paid.text, "the client secret is the same too");
     let clock = api.own(Method::GET, "clock", Value::Null).await;
-    assert_eq!(clock["ahead_s"], 60);
+    assert_eq!(clock["ahead_s"], 60 + 2 * 24 * 3_600);
     // What was due is still due, and new ids do not repeat old ones.
     api.advance(3_600).await;
     let path = format!("v1/refunds/{}", text(&refund, "id"));

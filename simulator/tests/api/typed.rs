@@ -1,7 +1,10 @@
 //! async-stripe's own types read every object, newer required members included.
 
 use miniserde::Deserialize;
-use stripe_shared::{BalanceTransaction, Charge, Event, PaymentIntent, PaymentMethod, Refund};
+use stripe_shared::{
+    BalanceTransaction, Charge, CheckoutSession, Customer, Dispute, Event, PaymentIntent,
+    PaymentMethod, Payout, Refund,
+};
 use stripe_types::List;
 
 use crate::support::{Api, start, text};
@@ -77,6 +80,49 @@ async fn every_object_is_read_by_the_types_of_the_client_library() {
     assert!(events.data.len() > 10);
     let balance: stripe_core::Balance = reads(&api, "v1/balance").await;
     assert_eq!(balance.pending.len(), 1);
+}
+
+#[tokio::test]
+async fn customers_disputes_payouts_and_checkouts_are_read_by_the_types_of_the_client_library() {
+    let (_running, api) = start().await;
+    let customer = api
+        .post("v1/customers", &[("email", "ada@example.com")])
+        .await
+        .ok();
+    let customers: List<Customer> = reads(&api, "v1/customers").await;
+    assert_eq!(customers.data[0].id.as_str(), text(&customer, "id"));
+    api.paid("pm_card_createDispute").await;
+    api.paid("pm_card_visa").await;
+    api.paid("pm_card_visa").await;
+    api.paid("pm_card_visa").await;
+    api.advance(10 * 24 * 3_600).await;
+    let disputes: List<Dispute> = reads(&api, "v1/disputes").await;
+    assert_eq!(disputes.data[0].balance_transactions.len(), 1);
+    let payouts: List<Payout> = reads(&api, "v1/payouts").await;
+    let booked: List<BalanceTransaction> = reads(
+        &api,
+        &format!(
+            "v1/balance_transactions?limit=100&payout={}",
+            payouts.data[0].id
+        ),
+    )
+    .await;
+    let sum: i64 = booked.data.iter().map(|it| it.net).sum();
+    assert_eq!(sum, payouts.data[0].amount);
+    let form = [
+        ("mode", "payment"),
+        ("success_url", "https://shop.example/"),
+        ("line_items[][price_data][currency]", "usd"),
+        ("line_items[][price_data][unit_amount]", "500"),
+        ("line_items[][price_data][product_data][name]", "Tea"),
+    ];
+    let session = api.post("v1/checkout/sessions", &form).await.ok();
+    let path = format!(
+        "v1/checkout/sessions/{}?expand[]=line_items",
+        text(&session, "id")
+    );
+    let session: CheckoutSession = reads(&api, &path).await;
+    assert_eq!(session.line_items.map(|it| it.data.len()), Some(1));
 }
 
 #[tokio::test]

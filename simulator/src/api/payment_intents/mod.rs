@@ -3,6 +3,7 @@
 mod reading;
 mod search;
 
+pub use reading::{read_descriptive, read_types};
 pub use search::search;
 
 use serde_json::Value;
@@ -90,6 +91,17 @@ fn the(call: &Call<'_, '_>) -> Outcome<PaymentIntent> {
     Ok(intent)
 }
 
+/// An intent of a checkout that can still be paid is moved by its session alone.
+fn check_free(call: &Call<'_, '_>, intent: &PaymentIntent, verb: &str) -> Outcome<()> {
+    if !flow::is_held_by_session(call.tx, intent) {
+        return Ok(());
+    }
+    let message = format!(
+        "You cannot {verb} this PaymentIntent because it belongs to a Checkout Session that is open. Expire the Checkout Session instead."
+    );
+    Err(flow::unexpected_state(intent, message))
+}
+
 /// `GET /v1/payment_intents/:id`
 pub fn retrieve(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(RETRIEVE)?;
@@ -101,6 +113,10 @@ pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(UPDATE)?;
     let mut intent = the(call)?;
     check_updatable(call, &intent)?;
+    let describes = |name: &str| matches!(name, "description" | "expand" | "metadata");
+    if !call.params.entries().all(|(name, _)| describes(name)) {
+        check_free(call, &intent, "update")?;
+    }
     let before = (intent.amount, intent.currency.clone());
     if let Some(amount) = money::read_positive(&call.params, "amount")? {
         intent.amount = amount;
@@ -167,6 +183,7 @@ fn check_updatable(call: &Call<'_, '_>, intent: &PaymentIntent) -> Outcome<()> {
 pub fn confirm(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(CONFIRM)?;
     let mut intent = the(call)?;
+    check_free(call, &intent, "confirm")?;
     let how = read_confirmation(&call.params)?;
     // In a state that cannot be confirmed nothing of the request is read into the intent.
     if matches!(
@@ -196,6 +213,7 @@ pub fn capture(call: &mut Call<'_, '_>) -> Outcome<Value> {
 pub fn cancel(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(CANCEL)?;
     let intent = the(call)?;
+    check_free(call, &intent, "cancel")?;
     let reason: Field<CancellationReason> = call.params.word("cancellation_reason")?;
     let reason = reason.given().map(Word::as_str);
     Ok(flow::cancel(call.tx, intent, reason)?.render())

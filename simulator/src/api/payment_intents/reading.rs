@@ -77,18 +77,17 @@ pub(super) const CONFIRM: Known = &[
     ("use_stripe_sdk", Shape::Any),
 ];
 
-/// Reads every attribute that the request names, whatever the endpoint; what an endpoint does not know was refused before.
+/// Reads what describes an intent and leaves it where it stands; a checkout session says the same of the intent to come.
 ///
 /// # Errors
-/// 400 or 402 as the parameter deserves.
-pub(super) fn read_attributes(call: &mut Call<'_, '_>, intent: &mut PaymentIntent) -> Outcome<()> {
-    let params = call.params.clone();
+/// 400 as the parameter deserves.
+pub fn read_descriptive(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
     params
         .text("description", 1_000)?
         .apply(&mut intent.description);
-    read_metadata(&params, &mut intent.metadata)?;
-    read_email(&params, "receipt_email")?.apply(&mut intent.receipt_email);
-    read_shipping(&params)?.apply(&mut intent.shipping);
+    read_metadata(params, &mut intent.metadata)?;
+    read_email(params, "receipt_email")?.apply(&mut intent.receipt_email);
+    read_shipping(params)?.apply(&mut intent.shipping);
     let descriptor = params.text("statement_descriptor", 22)?;
     descriptor.apply(&mut intent.statement_descriptor);
     let suffix = params.text("statement_descriptor_suffix", 22)?;
@@ -102,6 +101,16 @@ pub(super) fn read_attributes(call: &mut Call<'_, '_>, intent: &mut PaymentInten
     if let Some(method) = params.plain_word("capture_method")? {
         intent.capture_method = method;
     }
+    Ok(())
+}
+
+/// Reads every attribute that the request names, whatever the endpoint; what an endpoint does not know was refused before.
+///
+/// # Errors
+/// 400 or 402 as the parameter deserves.
+pub(super) fn read_attributes(call: &mut Call<'_, '_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let params = call.params.clone();
+    read_descriptive(&params, intent)?;
     if let Some(customer) = params.text("customer", 500)?.given() {
         intent.customer = Some(customers::named(call.tx, &customer, "customer")?.id);
     }
@@ -131,7 +140,11 @@ fn check_owner(call: &Call<'_, '_>, intent: &PaymentIntent) -> Outcome<()> {
     }
 }
 
-fn read_types(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
+/// Reads `payment_method_types`.
+///
+/// # Errors
+/// 400 for a type that there is not, or when cards are not among them.
+pub fn read_types(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
     let Some(types) = params.texts("payment_method_types")? else {
         return Ok(());
     };

@@ -18,15 +18,18 @@ static SCHEMAS: LazyLock<HashMap<&str, Validator>> = LazyLock::new(|| {
         "balance",
         "balance_transaction",
         "charge",
+        "checkout_session",
         "customer",
         "deleted",
         "dispute",
         "error",
         "event",
+        "item",
         "list",
         "payment_intent",
         "payment_method",
         "payout",
+        "price",
         "refund",
         "search_result",
     );
@@ -71,7 +74,7 @@ fn walk(value: &Value) {
 #[track_caller]
 fn validate(name: &str, value: &Value) {
     let schema = SCHEMAS
-        .get(name)
+        .get(name.replace('.', "_").as_str())
         .unwrap_or_else(|| panic!("no schema for {name}"));
     let errors: Vec<String> = schema
         .iter_errors(value)

@@ -1,0 +1,523 @@
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::receiver::Receiver;
+use crate::support::{Answer, Api, Form, config, start, start_with, text, with_form};
+use simulator::WebhookEndpoint;
+
+const ITEM: [(&str, &str); 4] = [
+    ("line_items[0][price_data][currency]", "usd"),
+    ("line_items[0][price_data][unit_amount]", "500"),
+    ("line_items[0][price_data][product_data][name]", "Tea <b>"),
+    ("line_items[0][quantity]", "2"),
+];
+const HOSTED: [(&str, &str); 3] = [
+    ("mode", "payment"),
+    (
+        "success_url",
+        "https://shop.example/done?id={CHECKOUT_SESSION_ID}",
+    ),
+    ("cancel_url", "https://shop.example/back"),
+];
+
+/// A hosted session of 10.00 usd, with further parameters.
+async fn create(api: &Api, further: Form<'_>) -> Answer {
+    let form = [&HOSTED[..], &ITEM[..], further].concat();
+    api.post("v1/checkout/sessions", &form).await
+}
+
+async fn read(api: &Api, session: &Value) -> Value {
+    let path = format!("v1/checkout/sessions/{}", text(session, "id"));
+    api.get(&path).await.ok()
+}
+
+async fn expire(api: &Api, session: &Value) -> Answer {
+    let path = format!("v1/checkout/sessions/{}/expire", text(session, "id"));
+    api.post(&path, &[]).await
+}
+
+/// What a browser gets: status, where it is sent, and the page.
+struct Page {
+    status: u16,
+    location: String,
+    text: String,
+}
+
+async fn browse(request: reqwest::RequestBuilder) -> Page {
+    let answer = request.send().await.expect("an answer");
+    let location = answer.headers().get("location");
+    let location = location
+        .map_or("", |it| it.to_str().expect("text"))
+        .to_owned();
+    Page {
+        status: answer.status().as_u16(),
+        location,
+        text: answer.text().await.expect("text"),
+    }
+}
+
+async fn visit(api: &Api, session: &Value) -> Page {
+    let path = format!("_sim/checkout/{}", text(session, "id"));
+    browse(api.request(Method::GET, &path)).await
+}
+
+async fn submit(api: &Api, session: &Value, form: Form<'_>) -> Page {
+    let path = format!("_sim/checkout/{}", text(session, "id"));
+    browse(with_form(api.request(Method::POST, &path), form)).await
+}
+
+async fn pay(api: &Api, session: &Value, method: &str) -> Page {
+    let form = [
+        ("action", "pay"),
+        ("email", "ada@example.com"),
+        ("method", method),
+    ];
+    submit(api, session, &form).await
+}
+
+fn done(session: &Value) -> String {
+    format!("https://shop.example/done?id={}", text(session, "id"))
+}
+
+#[tokio::test]
+async fn a_hosted_checkout_is_paid_on_its_page() {
+    let (_running, api) = start().await;
+    let further = [
+        ("client_reference_id", "order-1"),
+        ("metadata[a]", "b"),
+        ("payment_intent_data[metadata][order]", "1"),
+        ("payment_intent_data[description]", "Tea"),
+    ];
+    let session = create(&api, &further).await.ok();
+    assert_eq!(
+        (text(&session, "status"), text(&session, "payment_status")),
+        ("open", "unpaid")
+    );
+    assert_eq!(
+        (
+            &session["payment_intent"],
+            &session["client_secret"],
+            session["amount_total"].as_i64()
+        ),
+        (&Value::Null, &Value::Null, Some(1_000))
+    );
+    let url = text(&session, "url");
+    assert_eq!(
+        url,
+        format!("{}_sim/checkout/{}", api.base, text(&session, "id"))
+    );
+    let page = visit(&api, &session).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("Tea &lt;b&gt;") && page.text.contains("$10.00"),
+        "{}",
+        page.text
+    );
+
+    let paid = pay(&api, &session, "pm_card_visa").await;
+    assert_eq!((paid.status, paid.location), (303, done(&session)));
+    let path = format!(
+        "v1/checkout/sessions/{}?expand[]=payment_intent&expand[]=line_items",
+        text(&session, "id")
+    );
+    let complete = api.get(&path).await.ok();
+    assert_eq!(
+        (
+            text(&complete, "status"),
+            text(&complete, "payment_status"),
+            &complete["url"]
+        ),
+        ("complete", "paid", &Value::Null)
+    );
+    assert_eq!(
+        text(&complete["customer_details"], "email"),
+        "ada@example.com"
+    );
+    let intent = &complete["payment_intent"];
+    assert_eq!(
+        (
+            text(intent, "status"),
+            text(intent, "description"),
+            &intent["metadata"]
+        ),
+        ("succeeded", "Tea", &json!({ "order": "1" }))
+    );
+    let item = &complete["line_items"]["data"][0];
+    assert_eq!(
+        (item["amount_total"].as_i64(), item["quantity"].as_i64()),
+        (Some(1_000), Some(2))
+    );
+    let path = format!(
+        "v1/checkout/sessions/{}/line_items?limit=1",
+        text(&session, "id")
+    );
+    assert_eq!(api.get(&path).await.ok()["data"][0], *item);
+    assert_eq!(
+        api.event_types().await,
+        [
+            "payment_intent.created",
+            "charge.succeeded",
+            "payment_intent.succeeded",
+            "checkout.session.completed"
+        ]
+    );
+    assert_eq!(visit(&api, &session).await.location, done(&session));
+    assert_eq!(
+        pay(&api, &session, "pm_card_visa").await.location,
+        done(&session)
+    );
+    assert_eq!(
+        api.get("v1/charges").await.ok()["data"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
+    assert_eq!(expire(&api, &session).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_refused_card_leaves_the_checkout_open_and_its_intent_in_its_hands() {
+    let (_running, api) = start().await;
+    let session = create(&api, &[]).await.ok();
+    let refused = pay(&api, &session, "pm_card_chargeDeclined").await;
+    assert_eq!(refused.status, 402);
+    assert!(refused.text.contains("Your card was declined."));
+    let open = read(&api, &session).await;
+    assert_eq!(text(&open, "status"), "open");
+    let path = format!("v1/payment_intents/{}", text(&open, "payment_intent"));
+    for (verb, form) in [
+        ("/cancel", &[][..]),
+        ("/confirm", &[("payment_method", "pm_card_visa")]),
+        ("", &[("amount", "1")]),
+    ] {
+        let moved = api.post(&format!("{path}{verb}"), form).await;
+        assert_eq!(
+            moved.error(),
+            (400, "payment_intent_unexpected_state", ""),
+            "{verb}"
+        );
+    }
+    api.post(&path, &[("metadata[a]", "b")]).await.ok();
+    let paid = pay(&api, &session, "pm_card_visa").await;
+    assert_eq!(paid.location, done(&session));
+    let complete = read(&api, &session).await;
+    assert_eq!(complete["payment_intent"], open["payment_intent"]);
+    let listed = api
+        .get(&format!(
+            "v1/checkout/sessions?payment_intent={}",
+            text(&open, "payment_intent")
+        ))
+        .await
+        .ok();
+    assert_eq!(listed["data"], json!([complete]));
+}
+
+#[tokio::test]
+async fn an_expired_checkout_cannot_be_paid_and_its_intent_is_cancelled() {
+    let (_running, api) = start().await;
+    let session = create(&api, &[]).await.ok();
+    pay(&api, &session, "pm_card_chargeDeclined").await;
+    let expired = expire(&api, &session).await.ok();
+    assert_eq!(
+        (text(&expired, "status"), &expired["url"]),
+        ("expired", &Value::Null)
+    );
+    let path = format!("v1/payment_intents/{}", text(&expired, "payment_intent"));
+    assert_eq!(text(&api.get(&path).await.ok(), "status"), "canceled");
+    let events = api.event_types().await;
+    assert_eq!(
+        events[events.len() - 2..],
+        ["payment_intent.canceled", "checkout.session.expired"]
+    );
+    assert_eq!(visit(&api, &session).await.status, 410);
+    assert_eq!(pay(&api, &session, "pm_card_visa").await.status, 410);
+    let again = expire(&api, &session).await;
+    assert!(text(&again.body["error"], "message").contains("a status of expired"));
+}
+
+#[tokio::test]
+async fn a_checkout_expires_when_its_time_is_over() {
+    let (_running, api) = start().await;
+    let session = create(&api, &[]).await.ok();
+    let clock = api.own(Method::GET, "clock", Value::Null).await;
+    let soon = clock["now"].as_i64().expect("a time") + 1_800;
+    let short = create(&api, &[("expires_at", &soon.to_string())])
+        .await
+        .ok();
+    api.advance(1_801).await;
+    assert_eq!(text(&read(&api, &short).await, "status"), "expired");
+    assert_eq!(text(&read(&api, &session).await, "status"), "open");
+    api.own(Method::POST, "settle", json!({})).await;
+    assert_eq!(text(&read(&api, &session).await, "status"), "open");
+    api.advance(24 * 3_600 - 1_801).await;
+    assert_eq!(text(&read(&api, &session).await, "status"), "expired");
+    let listed = api.get("v1/checkout/sessions?status=open").await.ok();
+    assert_eq!(listed["data"], json!([]));
+}
+
+#[tokio::test]
+async fn of_paying_and_expiring_at_once_exactly_one_wins() {
+    // Turned red by looking at the session's status outside of the transaction that changes it.
+    let (_running, api) = start().await;
+    for _ in 0..10 {
+        let session = create(&api, &[]).await.ok();
+        let (paid, expired, again) = tokio::join!(
+            pay(&api, &session, "pm_card_visa"),
+            expire(&api, &session),
+            pay(&api, &session, "pm_card_visa"),
+        );
+        let after = read(&api, &session).await;
+        if expired.status == 200 {
+            assert_eq!((paid.status, again.status), (410, 410));
+            assert_eq!(text(&after, "status"), "expired");
+            assert_eq!(after["payment_intent"], Value::Null);
+        } else {
+            assert_eq!((paid.status, again.status, expired.status), (303, 303, 400));
+            assert_eq!(text(&after, "payment_status"), "paid");
+        }
+        let path = format!("v1/checkout/sessions/{}", text(&session, "id"));
+        let events = api.get("v1/events?types[]=checkout.session.completed&types[]=checkout.session.expired&limit=100");
+        let events = events.await.ok();
+        let of_this = events["data"].as_array().expect("a list").iter();
+        let of_this = of_this.filter(|it| it["data"]["object"]["id"] == session["id"]);
+        assert_eq!(of_this.count(), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn three_d_secure_leads_back_to_the_checkout_and_on() {
+    let (_running, api) = start().await;
+    for (outcome, ends) in [("complete", "complete"), ("fail", "open")] {
+        let session = create(&api, &[]).await.ok();
+        let asked = pay(&api, &session, "pm_card_threeDSecure2Required").await;
+        assert_eq!(asked.status, 303);
+        let path = asked
+            .location
+            .strip_prefix(&api.base)
+            .expect("at the simulator");
+        assert!(path.starts_with("_sim/3ds/pi_"), "{path}");
+        let request = with_form(api.request(Method::POST, path), &[("outcome", outcome)]);
+        let back = browse(request).await;
+        let path = back
+            .location
+            .strip_prefix(&api.base)
+            .expect("at the simulator");
+        let page = browse(api.request(Method::GET, path)).await;
+        assert_eq!(text(&read(&api, &session).await, "status"), ends);
+        if ends == "complete" {
+            assert_eq!(page.location, done(&session));
+        } else {
+            assert!(page.text.contains("failed authentication"), "{}", page.text);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_payment_that_takes_a_while_completes_the_checkout_before_it_is_paid() {
+    let (_running, api) = start().await;
+    let cases = [
+        (
+            "pm_card_simProcessing",
+            "paid",
+            "checkout.session.async_payment_succeeded",
+        ),
+        (
+            "pm_card_simProcessingDeclined",
+            "unpaid",
+            "checkout.session.async_payment_failed",
+        ),
+    ];
+    for (method, status, event) in cases {
+        let session = create(&api, &[]).await.ok();
+        assert_eq!(pay(&api, &session, method).await.location, done(&session));
+        let complete = read(&api, &session).await;
+        assert_eq!(
+            (text(&complete, "status"), text(&complete, "payment_status")),
+            ("complete", "unpaid")
+        );
+        api.advance(3_601).await;
+        assert_eq!(text(&read(&api, &session).await, "payment_status"), status);
+        assert_eq!(
+            api.event_types().await.last().map(String::as_str),
+            Some(event)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_held_payment_completes_the_checkout_and_its_capture_pays_it() {
+    let (_running, api) = start().await;
+    let session = create(&api, &[("payment_intent_data[capture_method]", "manual")])
+        .await
+        .ok();
+    pay(&api, &session, "pm_card_visa").await;
+    let held = read(&api, &session).await;
+    assert_eq!(
+        (text(&held, "status"), text(&held, "payment_status")),
+        ("complete", "unpaid")
+    );
+    let path = format!(
+        "v1/payment_intents/{}/capture",
+        text(&held, "payment_intent")
+    );
+    api.post(&path, &[]).await.ok();
+    assert_eq!(text(&read(&api, &session).await, "payment_status"), "paid");
+    let last = api.event_types().await.pop();
+    assert_eq!(last.as_deref(), Some("payment_intent.succeeded"));
+}
+
+#[tokio::test]
+async fn an_embedded_checkout_has_a_secret_instead_of_an_address() {
+    let mut receiver = Receiver::start().await;
+    let mut config = config();
+    let endpoint = WebhookEndpoint::new(&receiver.url, "whsec_of_the_test");
+    config.accounts[0].webhook_endpoints = vec![endpoint];
+    let (_running, api) = start_with(config).await;
+    for mode in ["embedded", "embedded_page"] {
+        let form = [
+            ("mode", "payment"),
+            ("ui_mode", mode),
+            (
+                "return_url",
+                "https://shop.example/back?id={CHECKOUT_SESSION_ID}",
+            ),
+        ];
+        let form = [&form[..], &ITEM[..]].concat();
+        let session = api.post("v1/checkout/sessions", &form).await.ok();
+        assert_eq!(
+            (&session["url"], text(&session, "ui_mode")),
+            (&Value::Null, mode)
+        );
+        let secret = text(&session, "client_secret");
+        assert!(secret.starts_with(&format!("{}_secret_", text(&session, "id"))));
+        assert_eq!(text(&read(&api, &session).await, "client_secret"), secret);
+        let paid = pay(&api, &session, "pm_card_visa").await;
+        let back = format!("https://shop.example/back?id={}", text(&session, "id"));
+        assert_eq!(paid.location, back);
+        while receiver.next().await.event_type() != "checkout.session.completed" {}
+        let dump = api.own(Method::GET, "state", Value::Null).await.to_string();
+        assert!(!dump.contains("_secret_"), "a dump holds no secrets");
+    }
+}
+
+#[tokio::test]
+async fn a_payer_may_cancel_come_back_and_pay_with_any_number() {
+    let (_running, api) = start().await;
+    let further = [
+        ("customer_email", "bob@example.com"),
+        ("customer_creation", "always"),
+    ];
+    let session = create(&api, &further).await.ok();
+    let cancelled = submit(&api, &session, &[("action", "cancel")]).await;
+    assert_eq!(cancelled.location, "https://shop.example/back");
+    assert_eq!(text(&read(&api, &session).await, "status"), "open");
+    let mut card = vec![
+        ("action", "pay"),
+        ("method", "number"),
+        ("card[number]", "4242424242424241"),
+        ("card[exp_month]", "12"),
+        ("card[exp_year]", "2050"),
+    ];
+    assert_eq!(submit(&api, &session, &card).await.status, 402);
+    card[2].1 = "5555 5555 5555 4444";
+    assert_eq!(submit(&api, &session, &card).await.location, done(&session));
+    let complete = read(&api, &session).await;
+    let customer = text(&complete, "customer");
+    let customer = api.get(&format!("v1/customers/{customer}")).await.ok();
+    assert_eq!(text(&customer, "email"), "bob@example.com");
+    let nobody = create(&api, &[]).await.ok();
+    assert_eq!(
+        submit(&api, &nobody, &card).await.status,
+        400,
+        "there is no e-mail address"
+    );
+    let no_such = browse(api.request(Method::GET, "_sim/checkout/cs_nobody")).await;
+    assert_eq!(no_such.status, 404);
+}
+
+#[tokio::test]
+async fn faulty_parameters_of_a_checkout_are_refused_and_nothing_is_created() {
+    let (_running, api) = start().await;
+    let unknown = "line_items[0][colour]";
+    let refused: &[(Form<'_>, (u16, &str, &str))] = &[
+        (&[("mode", "setup")], (400, "", "mode")),
+        (
+            &[("success_url", "")],
+            (400, "parameter_invalid_empty", "success_url"),
+        ),
+        (
+            &[("success_url", "javascript:x")],
+            (400, "url_invalid", "success_url"),
+        ),
+        (
+            &[("return_url", "https://a.example")],
+            (400, "", "return_url"),
+        ),
+        (&[("ui_mode", "popup")], (400, "", "ui_mode")),
+        (&[("ui_mode", "embedded")], (400, "", "success_url")),
+        (&[("expires_at", "1")], (400, "", "expires_at")),
+        (
+            &[("customer", "cus_x")],
+            (400, "resource_missing", "customer"),
+        ),
+        (
+            &[("customer_email", "x")],
+            (400, "email_invalid", "customer_email"),
+        ),
+        (
+            &[("line_items[0][quantity]", "0")],
+            (400, "parameter_invalid_integer", "line_items[0][quantity]"),
+        ),
+        (&[(unknown, "red")], (400, "parameter_unknown", unknown)),
+        (
+            &[("line_items[0][price]", "price_x")],
+            (400, "resource_missing", "line_items[0][price]"),
+        ),
+        (
+            &[("line_items[0][price_data][unit_amount]", "24")],
+            (400, "amount_too_small", "amount"),
+        ),
+        (
+            &[("line_items[0][price_data][unit_amount]", "99999999")],
+            (400, "amount_too_large", "amount"),
+        ),
+        (
+            &[(
+                "line_items[0][price_data][unit_amount]",
+                "9223372036854775807",
+            )],
+            (400, "amount_too_large", "line_items"),
+        ),
+        (
+            &[("line_items[0][price_data][unit_amount]", "-1")],
+            (
+                400,
+                "parameter_invalid_integer",
+                "line_items[0][price_data][unit_amount]",
+            ),
+        ),
+        (
+            &[
+                ("line_items[1][amount]", "100"),
+                ("line_items[1][currency]", "eur"),
+                ("line_items[1][name]", "Cake"),
+            ],
+            (400, "", "line_items"),
+        ),
+    ];
+    for (further, error) in refused {
+        let mut form = [&HOSTED[..], &ITEM[..]].concat();
+        form.retain(|(name, _)| !further.iter().any(|(other, _)| other == name));
+        form.extend_from_slice(further);
+        let answer = api.post("v1/checkout/sessions", &form).await;
+        assert_eq!(answer.error(), *error, "{further:?}");
+    }
+    let empty = api.post("v1/checkout/sessions", &HOSTED).await;
+    assert_eq!(empty.error(), (400, "parameter_missing", "line_items"));
+    assert_eq!(
+        api.get("v1/checkout/sessions").await.ok()["data"],
+        json!([])
+    );
+    let nobody = api.get("v1/checkout/sessions/cs_nobody").await;
+    assert_eq!(nobody.error(), (404, "resource_missing", "session"));
+}
