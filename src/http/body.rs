@@ -3,7 +3,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Request};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
@@ -16,6 +16,9 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const JSON_LEVELS_MAX: usize = 32;
 /// A client that has not sent its whole body by then is let go.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How much of a body that is too large is read before it is refused, and for how long.
+const DRAINED_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
+const DRAINED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Why a body could not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -127,7 +130,8 @@ impl RawBody {
     }
 }
 
-/// Reads the whole body. One whose announced length is too large is refused before any of it is read.
+/// Reads the whole body. One whose announced length is too large is refused unread, or read and thrown away where its
+/// sender did not ask first.
 ///
 /// # Errors
 /// [`TooLarge`](BodyError::TooLarge), [`TooSlow`](BodyError::TooSlow), [`Unreadable`](BodyError::Unreadable).
@@ -146,6 +150,10 @@ async fn read_within(
     if announced
         .is_some_and(|bytes| usize::try_from(bytes).is_ok_and(|bytes| bytes > BODY_BYTES_MAX))
     {
+        // A client that asked first hears the answer; another one only once it has sent, or its connection would break.
+        if !headers.contains_key(EXPECT) {
+            drain(body).await;
+        }
         return Err(BodyError::TooLarge);
     }
     let whole = Limited::new(body, BODY_BYTES_MAX).collect();
@@ -155,6 +163,21 @@ async fn read_within(
         Ok(Err(_)) => Err(BodyError::Unreadable),
         Ok(Ok(whole)) => Ok(whole.to_bytes()),
     }
+}
+
+/// Reads a body that nobody wants, within bounds.
+async fn drain(mut body: Body) {
+    let read = async {
+        let mut left = DRAINED_BYTES_MAX;
+        while let Some(Ok(frame)) = body.frame().await {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever sends more, or slower, has its connection closed.
+    let _ = tokio::time::timeout(DRAINED_WITHIN, read).await;
 }
 
 /// Reads `bytes` as JSON; of a member that is there twice the last one counts.

@@ -321,12 +321,9 @@ impl Store {
             .collect();
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
-        if !nothing {
-            self.log
-                .append(append)
-                .await
-                .inspect_err(|_| self.forget(&ids))
-                .map_err(Trouble::from)?;
+        if !nothing && let Err(error) = self.log.append(append).await {
+            self.reload(&ids).await;
+            return Err(error.into());
         }
         self.remember(ids, &committed);
         Ok(committed)
@@ -342,24 +339,35 @@ impl Store {
         }
     }
 
-    /// What is in memory may be old.
-    fn forget(&self, ids: &[(&str, String)]) {
+    /// What is in memory is old: brings it up to date. It is never taken out, or a reader that is slower than this would put
+    /// an older state in its place.
+    async fn reload(&self, ids: &[(&str, String)]) {
         for (kind, id) in ids {
-            match *kind {
-                Payment::TYPE => self.hot_payments.invalidate(id),
-                _ => self.hot_orders.invalidate(id),
+            let reloaded = match *kind {
+                Payment::TYPE => read(&self.payments, &self.hot_payments, id).await.map(drop),
+                _ => read(&self.orders, &self.hot_orders, id).await.map(drop),
+            };
+            if let Err(error) = reloaded {
+                tracing::warn!(%error, kind, "an aggregate could not be read again");
             }
         }
     }
 
-    /// Reads these aggregates anew from now on: another instance may have written to them.
-    pub fn forget_payment(&self, merchant: &MerchantId, id: PaymentId) {
-        self.hot_payments.invalidate(&id.aggregate_id(merchant));
-    }
-
-    /// Like [`forget_payment`](Self::forget_payment).
-    pub fn forget_order(&self, merchant: &MerchantId, id: OrderId) {
-        self.hot_orders.invalidate(&id.aggregate_id(merchant));
+    /// A payment as the log has it, whatever is in memory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn payment_from_log(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+    ) -> Result<Arc<Versioned<Payment>>, Trouble> {
+        read(
+            &self.payments,
+            &self.hot_payments,
+            &id.aggregate_id(merchant),
+        )
+        .await
     }
 }
 
@@ -368,13 +376,22 @@ async fn load<A: Aggregate + 'static>(
     hot: &Cache<String, Arc<Versioned<A>>>,
     id: String,
 ) -> Result<Arc<Versioned<A>>, Trouble> {
-    if let Some(found) = hot.get(&id) {
-        return Ok(found);
+    match hot.get(&id) {
+        Some(found) => Ok(found),
+        None => read(store, hot, &id).await,
     }
-    let (state, version) = store.load(&id).await.map_err(Trouble::Broken)?;
+}
+
+/// Reads the aggregate from the log, and keeps it in memory unless that holds a newer one.
+async fn read<A: Aggregate + 'static>(
+    store: &CqrsStore<A>,
+    hot: &Cache<String, Arc<Versioned<A>>>,
+    id: &str,
+) -> Result<Arc<Versioned<A>>, Trouble> {
+    let (state, version) = store.load(id).await.map_err(Trouble::Broken)?;
     let loaded = Arc::new(Versioned { state, version });
     if version > 0 {
-        keep_newer(hot, id, &loaded);
+        keep_newer(hot, id.to_owned(), &loaded);
     }
     Ok(loaded)
 }

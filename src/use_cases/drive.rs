@@ -206,13 +206,16 @@ impl App {
     ) -> Result<Driven, AppError> {
         let lock = self.inner.locks.of(refund.uuid());
         let _driving = lock.lock().await;
-        let payment = self.inner.store.payment(&merchant.id, id).await?;
+        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
+        if payment
+            .state
+            .facts()
+            .is_none_or(|facts| facts.refund(refund).is_none())
+        {
+            payment = self.inner.store.payment_from_log(&merchant.id, id).await?;
+        }
         let facts = payment.state.facts().ok_or(AppError::Internal)?;
-        let found = facts
-            .refunds
-            .iter()
-            .find(|it| it.id == refund)
-            .ok_or(AppError::Internal)?;
+        let found = facts.refund(refund).ok_or(AppError::Internal)?;
         if found.status != aggregates::payment::state::RefundStatus::Requested {
             return Ok(Driven {
                 payment,

@@ -327,16 +327,23 @@ fn payment_in(object: &Map<String, Value>) -> Option<PaymentId> {
         .ok()
 }
 
-/// Names of fields that hold a secret: dropped.
-const SECRETS: [&str; 1] = ["client_secret"];
+/// Names of fields that hold a secret, or an address with one in it: dropped.
+const SECRETS: [&str; 2] = ["client_secret", "next_action"];
+/// What every client secret has in the middle, wherever it is written.
+const SECRET_MARK: &str = "_secret_";
 /// Names of fields that hold a person's data: moved into `personal`, by their path.
-const PERSONAL: [&str; 6] = [
+const PERSONAL: [&str; 11] = [
     "receipt_email",
     "shipping",
     "billing_details",
     "customer_details",
     "customer_email",
     "receipt_url",
+    "email",
+    "name",
+    "phone",
+    "address",
+    "evidence",
 ];
 
 /// Cuts secrets out of a body, and moves a person's data from it into `personal`.
@@ -360,6 +367,7 @@ fn cut(value: &mut Value, path: &str, personal: &mut Map<String, Value>) {
                 cut(item, &format!("{path}/{index}"), personal);
             }
         }
+        Value::String(text) if text.contains(SECRET_MARK) => text.clear(),
         _ => {}
     }
 }
@@ -425,6 +433,8 @@ mod tests {
                 "object": {
                     "id": "pi_1",
                     "client_secret": "pi_1_secret_2",
+                    "next_action": {"redirect_to_url": {"url": "https://x/?s=pi_1_secret_2"}},
+                    "description": "https://x/?s=pi_1_secret_2",
                     "receipt_email": "canary@example.com",
                     "shipping": null,
                     "charges": {"data": [{"id": "ch_1", "billing_details": {"address": address}}]},
@@ -437,6 +447,7 @@ mod tests {
         cut(&mut body, "", &mut personal);
         let object = json!({
             "id": "pi_1",
+            "description": "",
             "receipt_email": null,
             "shipping": null,
             "charges": {"data": [{"id": "ch_1", "billing_details": null}]},
