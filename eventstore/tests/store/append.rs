@@ -216,3 +216,39 @@ async fn time_does_not_run_backwards_even_when_the_clock_does() {
     assert_eq!(appended.recorded_at, head.recorded_at);
     assert_eq!(assert_sound(&reader).await, 2);
 }
+
+/// Red where the check is an `EXISTS` beside an `OR`: planned while the log is empty, it reads every event each time.
+#[tokio::test]
+async fn looking_up_a_new_stream_reads_no_other_streams_however_long_the_log() {
+    const STREAMS: i64 = 60;
+    let database = Database::fresh().await;
+    let log = database.log().await;
+    for number in 0..STREAMS {
+        log.append(append(&format!("shop/{number}"), 0))
+            .await
+            .unwrap();
+    }
+    log.close().await;
+    let mut conn = database.owner().await;
+    // A backend that is gone has reported what it read.
+    let writers = "SELECT count(*) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND application_name = 'counterfoil-writer'";
+    while sqlx::query_scalar::<_, i64>(writers)
+        .fetch_one(&mut conn)
+        .await
+        .unwrap()
+        > 0
+    {
+        tokio::task::yield_now().await;
+    }
+    let read: i64 = sqlx::query_scalar(
+        "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'events_pkey'",
+    )
+    .fetch_one(&mut conn)
+    .await
+    .unwrap();
+    assert!(
+        read <= STREAMS,
+        "{read} entries were read for {STREAMS} streams"
+    );
+}
