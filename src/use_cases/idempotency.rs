@@ -4,13 +4,17 @@
 //! events up to that version give the same answer again, and what must not be kept (a client secret) is asked for anew.
 
 use aggregates::ids::{IntentionId, PaymentId};
+use aggregates::payment::{Payment, PaymentEvent};
 use eventstore::{Claim, Completion, ExistingClaim};
+use projections::fold::Versioned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use std::sync::Arc;
+
 use super::verdict::Ended;
 use super::{App, AppError};
-use crate::store::{Merchant, Trouble};
+use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
 /// A caller's idempotency key with what it was used for.
 #[derive(Debug, Clone)]
@@ -35,6 +39,15 @@ pub(super) enum Standing {
     /// The command that claimed it has no answer yet: it runs, or was cut off.
     Open(Claimed),
     Ended(Claimed, Ended),
+}
+
+/// What became of an intention that was to be recorded.
+pub(super) enum Intended {
+    Recorded,
+    /// The payment has moved on meanwhile: decide again.
+    Outrun,
+    /// Another request has claimed the key.
+    Taken(Standing),
 }
 
 impl Idempotency {
@@ -90,11 +103,34 @@ impl App {
         }
     }
 
-    /// The standing that an append ran into: another request claimed the key first.
-    pub(super) fn taken(key: Option<&Idempotency>, trouble: Trouble) -> Result<Standing, AppError> {
-        match (key, trouble) {
-            (Some(key), Trouble::Claimed(found)) => key.standing(&found),
-            (_, trouble) => Err(trouble.into()),
+    /// Records the intention that a command begins with, on the state it was decided on, and claims the caller's key with it.
+    pub(super) async fn intend(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        claimed: Claimed,
+        (before, events): (Arc<Versioned<Payment>>, Vec<PaymentEvent>),
+        key: Option<&Idempotency>,
+    ) -> Result<Intended, AppError> {
+        let payment = Some(Decided {
+            id: claimed.payment,
+            before,
+            events,
+        });
+        let claim = key.map(|key| key.claim(claimed));
+        let commit = Commit {
+            payment,
+            claim,
+            ..Commit::default()
+        };
+        match (
+            self.inner.store.commit(&merchant.id, context, commit).await,
+            key,
+        ) {
+            (Ok(_), _) => Ok(Intended::Recorded),
+            (Err(Trouble::Conflict), _) => Ok(Intended::Outrun),
+            (Err(Trouble::Claimed(found)), Some(key)) => Ok(Intended::Taken(key.standing(&found)?)),
+            (Err(trouble), _) => Err(trouble.into()),
         }
     }
 }

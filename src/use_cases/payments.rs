@@ -14,12 +14,12 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::drive::Driven;
-use super::idempotency::{Claimed, Idempotency, Standing};
+use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Card, IntentView, Outcome};
 use crate::personal::Personal;
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Caller, Commit, Context, Merchant, Trouble};
 
 /// A payment intent to be made.
 pub struct CreatePayment {
@@ -107,22 +107,15 @@ impl App {
                 &it.personal,
             )
             .await?;
-        let decided = Decided {
-            id,
-            before: Arc::default(),
-            events,
-        };
-        let commit = Commit {
-            payment: Some(decided),
-            claim: key.map(|key| key.claim(claimed)),
-            ..Commit::default()
-        };
-        match self.inner.store.commit(&merchant.id, context, commit).await {
-            Ok(_) => self.finish(merchant, context, claimed, key).await,
-            Err(trouble) => {
-                self.join(merchant, context, Self::taken(key, trouble)?, key)
-                    .await
-            }
+        let decided = (Arc::default(), events);
+        match self
+            .intend(merchant, context, claimed, decided, key)
+            .await?
+        {
+            Intended::Recorded => self.finish(merchant, context, claimed, key).await,
+            // Nobody else knows the id of a payment that is new.
+            Intended::Outrun => Err(AppError::Internal),
+            Intended::Taken(standing) => self.join(merchant, context, standing, key).await,
         }
     }
 

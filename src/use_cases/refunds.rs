@@ -10,12 +10,12 @@ use aggregates::payment::terms::Metadata;
 use projections::fold::Versioned;
 use std::sync::Arc;
 
-use super::idempotency::{Claimed, Idempotency, Standing};
+use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
 use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::gateway::Outcome;
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Caller, Context, Merchant};
 
 /// A refund to be made of the payment with Stripe's intent `intent`.
 pub struct RefundPayment {
@@ -115,20 +115,14 @@ impl App {
                 metadata: it.metadata.clone(),
             };
             let events = payment.state.decide(command)?;
-            let decided = Decided {
-                id,
-                before: Arc::clone(&payment),
-                events,
-            };
-            let commit = Commit {
-                payment: Some(decided),
-                claim: key.map(|key| key.claim(claimed)),
-                ..Commit::default()
-            };
-            match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return Ok(Standing::Open(claimed)),
-                Err(Trouble::Conflict) => {}
-                Err(trouble) => return Self::taken(key, trouble),
+            let decided = (Arc::clone(&payment), events);
+            match self
+                .intend(merchant, context, claimed, decided, key)
+                .await?
+            {
+                Intended::Recorded => return Ok(Standing::Open(claimed)),
+                Intended::Outrun => {}
+                Intended::Taken(standing) => return Ok(standing),
             }
         }
     }

@@ -11,12 +11,12 @@ use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::idempotency::{Claimed, Idempotency, Standing};
+use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
 use super::{App, AppError};
 use crate::gateway::Card;
 use crate::personal::Personal;
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Caller, Context, Merchant};
 
 /// What is asked of a payment. Amounts in minor units of its own currency.
 pub enum PaymentStep {
@@ -116,23 +116,15 @@ impl App {
             let events = self
                 .seal_step(merchant, id, &payment, events, &step)
                 .await?;
-            let decided = Decided {
-                id,
-                before: Arc::clone(&payment),
-                events,
-            };
-            let commit = Commit {
-                payment: Some(decided),
-                claim: key.map(|key| key.claim(claimed)),
-                ..Commit::default()
-            };
-            match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return self.finish(merchant, context, claimed, key).await,
-                Err(Trouble::Conflict) => {}
-                Err(trouble) => {
-                    return self
-                        .join(merchant, context, Self::taken(key, trouble)?, key)
-                        .await;
+            let decided = (Arc::clone(&payment), events);
+            match self
+                .intend(merchant, context, claimed, decided, key)
+                .await?
+            {
+                Intended::Recorded => return self.finish(merchant, context, claimed, key).await,
+                Intended::Outrun => {}
+                Intended::Taken(standing) => {
+                    return self.join(merchant, context, standing, key).await;
                 }
             }
         }
