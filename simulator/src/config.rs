@@ -55,6 +55,10 @@ pub struct Account {
     /// Whether Stripe's minimum charges hold.
     #[serde(default = "yes")]
     pub minimum_charge: bool,
+    /// The year and month by which the dates of cards are judged, so that an example of some year stays one; the clock's
+    /// where none are named.
+    #[serde(default)]
+    pub cards_judged_in: Option<(i64, i64)>,
     /// Whether what is available is paid out every Monday.
     #[serde(default = "yes")]
     pub weekly_payouts: bool,
@@ -118,6 +122,7 @@ impl Account {
             secret_key: secret_key.to_owned(),
             publishable_key: Some(publishable_key.to_owned()),
             minimum_charge: true,
+            cards_judged_in: None,
             weekly_payouts: true,
             webhook_endpoints: Vec::new(),
             planted_intents: Vec::new(),

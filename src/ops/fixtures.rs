@@ -239,8 +239,11 @@ pub fn simulator_accounts(webhooks: impl Fn(&str) -> WebhookEndpoint) -> Vec<Acc
             );
             account.minimum_charge = it.enforce_minimum;
             account.webhook_endpoints = vec![webhooks(it.id)];
-            if it.id == "acme" {
-                account.planted_intents = vec![planted()];
+            match it.id {
+                "acme" => account.planted_intents = vec![planted()],
+                // The document's card is dated 12/2026, and its example is to stay one.
+                "seedpay" => account.cards_judged_in = Some((2026, 1)),
+                _ => {}
             }
             account
         })

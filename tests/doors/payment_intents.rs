@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// The document's example. Its card expired at the end of 2026; the year alone is moved.
+/// The document's example, word for word.
 const EXAMPLE: &str = r#"{
 "amount": 10,
 "currency": "USD",
@@ -16,7 +16,7 @@ const EXAMPLE: &str = r#"{
 "type": "card",
 "card": {
 "exp_month": "12",
-"exp_year": "2036",
+"exp_year": "2026",
 "number": "4111111111111111",
 "cvc": "123"
 },

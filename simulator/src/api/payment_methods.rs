@@ -113,7 +113,7 @@ pub fn read_card(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod>
         .hash("card")?
         .given()
         .ok_or_else(|| ApiError::missing(&params.name("card")))?;
-    let today = today(tx.now);
+    let today = today(tx);
     let card = tx
         .cell
         .with_secrets(|secrets| Card::read(&card, secrets, today))?;
@@ -148,7 +148,7 @@ pub fn find(tx: &mut Tx<'_>, id: &str) -> Option<PaymentMethod> {
     let Some(name) = id.strip_prefix("pm_card_") else {
         return tx.get(id);
     };
-    let today = today(tx.now);
+    let today = today(tx);
     let card = tx
         .cell
         .with_secrets(|secrets| Card::ready_made(name, secrets, today))?;
@@ -160,10 +160,12 @@ pub fn find(tx: &mut Tx<'_>, id: &str) -> Option<PaymentMethod> {
     ))
 }
 
-/// Year and month.
-fn today(now: i64) -> (i64, i64) {
-    let date = DateTime::from_timestamp(now, 0).expect("the clock is within the calendar");
-    (i64::from(date.year()), i64::from(date.month()))
+/// The year and month by which the account judges the dates of cards.
+fn today(tx: &Tx<'_>) -> (i64, i64) {
+    tx.cell.settings.cards_judged_in.unwrap_or_else(|| {
+        let now = DateTime::from_timestamp(tx.now, 0).expect("the clock is within the calendar");
+        (i64::from(now.year()), i64::from(now.month()))
+    })
 }
 
 /// `GET /v1/payment_methods/:id`
@@ -186,7 +188,7 @@ pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
     if let Some(card) = call.params.hash("card")?.given() {
         let month = card.int("exp_month")?.unwrap_or(method.card.exp_month);
         let year = card.int("exp_year")?.unwrap_or(method.card.exp_year);
-        method.card.set_expiry(month, year, today(call.tx.now))?;
+        method.card.set_expiry(month, year, today(&call.tx))?;
     }
     call.tx.put(method.clone());
     call.tx.emit("payment_method.updated", &method.render());
