@@ -188,7 +188,7 @@ pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
     if let Some(card) = call.params.hash("card")?.given() {
         let month = card.int("exp_month")?.unwrap_or(method.card.exp_month);
         let year = card.int("exp_year")?.unwrap_or(method.card.exp_year);
-        method.card.set_expiry(month, year, today(&call.tx))?;
+        method.card.set_expiry(month, year, today(call.tx))?;
     }
     call.tx.put(method.clone());
     call.tx.emit("payment_method.updated", &method.render());
