@@ -97,6 +97,12 @@ impl App {
                         .await?;
                     verdict = Verdict::of(&recorded.events).or(verdict);
                     answered |= recorded.answered;
+                    // An answer that is not about this payment ends nothing: asking again at once would not either.
+                    let now = recorded.payment.state.facts();
+                    if now.and_then(|facts| facts.pending.as_ref()) == Some(pending) {
+                        tracing::error!(payment = %id, intention = %pending.intention, "Stripe's answer does not fit");
+                        return Err(AppError::OutcomeUnknown);
+                    }
                 }
                 None if wants_confirmation(facts) => {
                     self.confirm_next(merchant, id, &payment, context).await?
