@@ -1,6 +1,6 @@
 //! Who did it, when, through which door and why: what every event carries beside its payload.
 
-use crate::ids::{CommandId, IntentionId};
+use crate::ids::CommandId;
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -55,10 +55,5 @@ impl EventMetadata {
             .into_iter()
             .filter_map(|(name, value)| value.map(|it| (name.to_owned(), it)))
             .collect()
-    }
-
-    /// The id of the event that records an intention is the intention's own id.
-    pub fn records(&self, intention: IntentionId) -> bool {
-        self.event_id == intention.uuid()
     }
 }
