@@ -4,6 +4,9 @@ use crate::ids::{IntentionId, MerchantId, OrderId, PaymentId};
 use crate::money::{Currency, Money};
 use crate::order::{Order, OrderCommand, OrderError, OrderEvent};
 use crate::payment::{Payment, PaymentCommand, PaymentError, PaymentEvent};
+use crate::stripe_request::{
+    StripeRequest, StripeRequestCommand, StripeRequestError, StripeRequestEvent,
+};
 use cqrs_es::Aggregate;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +27,15 @@ impl Decides for Payment {
 
 impl Decides for Order {
     fn rule(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
+        self.decide(command)
+    }
+}
+
+impl Decides for StripeRequest {
+    fn rule(
+        &self,
+        command: StripeRequestCommand,
+    ) -> Result<Vec<StripeRequestEvent>, StripeRequestError> {
         self.decide(command)
     }
 }

@@ -1,10 +1,11 @@
 //! The rows that events leave behind: the same functions in the append and in a rebuild.
 
-use crate::{balances, orders, payments, refunds};
+use crate::{balances, orders, payments, refunds, stripe_requests};
 use aggregates::ids::{OrderId, PaymentId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use eventstore::RowChange;
 
 /// An aggregate and the sequence of its last event.
@@ -63,4 +64,22 @@ pub fn payment(
     }
     rows.push(payments::row(id, facts, payment.version, first + last));
     rows
+}
+
+/// Applies `events` to the request and answers the row that follows. `first` is the index of the first of them in the append.
+pub fn stripe_request(
+    request: &mut Versioned<StripeRequest>,
+    events: &[StripeRequestEvent],
+    first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        request.state.apply(event);
+        request.version += 1;
+    }
+    match (request.state.facts(), events.len().checked_sub(1)) {
+        (Some(facts), Some(last)) => {
+            vec![stripe_requests::row(facts, request.version, first + last)]
+        }
+        _ => vec![],
+    }
 }

@@ -1,7 +1,7 @@
 //! `payments`: one row per payment, as it stands; found by Stripe's id, and by what still waits for an answer.
 
-use crate::int8;
 use crate::orders::{currency, merchant};
+use crate::{int8, waiting};
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::payment::state::{Facts, RefundStatus};
 use eventstore::{Column, Kind, RowChange, Table};
@@ -96,12 +96,5 @@ pub async fn waiting_since(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    rows.into_iter()
-        .map(|(merchant, payment)| {
-            let merchant = merchant
-                .parse()
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            Ok((merchant, PaymentId::from_uuid(payment)))
-        })
-        .collect()
+    waiting(rows, PaymentId::from_uuid)
 }

@@ -1,0 +1,73 @@
+//! A request as its events leave it.
+
+use crate::payment::event::Refusal;
+use crate::stripe_request::{ChangeRequested, StripeRequestEvent};
+use serde::{Deserialize, Serialize};
+
+/// A request: nothing yet, or what is known of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StripeRequest {
+    facts: Option<Box<Facts>>,
+}
+
+/// What is known of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    pub request: ChangeRequested,
+    pub status: Status,
+    /// What Stripe changed: the kind of object, such as `customer`.
+    pub object: Option<String>,
+    /// Its id at Stripe.
+    pub id: Option<String>,
+    pub refusal: Option<Refusal>,
+}
+
+/// Where a request stands.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Status {
+    /// Recorded; Stripe has not answered.
+    Requested,
+    Made,
+    Refused,
+}
+
+impl StripeRequest {
+    /// What is known; none where nothing was asked.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+
+    /// Takes a fact. Never fails: what has happened has happened.
+    pub fn apply(&mut self, event: &StripeRequestEvent) {
+        if let StripeRequestEvent::ChangeRequested(request) = event {
+            self.facts = Some(Box::new(Facts {
+                request: ChangeRequested::clone(request),
+                status: Status::Requested,
+                object: None,
+                id: None,
+                refusal: None,
+            }));
+            return;
+        }
+        let Some(facts) = &mut self.facts else {
+            return;
+        };
+        match event {
+            StripeRequestEvent::ChangeMade { object, id, .. } => {
+                facts.status = Status::Made;
+                facts.object.clone_from(object);
+                facts.id.clone_from(id);
+            }
+            StripeRequestEvent::ChangeRefused { refusal, .. } => {
+                facts.status = Status::Refused;
+                facts.refusal = Some(refusal.clone());
+            }
+            StripeRequestEvent::PersonalDataErased { .. } => facts.request.parameters = None,
+            StripeRequestEvent::ChangeRequested(_) => {}
+        }
+    }
+}

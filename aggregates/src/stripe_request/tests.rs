@@ -1,0 +1,147 @@
+//! A request is asked for once and ends once.
+
+use super::*;
+use crate::ids::IntentionId;
+use crate::sealed::Sealed;
+use crate::testing::{after, check_golden, given, merchant};
+use cqrs_es::DomainEvent;
+use cqrs_es::test::TestFramework;
+use strum::IntoEnumIterator;
+use uuid::Uuid;
+
+fn intention() -> IntentionId {
+    IntentionId::from_uuid(Uuid::from_u128(7))
+}
+
+fn request() -> Box<ChangeRequested> {
+    Box::new(ChangeRequested {
+        intention: intention(),
+        merchant: merchant(),
+        method: Method::Post,
+        path: "/customers".to_owned(),
+        parameters: Some(Sealed {
+            subject: format!("request/{}", intention()),
+            nonce: "bm9uY2U=".to_owned(),
+            ciphertext: "Y2lwaGVy".to_owned(),
+        }),
+    })
+}
+
+fn requested() -> StripeRequestEvent {
+    StripeRequestEvent::ChangeRequested(request())
+}
+
+fn made() -> StripeRequestEvent {
+    StripeRequestEvent::ChangeMade {
+        intention: intention(),
+        object: Some("customer".to_owned()),
+        id: Some("cus_1".to_owned()),
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal {
+        status: 400,
+        kind: "invalid_request_error".to_owned(),
+        code: Some("parameter_unknown".to_owned()),
+        message: "Received unknown parameter: colour".to_owned(),
+        param: Some("colour".to_owned()),
+    }
+}
+
+fn refused() -> StripeRequestEvent {
+    StripeRequestEvent::ChangeRefused {
+        intention: intention(),
+        refusal: refusal(),
+    }
+}
+
+fn done() -> StripeRequestCommand {
+    StripeRequestCommand::Done {
+        object: Some("customer".to_owned()),
+        id: Some("cus_1".to_owned()),
+    }
+}
+
+#[test]
+fn a_change_is_intended_before_it_is_made() {
+    given::<StripeRequest>([])
+        .when(StripeRequestCommand::Ask(request()))
+        .then([requested()]);
+    given::<StripeRequest>([])
+        .when(done())
+        .then_err(StripeRequestError::NoSuchRequest);
+}
+
+#[test]
+fn it_is_asked_for_once() {
+    given::<StripeRequest>([requested()])
+        .when(StripeRequestCommand::Ask(request()))
+        .then_err(StripeRequestError::AlreadyAsked);
+}
+
+#[test]
+fn it_ends_with_what_stripe_said() {
+    given::<StripeRequest>([requested()])
+        .when(done())
+        .then([made()]);
+    given::<StripeRequest>([requested()])
+        .when(StripeRequestCommand::Refuse(refusal()))
+        .then([refused()]);
+}
+
+/// Red when the status is not asked before an outcome is recorded: two drivers would end one request twice.
+#[test]
+fn it_ends_once() {
+    for end in [made(), refused()] {
+        for command in [done(), StripeRequestCommand::Refuse(refusal())] {
+            given::<StripeRequest>([requested(), end.clone()])
+                .when(command)
+                .then([]);
+        }
+    }
+}
+
+#[test]
+fn what_was_erased_is_gone_from_its_state() {
+    let erased = StripeRequestEvent::PersonalDataErased {
+        subject: format!("request/{}", intention()),
+    };
+    let state = after(StripeRequest::default(), [requested(), made(), erased]);
+    let facts = state.facts().unwrap();
+    assert_eq!(facts.request.parameters, None);
+    assert_eq!(
+        (facts.status, facts.id.as_deref()),
+        (Status::Made, Some("cus_1"))
+    );
+}
+
+/// Red when a field is renamed, a variant is added without its file, or a default changes what is written.
+#[test]
+fn every_event_is_written_as_its_golden_file_says_and_read_back() {
+    use StripeRequestEventKind as K;
+    for kind in K::iter() {
+        let event = match kind {
+            K::ChangeRequested => requested(),
+            K::ChangeMade => made(),
+            K::ChangeRefused => refused(),
+            K::PersonalDataErased => StripeRequestEvent::PersonalDataErased {
+                subject: "customer/cus_1".to_owned(),
+            },
+        };
+        let name: &'static str = kind.into();
+        assert_eq!(
+            (event.event_type(), event.event_version()),
+            (name.to_owned(), "1.0".to_owned())
+        );
+        check_golden("stripe_request", name, &event);
+    }
+}
+
+#[test]
+fn the_framework_hands_commands_on_to_the_rules() {
+    TestFramework::<StripeRequest>::with(())
+        .given(vec![requested()])
+        .when(done())
+        .then_expect_events(vec![made()]);
+}

@@ -1,0 +1,66 @@
+//! `stripe_requests`: one row per change that was asked of Stripe outside of payments, so that one without an answer is found.
+
+use crate::orders::merchant;
+use crate::{int8, waiting};
+use aggregates::ids::{IntentionId, MerchantId};
+use aggregates::stripe_request::{Facts, Status};
+use eventstore::{Column, Kind, RowChange, Table};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// The table's shape, for the append and for a rebuild.
+pub const TABLE: Table = Table {
+    name: "stripe_requests",
+    key: &["merchant", "request_id"],
+    columns: &[
+        Column::replace("merchant", Kind::Text),
+        Column::replace("request_id", Kind::Uuid),
+        Column::replace("method", Kind::Text),
+        Column::replace("path", Kind::Text),
+        Column::replace("status", Kind::Text),
+        Column::replace("object", Kind::Text),
+        Column::replace("stripe_id", Kind::Text),
+        Column::replace("pending_intention", Kind::Uuid),
+        Column::replace("version", Kind::Int8),
+    ],
+};
+
+/// The row of a request.
+pub(crate) fn row(facts: &Facts, version: u64, event: usize) -> RowChange {
+    let pending = (facts.status == Status::Requested).then(|| facts.request.intention.uuid());
+    RowChange {
+        table: TABLE.name,
+        event,
+        values: vec![
+            merchant(&facts.request.merchant),
+            facts.request.intention.uuid().into(),
+            facts.request.method.to_string().into(),
+            facts.request.path.clone().into(),
+            facts.status.to_string().into(),
+            facts.object.clone().into(),
+            facts.id.clone().into(),
+            pending.into(),
+            int8(version).into(),
+        ],
+    }
+}
+
+/// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
+///
+/// # Errors
+/// When the database cannot be read, or holds a merchant id that is none.
+pub async fn waiting_since(
+    connection: &mut PgConnection,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<(MerchantId, IntentionId)>, sqlx::Error> {
+    let rows: Vec<(String, Uuid)> = sqlx::query_as(
+        "select merchant, request_id from stripe_requests
+         where pending_intention is not null and pending_intention < $1 order by pending_intention limit $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    waiting(rows, IntentionId::from_uuid)
+}
