@@ -141,6 +141,11 @@ impl PaymentId {
 }
 
 impl IntentionId {
+    /// The id of the stream of a request that is named by its intention: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+
     /// The idempotency key that Stripe sees for this intention.
     pub fn stripe_key(self) -> String {
         format!("cf-{self}")

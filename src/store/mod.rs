@@ -11,15 +11,16 @@ pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use vault::{Vault, VaultError};
 
-use aggregates::ids::{CommandId, MerchantId, OrderId, PaymentId, RefundId};
+use aggregates::ids::{CommandId, IntentionId, MerchantId, OrderId, PaymentId, RefundId};
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
 use cqrs_es::{Aggregate, DomainEvent};
 use eventstore::{
     Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions,
-    NewEvent, Reader, Role, StoreError, StreamAppend,
+    NewEvent, Reader, Role, RowChange, StoreError, StreamAppend,
 };
 use moka::sync::Cache;
 use projections::fold::{self, Versioned};
@@ -42,6 +43,7 @@ pub struct Store {
     reader: Reader,
     payments: CqrsStore<Payment>,
     orders: CqrsStore<Order>,
+    stripe_requests: CqrsStore<StripeRequest>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
     hot_orders: Cache<String, Arc<Versioned<Order>>>,
 }
@@ -69,6 +71,8 @@ pub struct Decided<Id, A, E> {
 pub struct Commit {
     pub payment: Option<Decided<PaymentId, Payment, PaymentEvent>>,
     pub order: Option<Decided<OrderId, Order, OrderEvent>>,
+    /// By the intention that it is named by.
+    pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub claim: Option<Claim>,
     pub completes: Option<Completion>,
 }
@@ -121,6 +125,7 @@ impl Store {
             vault: Vault::new(pool, seal_key, ids.clone()),
             payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
             hot_orders: Cache::new(HOT_AGGREGATES),
             ids,
@@ -245,6 +250,33 @@ impl Store {
         Ok(projections::payments::waiting_since(&mut connection, before, limit).await?)
     }
 
+    /// A request to Stripe as it stands, from the log; an empty one where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn stripe_request(
+        &self,
+        merchant: &MerchantId,
+        id: IntentionId,
+    ) -> Result<Arc<Versioned<StripeRequest>>, Trouble> {
+        let loaded = self.stripe_requests.load(&id.aggregate_id(merchant)).await;
+        let (state, version) = loaded.map_err(Trouble::Broken)?;
+        Ok(Arc::new(Versioned { state, version }))
+    }
+
+    /// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn stripe_requests_waiting_since(
+        &self,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<(MerchantId, IntentionId)>, Trouble> {
+        let mut connection = self.pool().acquire().await?;
+        Ok(projections::stripe_requests::waiting_since(&mut connection, before, limit).await?)
+    }
+
     /// The idempotency claim that stands under a key.
     ///
     /// # Errors
@@ -272,47 +304,29 @@ impl Store {
         append.claim = it.claim;
         append.completes = it.completes;
         let mut committed = Committed::default();
-        if let Some(decided) = it.payment.filter(|decided| !decided.events.is_empty()) {
-            let mut after = Versioned::clone(&decided.before);
-            append.rows.extend(fold::payment(
-                decided.id,
-                &mut after,
-                &decided.events,
-                append.event_count(),
-            ));
-            let ids = decided.events.iter().map(|event| {
-                event
-                    .intention()
-                    .map_or_else(|| self.ids.uuid(), |it| it.uuid())
-            });
-            let stream = stream::<Payment>(
-                decided.id.aggregate_id(merchant),
-                decided.before.version,
-                &decided.events,
-                ids,
-                context,
-            );
-            append.streams.push(stream?);
-            committed.payment = Some(Arc::new(after));
+        let ids = || self.ids.uuid();
+        if let Some(decided) = it.payment {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            let event_id = |event: &PaymentEvent| event.intention().map(IntentionId::uuid);
+            committed.payment = add(&mut append, context, id, decided, fold::payment, |event| {
+                event_id(event).unwrap_or_else(ids)
+            })?;
         }
-        if let Some(decided) = it.order.filter(|decided| !decided.events.is_empty()) {
-            let mut after = Versioned::clone(&decided.before);
-            append.rows.extend(fold::order(
-                decided.id,
-                &mut after,
-                &decided.events,
-                append.event_count(),
-            ));
-            let ids = decided.events.iter().map(|_| self.ids.uuid());
-            let stream = stream::<Order>(
-                decided.id.aggregate_id(merchant),
-                decided.before.version,
-                &decided.events,
-                ids,
+        if let Some(decided) = it.order {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            committed.order = add(&mut append, context, id, decided, fold::order, |_| ids())?;
+        }
+        if let Some(decided) = it.stripe_request {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            let event_id = |event: &StripeRequestEvent| event.intention().map(IntentionId::uuid);
+            add(
+                &mut append,
                 context,
-            );
-            append.streams.push(stream?);
-            committed.order = Some(Arc::new(after));
+                id,
+                decided,
+                |_, state, events, first| fold::stripe_request(state, events, first),
+                |event| event_id(event).unwrap_or_else(ids),
+            )?;
         }
         let ids: Vec<(&str, String)> = append
             .streams
@@ -345,7 +359,8 @@ impl Store {
         for (kind, id) in ids {
             let reloaded = match *kind {
                 Payment::TYPE => read(&self.payments, &self.hot_payments, id).await.map(drop),
-                _ => read(&self.orders, &self.hot_orders, id).await.map(drop),
+                Order::TYPE => read(&self.orders, &self.hot_orders, id).await.map(drop),
+                _ => Ok(()),
             };
             if let Err(error) = reloaded {
                 tracing::warn!(%error, kind, "an aggregate could not be read again");
@@ -369,6 +384,33 @@ impl Store {
         )
         .await
     }
+}
+
+/// Adds an aggregate's new events and the rows that follow from them to the append; answers the state after them, none where
+/// there are none.
+fn add<Id, A: Aggregate + Clone>(
+    append: &mut Append,
+    context: &Context,
+    (id, aggregate_id): (Id, String),
+    decided: Decided<Id, A, A::Event>,
+    fold: impl FnOnce(Id, &mut Versioned<A>, &[A::Event], usize) -> Vec<RowChange>,
+    event_id: impl Fn(&A::Event) -> Uuid,
+) -> Result<Option<Arc<Versioned<A>>>, Trouble> {
+    if decided.events.is_empty() {
+        return Ok(None);
+    }
+    let mut after = Versioned::clone(&decided.before);
+    let rows = fold(id, &mut after, &decided.events, append.event_count());
+    append.rows.extend(rows);
+    let ids = decided.events.iter().map(event_id);
+    append.streams.push(stream::<A>(
+        aggregate_id,
+        decided.before.version,
+        &decided.events,
+        ids,
+        context,
+    )?);
+    Ok(Some(Arc::new(after)))
 }
 
 async fn load<A: Aggregate + 'static>(
