@@ -10,8 +10,9 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::REFUND_KEY;
+use super::{REFUND_KEY, StripeAnswer};
 
 /// An intent as Stripe shows it just now: what the domain needs, and what only the caller may see.
 #[derive(Debug, Clone)]
@@ -22,6 +23,16 @@ pub struct IntentView {
     /// What the customer has to do next, in Stripe's shape.
     pub next_action: Option<Value>,
     pub metadata: BTreeMap<String, String>,
+    /// The answer that showed it; none where no answer of Stripe's did (a webhook).
+    pub answer: Option<Arc<StripeAnswer>>,
+}
+
+/// A refund as Stripe shows it just now.
+#[derive(Debug, Clone)]
+pub struct RefundView {
+    pub snapshot: RefundSnapshot,
+    /// The answer that showed it.
+    pub answer: Option<Arc<StripeAnswer>>,
 }
 
 /// Stripe's JSON is not what it should be.
@@ -138,6 +149,7 @@ pub fn intent_from(object: Value) -> Result<IntentView, Unreadable> {
         client_secret,
         next_action: it.next_action,
         metadata: it.metadata,
+        answer: None,
     })
 }
 

@@ -1,7 +1,6 @@
 //! The requests to Stripe, built by async-stripe's types and sent over our own [`wire`](super::wire). The one file that names async-stripe.
 
 use aggregates::ids::IntentionId;
-use aggregates::payment::command::RefundSnapshot;
 use aggregates::payment::event::{CancellationReason, Changes, CreateRequested, RefundReason};
 use aggregates::payment::state::Step;
 use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
@@ -11,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use stripe_client_core::{
     CustomizedStripeRequest, IdempotencyKey, RequestBuilder, RequestStrategy, StripeClient,
     StripeClientErr, StripeMethod, StripeRequest,
@@ -29,9 +28,12 @@ use stripe_payment::payment_method::{
 };
 use stripe_shared::PaymentIntentCaptureMethod;
 
-use super::answers::{self, IntentView, Unreadable};
+use super::answers::{self, IntentView, RefundView, Unreadable};
 use super::wire::{Account, Answer, Call, GatewayOptions, Wire};
-use super::{Effect, MERCHANT_KEY, Outcome, PAYMENT_KEY, REFUND_KEY, RefundEffect, Silence};
+use super::{
+    Effect, MERCHANT_KEY, Outcome, PAYMENT_KEY, REFUND_KEY, RefundEffect, Request, Silence,
+    StripeAnswer, Verb,
+};
 use crate::personal::{Address, Personal, Shipping};
 
 /// Stripe, for any number of accounts of ours.
@@ -102,12 +104,12 @@ impl Gateway {
     }
 
     /// Asks Stripe for a refund.
-    pub async fn refund(&self, account: &str, effect: RefundEffect<'_>) -> Outcome<RefundSnapshot> {
+    pub async fn refund(&self, account: &str, effect: RefundEffect<'_>) -> Outcome<RefundView> {
         self.ask(
             account,
             refund(&effect).build(),
             Some(effect.refund.id),
-            answers::refund_from,
+            refund_view,
         )
         .await
     }
@@ -124,33 +126,78 @@ impl Gateway {
     }
 
     /// The refund as it stands now.
-    pub async fn refund_by_id(&self, account: &str, refund: &str) -> Outcome<RefundSnapshot> {
+    pub async fn refund_by_id(&self, account: &str, refund: &str) -> Outcome<RefundView> {
         self.ask(
             account,
             RetrieveRefund::new(refund).build(),
             None,
-            answers::refund_from,
+            refund_view,
         )
         .await
     }
 
+    /// Asks Stripe for anything else, and answers in its own words, whatever they are.
+    pub async fn request(&self, account: &str, request: Request<'_>) -> Outcome<StripeAnswer> {
+        let method = match request.verb {
+            Verb::Get => StripeMethod::Get,
+            Verb::Post => StripeMethod::Post,
+            Verb::Delete => StripeMethod::Delete,
+        };
+        let mut built = RequestBuilder::new(method, request.path);
+        let parameters = request.parameters.map(str::to_owned);
+        if request.verb == Verb::Get {
+            built.query = parameters;
+        } else {
+            built.body = parameters;
+        }
+        let answer = match self
+            .send(account, built, request.key.map(str::to_owned))
+            .await
+        {
+            Ok(answer) => answer,
+            Err(silence) => return Outcome::Unknown(silence),
+        };
+        match answers::object_from(&answer.body) {
+            Ok(body) => Outcome::Said(StripeAnswer {
+                status: answer.status,
+                body,
+                replayed: answer.replayed,
+            }),
+            Err(unreadable) => Outcome::Unknown(Silence {
+                why: unreadable.to_string(),
+            }),
+        }
+    }
+
     /// Sends what async-stripe built and reads the answer.
-    async fn ask<T: FromIntentError>(
+    async fn ask<T: Told>(
         &self,
         account: &str,
         request: RequestBuilder,
         intention: Option<IntentionId>,
         read: impl FnOnce(Value) -> Result<T, Unreadable>,
     ) -> Outcome<T> {
+        let key = intention.map(IntentionId::stripe_key);
+        match self.send(account, request, key).await {
+            Ok(answer) => understand(answer, read),
+            Err(silence) => Outcome::Unknown(silence),
+        }
+    }
+
+    async fn send(
+        &self,
+        account: &str,
+        request: RequestBuilder,
+        key: Option<String>,
+    ) -> Result<Answer, Silence> {
         let Some(account) = self.accounts.get(account) else {
-            return Outcome::Unknown(Silence {
+            return Err(Silence {
                 why: format!("no key is configured for the Stripe account {account:?}"),
             });
         };
-        let strategy = match intention {
-            Some(intention) => RequestStrategy::Idempotent(
-                IdempotencyKey::new(intention.stripe_key())
-                    .expect("a key of ours is neither empty nor long"),
+        let strategy = match key {
+            Some(key) => RequestStrategy::Idempotent(
+                IdempotencyKey::new(key).expect("a key of ours is neither empty nor long"),
             ),
             None => RequestStrategy::Once,
         };
@@ -159,18 +206,14 @@ impl Gateway {
             account,
             answer: OnceLock::new(),
         };
-        let sent = request
+        let Unread = request
             .customize::<Unread>()
             .request_strategy(strategy)
             .send(&exchange)
-            .await;
-        match (sent, exchange.answer.into_inner()) {
-            (Ok(Unread), Some(answer)) => understand(answer, read),
-            (Ok(Unread), None) => Outcome::Unknown(Silence {
-                why: "no answer".to_owned(),
-            }),
-            (Err(silence), _) => Outcome::Unknown(silence),
-        }
+            .await?;
+        exchange.answer.into_inner().ok_or_else(|| Silence {
+            why: "no answer".to_owned(),
+        })
     }
 }
 
@@ -227,16 +270,27 @@ impl miniserde::Deserialize for Unread {
 }
 
 /// What an answer means. Below 300 it is the object; otherwise a refusal, unless it carries the intent (a decline).
-fn understand<T: FromIntentError>(
+fn understand<T: Told>(
     answer: Answer,
     read: impl FnOnce(Value) -> Result<T, Unreadable>,
 ) -> Outcome<T> {
+    let unknown = |unreadable: Unreadable| {
+        Outcome::Unknown(Silence {
+            why: unreadable.to_string(),
+        })
+    };
+    let body = answers::object_from(&answer.body);
+    let whole = body.as_ref().ok().map(|body| {
+        Arc::new(StripeAnswer {
+            status: answer.status,
+            body: body.clone(),
+            replayed: answer.replayed,
+        })
+    });
     if answer.status < 300 {
-        return match answers::object_from(&answer.body).and_then(read) {
-            Ok(said) => Outcome::Said(said),
-            Err(unreadable) => Outcome::Unknown(Silence {
-                why: unreadable.to_string(),
-            }),
+        return match body.and_then(read) {
+            Ok(said) => Outcome::Said(said.with(whole)),
+            Err(unreadable) => unknown(unreadable),
         };
     }
     let (refusal, intent) = answers::error_from(answer.status, &answer.body);
@@ -244,33 +298,48 @@ fn understand<T: FromIntentError>(
         .filter(|_| answer.status == 402)
         .and_then(T::from_declined)
     {
-        Some(said) => Outcome::Said(said),
+        Some(said) => Outcome::Said(said.with(whole)),
         None => Outcome::Refused(refusal),
     }
 }
 
-/// What a decline's intent means to whoever asked.
-trait FromIntentError: Sized {
-    fn from_declined(intent: IntentView) -> Option<Self>;
+fn refund_view(object: Value) -> Result<RefundView, Unreadable> {
+    Ok(RefundView {
+        snapshot: answers::refund_from(object)?,
+        answer: None,
+    })
 }
 
-impl FromIntentError for IntentView {
+/// What Stripe told of, to whoever asked.
+trait Told: Sized {
+    /// What a decline's intent means.
+    fn from_declined(_: IntentView) -> Option<Self> {
+        None
+    }
+
+    /// Together with the answer that told it.
+    fn with(self, _: Option<Arc<StripeAnswer>>) -> Self {
+        self
+    }
+}
+
+impl Told for IntentView {
     fn from_declined(intent: IntentView) -> Option<Self> {
         Some(intent)
     }
-}
 
-impl FromIntentError for RefundSnapshot {
-    fn from_declined(_: IntentView) -> Option<Self> {
-        None
+    fn with(self, answer: Option<Arc<StripeAnswer>>) -> Self {
+        Self { answer, ..self }
     }
 }
 
-impl FromIntentError for String {
-    fn from_declined(_: IntentView) -> Option<Self> {
-        None
+impl Told for RefundView {
+    fn with(self, answer: Option<Arc<StripeAnswer>>) -> Self {
+        Self { answer, ..self }
     }
 }
+
+impl Told for String {}
 
 /// The request of one step; none where it needs an intent that is not there.
 fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {

@@ -2,19 +2,23 @@
 //!
 //! Everything asked of Stripe goes through [`Gateway`]. Whatever happens on the way, the answer is one of three: Stripe
 //! said something, Stripe refused for good, or nobody knows ([`Outcome`]). Only `client` names async-stripe's
-//! types, and nothing outside this folder sees Stripe's JSON but through [`IntentView`].
+//! types, and nothing outside this folder sees Stripe's JSON but through [`IntentView`], and through [`StripeAnswer`] where a door
+//! answers in Stripe's own shapes.
 
 mod answers;
 mod client;
 mod wire;
 
-pub use answers::{IntentView, Unreadable, dispute_from, intent_from, refund_from};
+pub use answers::{IntentView, RefundView, Unreadable, dispute_from, intent_from, refund_from};
 pub use client::{Card, Gateway};
 pub use wire::{Account, GatewayOptions};
 
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::payment::event::Refusal;
 use aggregates::payment::state::{Refund, Step};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fmt;
 
 use crate::personal::Personal;
 
@@ -42,6 +46,44 @@ pub enum Outcome<T> {
 pub struct Silence {
     /// For logs: no body, no secret.
     pub why: String,
+}
+
+/// Stripe's own words: what a door answers in Stripe's shapes is made of. Its `Debug` says nothing, since a client secret
+/// may be in it.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct StripeAnswer {
+    /// Of HTTP; never one that leaves the outcome open.
+    pub status: u16,
+    pub body: Value,
+    /// Stripe had given it before, under the same idempotency key.
+    #[serde(skip)]
+    pub replayed: bool,
+}
+
+impl fmt::Debug for StripeAnswer {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "StripeAnswer({})", self.status)
+    }
+}
+
+/// A request to Stripe that no payment makes.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    pub verb: Verb,
+    /// Below the version: `/customers/cus_1`.
+    pub path: &'a str,
+    /// Form-encoded: the query of a `Get`, the body of a `Post`.
+    pub parameters: Option<&'a str>,
+    /// Stripe's idempotency key; none for a read.
+    pub key: Option<&'a str>,
+}
+
+/// How Stripe is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Post,
+    Delete,
 }
 
 /// One step of a payment, to be asked of Stripe under the key of its intention.

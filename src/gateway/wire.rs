@@ -51,6 +51,8 @@ pub(super) struct Call<'a> {
 pub(super) struct Answer {
     pub status: u16,
     pub body: Bytes,
+    /// It had been given before, under the same key.
+    pub replayed: bool,
 }
 
 /// The connections to Stripe.
@@ -96,6 +98,10 @@ impl Wire {
     async fn once(&self, call: &Call<'_>) -> Result<Answer, Silence> {
         let response = self.request(call)?.send().await.map_err(silent)?;
         let status = response.status();
+        let replayed = response
+            .headers()
+            .get("idempotent-replayed")
+            .is_some_and(|value| value == "true");
         let body = response.bytes().await.map_err(silent)?;
         let uncertain = status.is_server_error()
             || matches!(
@@ -113,6 +119,7 @@ impl Wire {
         Ok(Answer {
             status: status.as_u16(),
             body,
+            replayed,
         })
     }
 

@@ -247,7 +247,7 @@ impl App {
             .refund(&merchant.stripe_account, effect)
             .await
         {
-            Outcome::Said(snapshot) => Said::Refund(snapshot),
+            Outcome::Said(view) => Said::Refund(view.snapshot),
             Outcome::Refused(refusal) => Said::Refused(refusal),
             Outcome::Unknown(silence) => {
                 tracing::warn!(payment = %id, %refund, why = %silence.why, "Stripe's outcome is not known");

@@ -219,11 +219,11 @@ impl App {
             .refund_by_id(&merchant.stripe_account, stripe_refund)
             .await
         {
-            Outcome::Said(snapshot) => {
+            Outcome::Said(view) => {
                 let observed = Observation {
                     intention: None,
                     current: true,
-                    said: Said::Refund(snapshot),
+                    said: Said::Refund(view.snapshot),
                 };
                 self.observe(merchant, payment, observed, context).await?;
             }

@@ -6,7 +6,8 @@ use crate::sealed::Sealed;
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
 
-/// Every fact of a request.
+/// Every fact of a request. An outcome holds Stripe's `answer` in its own words, sealed, so that whoever repeats the request
+/// is answered the same; secrets are cut out of it before.
 #[derive(
     Debug,
     Clone,
@@ -29,11 +30,13 @@ pub enum StripeRequestEvent {
         intention: IntentionId,
         object: Option<String>,
         id: Option<String>,
+        answer: Sealed,
     },
     /// Stripe refused it; nothing changed there.
     ChangeRefused {
         intention: IntentionId,
         refusal: Refusal,
+        answer: Sealed,
     },
     /// The key of the personal data in it was deleted; what was sealed can no longer be read.
     PersonalDataErased { subject: String },

@@ -13,6 +13,7 @@ pub use event::{ChangeRequested, Method, StripeRequestEvent, StripeRequestEventK
 pub use state::{Facts, Status, StripeRequest};
 
 use crate::payment::event::Refusal;
+use crate::sealed::Sealed;
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;
 
@@ -25,9 +26,10 @@ pub enum StripeRequestCommand {
     Done {
         object: Option<String>,
         id: Option<String>,
+        answer: Sealed,
     },
     /// Stripe refused it for good.
-    Refuse(Refusal),
+    Refuse { refusal: Refusal, answer: Sealed },
 }
 
 /// Why a command is refused.
@@ -57,17 +59,19 @@ impl StripeRequest {
             (StripeRequestCommand::Ask(_), Some(_)) => Err(StripeRequestError::AlreadyAsked),
             (_, None) => Err(StripeRequestError::NoSuchRequest),
             _ if facts.is_some_and(|facts| facts.status != Status::Requested) => Ok(vec![]),
-            (StripeRequestCommand::Done { object, id }, Some(intention)) => {
+            (StripeRequestCommand::Done { object, id, answer }, Some(intention)) => {
                 Ok(vec![StripeRequestEvent::ChangeMade {
                     intention,
                     object,
                     id,
+                    answer,
                 }])
             }
-            (StripeRequestCommand::Refuse(refusal), Some(intention)) => {
+            (StripeRequestCommand::Refuse { refusal, answer }, Some(intention)) => {
                 Ok(vec![StripeRequestEvent::ChangeRefused {
                     intention,
                     refusal,
+                    answer,
                 }])
             }
         }

@@ -1,6 +1,7 @@
 //! A request as its events leave it.
 
 use crate::payment::event::Refusal;
+use crate::sealed::Sealed;
 use crate::stripe_request::{ChangeRequested, StripeRequestEvent};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,8 @@ pub struct Facts {
     /// Its id at Stripe.
     pub id: Option<String>,
     pub refusal: Option<Refusal>,
+    /// What Stripe said, sealed; none while it has said nothing, and once it was erased.
+    pub answer: Option<Sealed>,
 }
 
 /// Where a request stands.
@@ -50,6 +53,7 @@ impl StripeRequest {
                 object: None,
                 id: None,
                 refusal: None,
+                answer: None,
             }));
             return;
         }
@@ -57,16 +61,25 @@ impl StripeRequest {
             return;
         };
         match event {
-            StripeRequestEvent::ChangeMade { object, id, .. } => {
+            StripeRequestEvent::ChangeMade {
+                object, id, answer, ..
+            } => {
                 facts.status = Status::Made;
                 facts.object.clone_from(object);
                 facts.id.clone_from(id);
+                facts.answer = Some(answer.clone());
             }
-            StripeRequestEvent::ChangeRefused { refusal, .. } => {
+            StripeRequestEvent::ChangeRefused {
+                refusal, answer, ..
+            } => {
                 facts.status = Status::Refused;
                 facts.refusal = Some(refusal.clone());
+                facts.answer = Some(answer.clone());
             }
-            StripeRequestEvent::PersonalDataErased { .. } => facts.request.parameters = None,
+            StripeRequestEvent::PersonalDataErased { .. } => {
+                facts.request.parameters = None;
+                facts.answer = None;
+            }
             StripeRequestEvent::ChangeRequested(_) => {}
         }
     }

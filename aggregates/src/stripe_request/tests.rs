@@ -13,17 +13,21 @@ fn intention() -> IntentionId {
     IntentionId::from_uuid(Uuid::from_u128(7))
 }
 
+fn sealed(nonce: &str) -> Sealed {
+    Sealed {
+        subject: format!("request/{}", intention()),
+        nonce: nonce.to_owned(),
+        ciphertext: "Y2lwaGVy".to_owned(),
+    }
+}
+
 fn request() -> Box<ChangeRequested> {
     Box::new(ChangeRequested {
         intention: intention(),
         merchant: merchant(),
         method: Method::Post,
         path: "/customers".to_owned(),
-        parameters: Some(Sealed {
-            subject: format!("request/{}", intention()),
-            nonce: "bm9uY2U=".to_owned(),
-            ciphertext: "Y2lwaGVy".to_owned(),
-        }),
+        parameters: Some(sealed("bm9uY2U=")),
     })
 }
 
@@ -36,6 +40,7 @@ fn made() -> StripeRequestEvent {
         intention: intention(),
         object: Some("customer".to_owned()),
         id: Some("cus_1".to_owned()),
+        answer: sealed("YW5zd2Vy"),
     }
 }
 
@@ -53,6 +58,7 @@ fn refused() -> StripeRequestEvent {
     StripeRequestEvent::ChangeRefused {
         intention: intention(),
         refusal: refusal(),
+        answer: sealed("YW5zd2Vy"),
     }
 }
 
@@ -60,6 +66,14 @@ fn done() -> StripeRequestCommand {
     StripeRequestCommand::Done {
         object: Some("customer".to_owned()),
         id: Some("cus_1".to_owned()),
+        answer: sealed("YW5zd2Vy"),
+    }
+}
+
+fn refuse() -> StripeRequestCommand {
+    StripeRequestCommand::Refuse {
+        refusal: refusal(),
+        answer: sealed("YW5zd2Vy"),
     }
 }
 
@@ -86,7 +100,7 @@ fn it_ends_with_what_stripe_said() {
         .when(done())
         .then([made()]);
     given::<StripeRequest>([requested()])
-        .when(StripeRequestCommand::Refuse(refusal()))
+        .when(refuse())
         .then([refused()]);
 }
 
@@ -94,7 +108,7 @@ fn it_ends_with_what_stripe_said() {
 #[test]
 fn it_ends_once() {
     for end in [made(), refused()] {
-        for command in [done(), StripeRequestCommand::Refuse(refusal())] {
+        for command in [done(), refuse()] {
             given::<StripeRequest>([requested(), end.clone()])
                 .when(command)
                 .then([]);
@@ -109,7 +123,7 @@ fn what_was_erased_is_gone_from_its_state() {
     };
     let state = after(StripeRequest::default(), [requested(), made(), erased]);
     let facts = state.facts().unwrap();
-    assert_eq!(facts.request.parameters, None);
+    assert_eq!((&facts.request.parameters, &facts.answer), (&None, &None));
     assert_eq!(
         (facts.status, facts.id.as_deref()),
         (Status::Made, Some("cus_1"))
