@@ -237,7 +237,7 @@ pub fn dispute_from(
 }
 
 /// What an error's body says: the refusal, and the intent inside it where there is one.
-pub(super) fn error_from(status: u16, body: &[u8]) -> (Refusal, Option<IntentView>) {
+pub fn error_from(status: u16, body: Value) -> (Refusal, Option<IntentView>) {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct Body {
@@ -252,7 +252,7 @@ pub(super) fn error_from(status: u16, body: &[u8]) -> (Refusal, Option<IntentVie
         param: Option<String>,
         payment_intent: Option<Value>,
     }
-    let error = serde_json::from_slice::<Body>(body)
+    let error = serde_json::from_value::<Body>(body)
         .unwrap_or_default()
         .error
         .unwrap_or_default();

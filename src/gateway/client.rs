@@ -293,7 +293,7 @@ fn understand<T: Told>(
             Err(unreadable) => unknown(unreadable),
         };
     }
-    let (refusal, intent) = answers::error_from(answer.status, &answer.body);
+    let (refusal, intent) = answers::error_from(answer.status, body.unwrap_or_default());
     match intent
         .filter(|_| answer.status == 402)
         .and_then(T::from_declined)
@@ -354,7 +354,7 @@ fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
             },
             Some(intent),
         ) => confirm(intent, payment_method.as_deref(), terms).build(),
-        (Step::Capture { amount }, Some(intent)) => CapturePaymentIntent::new(intent)
+        (Step::Capture { amount, .. }, Some(intent)) => CapturePaymentIntent::new(intent)
             .amount_to_capture(amount.minor())
             .build(),
         (Step::Cancel { reason }, Some(intent)) => cancel(intent, *reason).build(),

@@ -9,7 +9,9 @@ mod answers;
 mod client;
 mod wire;
 
-pub use answers::{IntentView, RefundView, Unreadable, dispute_from, intent_from, refund_from};
+pub use answers::{
+    IntentView, RefundView, Unreadable, dispute_from, error_from, intent_from, refund_from,
+};
 pub use client::{Card, Gateway};
 pub use wire::{Account, GatewayOptions};
 

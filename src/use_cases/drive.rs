@@ -9,7 +9,7 @@ use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::PaymentEvent;
 use aggregates::payment::state::{Facts, Pending, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
-use aggregates::sealed::Sealed;
+use aggregates::sealed::{Sealed, subject_of_payment};
 use projections::fold::Versioned;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::idempotency::Idempotency;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
-use crate::gateway::{Effect, IntentView, Outcome, RefundEffect};
+use crate::gateway::{Effect, IntentView, Outcome, RefundEffect, StripeAnswer};
 use crate::personal::Personal;
 use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
@@ -29,7 +29,7 @@ pub(super) struct Locks {
 }
 
 impl Locks {
-    fn of(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
+    pub(super) fn of(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(lock) = held.get(&id).and_then(Weak::upgrade) {
             return lock;
@@ -45,6 +45,8 @@ impl Locks {
 pub(super) struct Driven {
     pub payment: Arc<Versioned<Payment>>,
     pub intent: Option<IntentView>,
+    /// What Stripe answered to the last step that was driven here, in its own words.
+    pub said: Option<Arc<StripeAnswer>>,
     /// How the steps ended that were driven here; none where there was nothing to drive.
     pub verdict: Option<Verdict>,
     /// Whether the claim was answered along with the outcome.
@@ -53,6 +55,13 @@ pub(super) struct Driven {
 
 /// Which claim an outcome answers, where the driver holds one.
 pub(super) type Answering<'a> = Option<&'a Idempotency>;
+
+/// What Stripe's words are worth to the one who asked: which claim they answer, and what is kept of them.
+#[derive(Default)]
+struct Answer<'a> {
+    claim: Answering<'a>,
+    kept: Option<Sealed>,
+}
 
 /// Everything that may be recorded of one observation.
 struct Recording {
@@ -72,7 +81,7 @@ impl App {
     ) -> Result<Driven, AppError> {
         let lock = self.inner.locks.of(id.uuid());
         let _driving = lock.lock().await;
-        let mut intent = None;
+        let (mut intent, mut said_last) = (None, None);
         let mut verdict = None;
         let mut answered = false;
         loop {
@@ -86,15 +95,17 @@ impl App {
             match &facts.pending {
                 Some(pending) => {
                     let (said, view) = self.ask(merchant, id, facts, pending).await?;
+                    said_last = view.as_ref().and_then(|view| view.answer.clone());
                     intent = view;
+                    let answer = self
+                        .answer_of(merchant, id, facts, said_last.as_deref(), answering)
+                        .await?;
                     let observed = Observation {
                         intention: Some(pending.intention),
                         current: true,
                         said,
                     };
-                    let recorded = self
-                        .record(merchant, id, observed, context, answering)
-                        .await?;
+                    let recorded = self.record(merchant, id, observed, context, answer).await?;
                     verdict = Verdict::of(&recorded.events).or(verdict);
                     answered |= recorded.answered;
                     // An answer that is not about this payment ends nothing: asking again at once would not either.
@@ -111,6 +122,7 @@ impl App {
                     return Ok(Driven {
                         payment,
                         intent,
+                        said: said_last,
                         verdict,
                         answered,
                     });
@@ -226,6 +238,7 @@ impl App {
             return Ok(Driven {
                 payment,
                 intent: None,
+                said: None,
                 verdict: None,
                 answered: false,
             });
@@ -241,14 +254,14 @@ impl App {
             intent,
             refund: found,
         };
-        let said = match self
+        let (said, words) = match self
             .inner
             .gateway
             .refund(&merchant.stripe_account, effect)
             .await
         {
-            Outcome::Said(view) => Said::Refund(view.snapshot),
-            Outcome::Refused(refusal) => Said::Refused(refusal),
+            Outcome::Said(view) => (Said::Refund(view.snapshot), view.answer),
+            Outcome::Refused(refusal) => (Said::Refused(refusal), None),
             Outcome::Unknown(silence) => {
                 tracing::warn!(payment = %id, %refund, why = %silence.why, "Stripe's outcome is not known");
                 metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
@@ -260,14 +273,16 @@ impl App {
             current: true,
             said,
         };
-        let recorded = self
-            .record(merchant, id, observed, context, answering)
+        let answer = self
+            .answer_of(merchant, id, facts, words.as_deref(), answering)
             .await?;
+        let recorded = self.record(merchant, id, observed, context, answer).await?;
         let verdict = Verdict::of(&recorded.events);
         Ok(Driven {
             verdict,
             payment: recorded.payment,
             intent: None,
+            said: words,
             answered: recorded.answered,
         })
     }
@@ -282,9 +297,28 @@ impl App {
         context: &Context,
     ) -> Result<Arc<Versioned<Payment>>, AppError> {
         Ok(self
-            .record(merchant, id, observed, context, None)
+            .record(merchant, id, observed, context, Answer::default())
             .await?
             .payment)
+    }
+
+    /// What is to be kept of Stripe's words, where they answer a claim that wants them.
+    async fn answer_of<'a>(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        facts: &Facts,
+        said: Option<&StripeAnswer>,
+        claim: Answering<'a>,
+    ) -> Result<Answer<'a>, AppError> {
+        let kept = match (said, claim) {
+            (Some(said), Some(key)) if key.keeps_answer => {
+                let subject = subject_of_payment(id, facts.order);
+                Some(self.keep(&merchant.id, &subject, said).await?)
+            }
+            _ => None,
+        };
+        Ok(Answer { claim, kept })
     }
 
     async fn record(
@@ -293,9 +327,8 @@ impl App {
         id: PaymentId,
         observed: Observation,
         context: &Context,
-        answering: Answering<'_>,
+        mut answer: Answer<'_>,
     ) -> Result<Recording, AppError> {
-        let mut answering = answering;
         loop {
             let before = self.inner.store.payment(&merchant.id, id).await?;
             let mut events = before
@@ -306,8 +339,11 @@ impl App {
             let order = self
                 .follow_up(&merchant.id, id, &mut after, &mut events)
                 .await?;
-            let completes = answering
-                .and_then(|key| last_step(&after, &events).map(|ended| key.completion(&ended)));
+            let completes = answer.claim.and_then(|key| {
+                let mut ended = last_step(&after, &events)?;
+                ended.said.clone_from(&answer.kept);
+                Some(key.completion(&ended))
+            });
             if events.is_empty() && order.is_none() {
                 return Ok(Recording {
                     payment: before,
@@ -340,7 +376,7 @@ impl App {
                     tracing::debug!(payment = %id, "somebody else recorded first")
                 }
                 // The claim has its answer already: record the outcome without it.
-                Err(Trouble::Claimed(_)) => answering = None,
+                Err(Trouble::Claimed(_)) => answer.claim = None,
                 Err(trouble) => return Err(trouble.into()),
             }
         }
@@ -436,5 +472,6 @@ fn last_step(after: &Versioned<Payment>, events: &[PaymentEvent]) -> Option<Ende
     (!open).then_some(Ended {
         version: after.version,
         verdict,
+        said: None,
     })
 }

@@ -7,6 +7,7 @@ use aggregates::ids::{IntentionId, PaymentId};
 use aggregates::payment::{Payment, PaymentEvent};
 use eventstore::{Claim, Completion, ExistingClaim};
 use projections::fold::Versioned;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
@@ -24,6 +25,8 @@ pub struct Idempotency {
     pub key: String,
     /// A keyed hash of the request, without any CVC.
     pub fingerprint: [u8; 32],
+    /// Whether the answer is made of Stripe's own words, so that they are kept (sealed, without secrets) for a repeat.
+    pub keeps_answer: bool,
 }
 
 /// What a claim stands for: the payment, and the intention it began with.
@@ -33,12 +36,12 @@ pub(super) struct Claimed {
     pub intention: IntentionId,
 }
 
-/// Where a key stands.
-pub(super) enum Standing {
+/// Where a key stands: what it was claimed for, and how that ended.
+pub(super) enum Standing<C = Claimed, E = Ended> {
     Free,
     /// The command that claimed it has no answer yet: it runs, or was cut off.
-    Open(Claimed),
-    Ended(Claimed, Ended),
+    Open(C),
+    Ended(C, E),
 }
 
 /// What became of an intention that was to be recorded.
@@ -52,17 +55,17 @@ pub(super) enum Intended {
 
 impl Idempotency {
     /// The claim, for the append of the intention.
-    pub(super) fn claim(&self, claimed: Claimed) -> Claim {
+    pub(super) fn claim(&self, claimed: &impl Serialize) -> Claim {
         Claim {
             scope: self.scope.to_owned(),
             key: self.key.clone(),
             fingerprint: self.fingerprint,
-            context: raw(&claimed),
+            context: raw(claimed),
         }
     }
 
     /// The claim's answer, for the append of the outcome.
-    pub(super) fn completion(&self, ended: &Ended) -> Completion {
+    pub(super) fn completion(&self, ended: &impl Serialize) -> Completion {
         Completion {
             scope: self.scope.to_owned(),
             key: self.key.clone(),
@@ -70,11 +73,15 @@ impl Idempotency {
         }
     }
 
-    fn standing(&self, found: &ExistingClaim) -> Result<Standing, AppError> {
+    /// What the claim that was found says of the key.
+    pub(super) fn standing<C: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        found: &ExistingClaim,
+    ) -> Result<Standing<C, E>, AppError> {
         if found.fingerprint != self.fingerprint {
             return Err(AppError::KeyReused);
         }
-        let claimed: Claimed = read(&found.context)?;
+        let claimed: C = read(&found.context)?;
         match &found.answer {
             None => Ok(Standing::Open(claimed)),
             Some(answer) => Ok(Standing::Ended(claimed, read(answer)?)),
@@ -84,11 +91,11 @@ impl Idempotency {
 
 impl App {
     /// Where the caller's key stands; free where there is none.
-    pub(super) async fn standing(
+    pub(super) async fn standing<C: DeserializeOwned, E: DeserializeOwned>(
         &self,
         merchant: &Merchant,
         key: Option<&Idempotency>,
-    ) -> Result<Standing, AppError> {
+    ) -> Result<Standing<C, E>, AppError> {
         let Some(key) = key else {
             return Ok(Standing::Free);
         };
@@ -117,7 +124,7 @@ impl App {
             before,
             events,
         });
-        let claim = key.map(|key| key.claim(claimed));
+        let claim = key.map(|key| key.claim(&claimed));
         let commit = Commit {
             payment,
             claim,

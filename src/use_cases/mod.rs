@@ -5,25 +5,28 @@
 
 mod drive;
 mod idempotency;
+mod kept;
 mod orders;
 mod payments;
 mod recovery;
 mod refunds;
 mod steps;
+mod stripe_requests;
 mod verdict;
 mod webhooks;
 
-pub use crate::gateway::Card;
+pub use crate::gateway::{Card, StripeAnswer};
 pub use idempotency::Idempotency;
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundPayment};
 pub use steps::{PaymentStep, Update};
+pub use stripe_requests::Change;
 pub use verdict::Verdict;
 pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
 
-use aggregates::ids::CommandId;
+use aggregates::ids::{CommandId, MerchantId};
 use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
 use aggregates::payment::PaymentError;
@@ -35,7 +38,7 @@ use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
-use crate::store::{Caller, Context, Store, Trouble, VaultError};
+use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
 use drive::Locks;
 
 /// The use cases and what they work with. Clones are the same application.
@@ -155,6 +158,12 @@ impl App {
     pub async fn drain(&self) {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+    }
+
+    /// A merchant that something recorded is of.
+    async fn merchant(&self, id: &MerchantId) -> Result<Merchant, AppError> {
+        let found = self.inner.store.keys.merchant(id).await;
+        found.map_err(Arc::new)?.ok_or(AppError::Internal)
     }
 
     /// The circumstances of a new command of a caller.

@@ -238,6 +238,7 @@ impl App {
             attributes: BTreeMap::new(),
             personal: facts.personal.clone(),
             then_confirm: None,
+            parameters: Default::default(),
         }
     }
 

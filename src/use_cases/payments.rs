@@ -15,9 +15,10 @@ use tokio::time::timeout;
 
 use super::drive::Driven;
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
+use super::kept::refill;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
-use crate::gateway::{Card, IntentView, Outcome};
+use crate::gateway::{Card, IntentView, Outcome, StripeAnswer};
 use crate::personal::Personal;
 use crate::store::{Caller, Commit, Context, Merchant, Trouble};
 
@@ -45,6 +46,9 @@ pub struct PaymentAnswer {
     pub facts: Facts,
     /// The intent as Stripe shows it now, with what is never kept (client secret, next action). None where Stripe was not asked or did not answer.
     pub intent: Option<IntentView>,
+    /// Stripe's own words, for a door that answers in them: of this payment's intent, or of the refund that was asked for.
+    /// None where Stripe refused.
+    pub said: Option<Arc<StripeAnswer>>,
     /// The person's data, for the caller it belongs to.
     pub personal: Personal,
     pub verdict: Verdict,
@@ -261,6 +265,7 @@ impl App {
     ) -> Result<PaymentAnswer, AppError> {
         let driven = self.drive(merchant, claimed.payment, context, key).await?;
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
+        let said = driven.said;
         let intent = match (driven.intent, &ended.verdict) {
             (None, Verdict::Done | Verdict::Declined(_)) => Some(
                 self.intent_now(merchant, &driven.payment)
@@ -269,14 +274,17 @@ impl App {
             ),
             (intent, _) => intent,
         };
-        self.answer(
-            merchant,
-            claimed.payment,
-            &driven.payment,
-            intent,
-            ended.verdict,
-        )
-        .await
+        let mut answer = self
+            .answer(
+                merchant,
+                claimed.payment,
+                &driven.payment,
+                intent,
+                ended.verdict,
+            )
+            .await?;
+        answer.said = said.or(answer.said);
+        Ok(answer)
     }
 
     /// How the command ended; its claim is answered now if the outcome did not bring the answer with it.
@@ -293,6 +301,7 @@ impl App {
                 Ended {
                     version: driven.payment.version,
                     verdict,
+                    said: None,
                 },
                 driven,
             ));
@@ -359,11 +368,30 @@ impl App {
                     .ok_or(AppError::OutcomeUnknown)?,
             ),
         };
+        let said = self.said_then(merchant, &ended, intent.as_ref()).await?;
         let mut answer = self
             .answer(merchant, id, &then, intent, ended.verdict)
             .await?;
+        answer.said = said.or(answer.said);
         answer.replayed = true;
         Ok(answer)
+    }
+
+    /// Stripe's words as they were kept with the claim's answer, what is secret in them put back.
+    pub(super) async fn said_then(
+        &self,
+        merchant: &Merchant,
+        ended: &Ended,
+        intent: Option<&IntentView>,
+    ) -> Result<Option<Arc<StripeAnswer>>, AppError> {
+        let Some(sealed) = &ended.said else {
+            return Ok(None);
+        };
+        let mut kept = self.kept(&merchant.id, sealed).await?;
+        if let (Some(kept), Some(intent)) = (&mut kept, intent) {
+            refill(&mut kept.body, intent);
+        }
+        Ok(kept.map(Arc::new))
     }
 
     /// The payment as it stood after its first `version` events.
@@ -406,6 +434,7 @@ impl App {
         Ok(PaymentAnswer {
             id,
             facts,
+            said: intent.as_ref().and_then(|view| view.answer.clone()),
             intent,
             personal,
             verdict,
@@ -432,6 +461,7 @@ fn create_requested(
         attributes: it.attributes.clone(),
         personal: None,
         then_confirm: it.confirm.clone(),
+        parameters: Default::default(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Goes on with what was cut off: intentions that Stripe has not answered.
 
+use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::metadata::Actor;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{App, AppError};
+use super::App;
+use crate::store::Context;
 
 /// How recovery looks for work.
 #[derive(Debug, Clone, Copy)]
@@ -58,28 +60,48 @@ impl App {
             }
             Err(error) => tracing::error!(%error, "recovery cannot look for its work"),
         }
+        match self
+            .inner
+            .store
+            .stripe_requests_waiting_since(before, PAGE)
+            .await
+        {
+            Ok(waiting) => {
+                for (merchant, request) in waiting {
+                    self.recover_request(&merchant, request).await;
+                }
+            }
+            Err(error) => tracing::error!(%error, "recovery cannot look for its work"),
+        }
     }
 
-    async fn recover_one(
-        &self,
-        merchant: &aggregates::ids::MerchantId,
-        payment: aggregates::ids::PaymentId,
-    ) {
-        let actor = Actor {
+    async fn recover_request(&self, merchant: &MerchantId, request: IntentionId) {
+        let context = self.recovery();
+        let outcome = async {
+            let merchant = self.merchant(merchant).await?;
+            self.drive_change(&merchant, &context, request, None).await
+        };
+        match outcome.await {
+            Ok(_) => tracing::info!(%merchant, %request, "went on with a request that was cut off"),
+            Err(error) => {
+                tracing::warn!(%merchant, %request, %error, "a request still waits for Stripe")
+            }
+        }
+    }
+
+    /// The circumstances of what recovery does.
+    fn recovery(&self) -> Context {
+        self.context_of(Actor {
             name: "recovery".to_owned(),
             key_id: None,
             door: "recovery".to_owned(),
-        };
-        let context = self.context_of(actor);
+        })
+    }
+
+    async fn recover_one(&self, merchant: &MerchantId, payment: PaymentId) {
+        let context = self.recovery();
         let outcome = async {
-            let found = self
-                .inner
-                .store
-                .keys
-                .merchant(merchant)
-                .await
-                .map_err(std::sync::Arc::new)?;
-            let merchant = found.ok_or(AppError::Internal)?;
+            let merchant = self.merchant(merchant).await?;
             self.drive(&merchant, payment, &context, None).await?;
             self.drive_refunds(&merchant, payment, &context).await
         };

@@ -82,8 +82,9 @@ impl App {
                     .payment_at(merchant, claimed.payment, ended.version)
                     .await?;
                 let mut answer = self
-                    .refund_answer(merchant, claimed, &payment, ended.verdict)
+                    .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
                     .await?;
+                answer.payment.said = self.said_then(merchant, &ended, None).await?;
                 answer.payment.replayed = true;
                 Ok(answer)
             }
@@ -113,6 +114,7 @@ impl App {
                 amount: it.amount_minor.map(|minor| Money::new(minor, currency)),
                 reason: it.reason,
                 metadata: it.metadata.clone(),
+                parameters: Default::default(),
             };
             let events = payment.state.decide(command)?;
             let decided = (Arc::clone(&payment), events);
@@ -138,8 +140,11 @@ impl App {
             .drive_refund(merchant, claimed.payment, claimed.intention, context, key)
             .await?;
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
-        self.refund_answer(merchant, claimed, &driven.payment, ended.verdict)
-            .await
+        let mut answer = self
+            .refund_answer(merchant, claimed, &driven.payment, ended.verdict)
+            .await?;
+        answer.payment.said = driven.said;
+        Ok(answer)
     }
 
     async fn refund_answer(

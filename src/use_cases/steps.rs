@@ -219,7 +219,11 @@ fn decide(
         },
         PaymentStep::Capture { amount_minor } => {
             let amount = amount_minor.map(|minor| Money::new(minor, facts.amount.currency()));
-            PaymentCommand::Capture { intention, amount }
+            PaymentCommand::Capture {
+                intention,
+                amount,
+                parameters: Default::default(),
+            }
         }
         PaymentStep::Cancel { reason } => PaymentCommand::Cancel {
             intention,
@@ -255,6 +259,7 @@ fn changes(
         attributes: update.attributes.clone(),
         // What is sealed takes its place before anything is recorded.
         personal: (!update.personal.is_empty()).then(to_be_sealed),
+        parameters: Default::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use aggregates::ids::IntentionId;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Decline, Refusal};
+use aggregates::sealed::Sealed;
 use serde::{Deserialize, Serialize};
 
 /// How a command ended.
@@ -19,6 +20,9 @@ pub enum Verdict {
 pub(super) struct Ended {
     pub version: u64,
     pub verdict: Verdict,
+    /// What Stripe said, where the caller's answer is made of its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Sealed>,
 }
 
 impl Verdict {
@@ -67,6 +71,10 @@ impl Ended {
         }
         let verdict = Verdict::of_outcome(&events[last]);
         let version = u64::try_from(last + 1).expect("a stream holds fewer than 2^64 events");
-        Some(Self { version, verdict })
+        Some(Self {
+            version,
+            verdict,
+            said: None,
+        })
     }
 }

@@ -224,14 +224,7 @@ impl App {
         let Some(payment) = self.payment_of(&delivery.merchant, object).await? else {
             return Ok(Applied::Unmatched);
         };
-        let found = self
-            .inner
-            .store
-            .keys
-            .merchant(&delivery.merchant)
-            .await
-            .map_err(std::sync::Arc::new)?;
-        let merchant = found.ok_or(AppError::Internal)?;
+        let merchant = self.merchant(&delivery.merchant).await?;
         let actor = Actor {
             name: format!("stripe:{}", delivery.event_id),
             key_id: None,

@@ -42,6 +42,7 @@ impl Call {
                 .store()
                 .keys
                 .fingerprint(canonical(parts.uri.path(), &fields).as_bytes()),
+            keeps_answer: false,
         });
         Ok(Self {
             caller,

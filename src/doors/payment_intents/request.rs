@@ -209,6 +209,7 @@ fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
     Ok(ConfirmTerms {
         return_url: return_url.map(str::to_owned),
         off_session: params.flag("off_session")?.unwrap_or(false),
+        parameters: Default::default(),
     })
 }
 

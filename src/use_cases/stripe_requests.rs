@@ -1,0 +1,434 @@
+//! What is Stripe's alone: read through, and changed with an intention before and an outcome after.
+
+use aggregates::ids::{IntentionId, MerchantId};
+use aggregates::payment::command::{Observation, Said};
+use aggregates::sealed::subject_of_request;
+use aggregates::stripe_request::{
+    ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand,
+};
+use projections::fold::Versioned;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::time::timeout;
+
+use super::idempotency::{Idempotency, Standing};
+use super::kept::without_secrets;
+use super::{App, AppError};
+use crate::gateway::{self, Outcome, Request, StripeAnswer, Verb};
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+
+/// A change at Stripe.
+pub struct Change {
+    pub method: Method,
+    /// Below Stripe's version: `/customers/cus_1`.
+    pub path: String,
+    /// Form-encoded; empty where there is nothing to say.
+    pub form: String,
+    /// The customer of Stripe's whose data it is, where one is named.
+    pub customer: Option<String>,
+}
+
+/// What a claim of a change stands for.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct ClaimedChange {
+    request: IntentionId,
+}
+
+/// The claim of a change is answered: the request's own events hold the answer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+struct EndedChange {}
+
+impl App {
+    /// What Stripe answers to a read, in its own words. A secret is shown only where one object was asked for by its id.
+    ///
+    /// # Errors
+    /// [`AppError::OutcomeUnknown`] where Stripe does not answer.
+    pub async fn look(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        path: String,
+        query: String,
+    ) -> Result<StripeAnswer, AppError> {
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move {
+            let mut answer = app.read(&merchant, &path, &query).await?;
+            if answer.status < 300 {
+                app.notice(&merchant, &context, &answer.body).await?;
+                if !is_one(&answer.body) {
+                    without_secrets(&mut answer.body);
+                }
+            }
+            Ok(answer)
+        })
+        .await
+    }
+
+    /// An intent as its client secret opens it, for a customer's browser: none where the secret is another's.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also where the secret does not fit.
+    pub async fn look_with_secret(
+        &self,
+        caller: &Caller,
+        intent: &str,
+        client_secret: &SecretString,
+    ) -> Result<StripeAnswer, AppError> {
+        let query = serde_urlencoded::to_string([("client_secret", client_secret.expose_secret())])
+            .expect("a pair of texts always encodes");
+        self.read(
+            &caller.merchant,
+            &format!("/payment_intents/{intent}"),
+            &query,
+        )
+        .await
+    }
+
+    /// Makes a payment method. It moves no money and may hold a raw card, so it is sent once, from memory, and nothing of it
+    /// is kept here: under the caller's key Stripe itself answers the same again.
+    ///
+    /// # Errors
+    /// [`AppError::OutcomeUnknown`] where Stripe does not answer.
+    pub async fn make_payment_method(
+        &self,
+        caller: &Caller,
+        form: SecretString,
+        key: Option<&Idempotency>,
+    ) -> Result<StripeAnswer, AppError> {
+        let key = key.map(|key| self.forwarded(&caller.merchant.id, key));
+        let request = Request {
+            verb: Verb::Post,
+            path: "/payment_methods",
+            parameters: Some(form.expose_secret()),
+            key: key.as_deref(),
+        };
+        self.ask_stripe(&caller.merchant, request).await
+    }
+
+    /// Changes something at Stripe that no payment carries.
+    ///
+    /// # Errors
+    /// [`AppError`]; what Stripe refuses is an answer too.
+    pub async fn change(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        change: Change,
+        key: Option<Idempotency>,
+    ) -> Result<StripeAnswer, AppError> {
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move {
+            app.carry_out(&merchant, &context, change, key.as_ref())
+                .await
+        })
+        .await
+    }
+
+    async fn carry_out(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        change: Change,
+        key: Option<&Idempotency>,
+    ) -> Result<StripeAnswer, AppError> {
+        let mut standing = self.standing(merchant, key).await?;
+        if matches!(standing, Standing::Free) {
+            let request = IntentionId::from_uuid(self.inner.store.ids.uuid());
+            standing = self
+                .intend_change(merchant, context, request, change, key)
+                .await?;
+            if let Standing::Open(ClaimedChange { request: opened }) = standing
+                && opened == request
+            {
+                return self.drive_change(merchant, context, request, key).await;
+            }
+        }
+        let mut answer = match standing {
+            Standing::Free => return Err(AppError::Internal),
+            Standing::Open(it) => {
+                let driving = self.drive_change(merchant, context, it.request, key);
+                timeout(self.inner.options.join_within, driving)
+                    .await
+                    .map_err(|_| AppError::KeyInUse)??
+            }
+            Standing::Ended(it, EndedChange {}) => {
+                self.drive_change(merchant, context, it.request, None)
+                    .await?
+            }
+        };
+        answer.replayed = true;
+        Ok(answer)
+    }
+
+    async fn intend_change(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        request: IntentionId,
+        change: Change,
+        key: Option<&Idempotency>,
+    ) -> Result<Standing<ClaimedChange, EndedChange>, AppError> {
+        let parameters = if change.form.is_empty() {
+            None
+        } else {
+            let subject = subject_of_request(request, change.customer.as_deref());
+            let vault = &self.inner.store.vault;
+            Some(vault.seal(&merchant.id, &subject, &change.form).await?)
+        };
+        let asked = ChangeRequested {
+            intention: request,
+            merchant: merchant.id.clone(),
+            method: change.method,
+            path: change.path,
+            parameters,
+        };
+        let before: Arc<Versioned<StripeRequest>> = Arc::default();
+        let events = before
+            .state
+            .decide(StripeRequestCommand::Ask(Box::new(asked)))
+            .map_err(broken)?;
+        let claimed = ClaimedChange { request };
+        let commit = Commit {
+            stripe_request: Some(Decided {
+                id: request,
+                before,
+                events,
+            }),
+            claim: key.map(|key| key.claim(&claimed)),
+            ..Commit::default()
+        };
+        match (
+            self.inner.store.commit(&merchant.id, context, commit).await,
+            key,
+        ) {
+            (Ok(_), _) => Ok(Standing::Open(claimed)),
+            (Err(Trouble::Claimed(found)), Some(key)) => key.standing(&found),
+            (Err(trouble), _) => Err(trouble.into()),
+        }
+    }
+
+    /// Carries the request to its end, if it has not ended, and answers what Stripe said. Whoever comes first drives.
+    pub(super) async fn drive_change(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        request: IntentionId,
+        answering: Option<&Idempotency>,
+    ) -> Result<StripeAnswer, AppError> {
+        let lock = self.inner.locks.of(request.uuid());
+        let _driving = lock.lock().await;
+        let before = self
+            .inner
+            .store
+            .stripe_request(&merchant.id, request)
+            .await?;
+        let facts = before.state.facts().ok_or(AppError::Internal)?;
+        if facts.status != Status::Requested {
+            return self.answer_again(merchant, facts).await;
+        }
+        let form: Option<String> = match &facts.request.parameters {
+            None => None,
+            Some(sealed) => Some(
+                self.inner
+                    .store
+                    .vault
+                    .open(&merchant.id, sealed)
+                    .await?
+                    .ok_or(AppError::Internal)?,
+            ),
+        };
+        let stripe_key = request.stripe_key();
+        let asked = Request {
+            verb: match facts.request.method {
+                Method::Post => Verb::Post,
+                Method::Delete => Verb::Delete,
+            },
+            path: &facts.request.path,
+            parameters: form.as_deref(),
+            key: Some(&stripe_key),
+        };
+        let mut answer = self.ask_stripe(merchant, asked).await?;
+        answer.replayed = false;
+        let subject = facts.request.parameters.as_ref().map_or_else(
+            || subject_of_request(request, None),
+            |sealed| sealed.subject.clone(),
+        );
+        self.end_change(merchant, context, &before, (&subject, &answer), answering)
+            .await?;
+        self.notice(merchant, context, &answer.body).await?;
+        Ok(answer)
+    }
+
+    /// Records what Stripe said. Another instance may have recorded it already, from the same answer.
+    async fn end_change(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        before: &Arc<Versioned<StripeRequest>>,
+        (subject, said): (&str, &StripeAnswer),
+        answering: Option<&Idempotency>,
+    ) -> Result<(), AppError> {
+        let answer = self.keep(&merchant.id, subject, said).await?;
+        let text = |name| said.body.get(name).and_then(Value::as_str);
+        let command = if said.status < 300 {
+            StripeRequestCommand::Done {
+                object: text("object").map(str::to_owned),
+                id: text("id").map(str::to_owned),
+                answer,
+            }
+        } else {
+            let (refusal, _) = gateway::error_from(said.status, said.body.clone());
+            StripeRequestCommand::Refuse { refusal, answer }
+        };
+        let facts = before.state.facts().ok_or(AppError::Internal)?;
+        let mut completes = answering.map(|key| key.completion(&EndedChange {}));
+        loop {
+            let events = before.state.decide(command.clone()).map_err(broken)?;
+            let decided = Decided {
+                id: facts.request.intention,
+                before: Arc::clone(before),
+                events,
+            };
+            let commit = Commit {
+                stripe_request: Some(decided),
+                completes: completes.clone(),
+                ..Commit::default()
+            };
+            match self.inner.store.commit(&merchant.id, context, commit).await {
+                Ok(_) | Err(Trouble::Conflict) => return Ok(()),
+                // The claim has its answer already: record the outcome without it.
+                Err(Trouble::Claimed(_)) if completes.is_some() => completes = None,
+                Err(trouble) => return Err(trouble.into()),
+            }
+        }
+    }
+
+    /// What Stripe said then; what was not kept of it is asked for anew.
+    async fn answer_again(
+        &self,
+        merchant: &Merchant,
+        facts: &Facts,
+    ) -> Result<StripeAnswer, AppError> {
+        let sealed = facts.answer.as_ref().ok_or(AppError::Internal)?;
+        let mut answer = self
+            .kept(&merchant.id, sealed)
+            .await?
+            .ok_or(AppError::Internal)?;
+        if let (Some("checkout.session"), Some(id)) = (facts.object.as_deref(), facts.id.as_deref())
+        {
+            let now = self
+                .read(merchant, &format!("/checkout/sessions/{id}"), "")
+                .await?;
+            if let (Some(kept), Some(secret)) = (
+                answer.body.get_mut("client_secret"),
+                now.body.get("client_secret"),
+            ) {
+                kept.clone_from(secret);
+            }
+        }
+        Ok(answer)
+    }
+
+    async fn read(
+        &self,
+        merchant: &Merchant,
+        path: &str,
+        query: &str,
+    ) -> Result<StripeAnswer, AppError> {
+        let request = Request {
+            verb: Verb::Get,
+            path,
+            parameters: Some(query).filter(|query| !query.is_empty()),
+            key: None,
+        };
+        self.ask_stripe(merchant, request).await
+    }
+
+    async fn ask_stripe(
+        &self,
+        merchant: &Merchant,
+        request: Request<'_>,
+    ) -> Result<StripeAnswer, AppError> {
+        match self
+            .inner
+            .gateway
+            .request(&merchant.stripe_account, request)
+            .await
+        {
+            Outcome::Said(answer) => Ok(answer),
+            Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
+            Outcome::Unknown(silence) => {
+                tracing::warn!(path = %request.path, why = %silence.why, "Stripe did not answer");
+                if request.verb != Verb::Get {
+                    metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
+                }
+                Err(AppError::OutcomeUnknown)
+            }
+        }
+    }
+
+    /// Records what an answer says of a payment of ours, as it stands now.
+    async fn notice(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        object: &Value,
+    ) -> Result<(), AppError> {
+        let text = |name| object.get(name).and_then(Value::as_str);
+        let (intent, said) = match text("object") {
+            Some("payment_intent") => (
+                text("id"),
+                gateway::intent_from(object.clone())
+                    .map(|view| Said::Intent(Box::new(view.snapshot))),
+            ),
+            Some("refund") => (
+                text("payment_intent"),
+                gateway::refund_from(object.clone()).map(Said::Refund),
+            ),
+            _ => return Ok(()),
+        };
+        let (Some(intent), Ok(said)) = (intent, said) else {
+            return Ok(());
+        };
+        let store = &self.inner.store;
+        if let Some(payment) = store.payment_by_intent(&merchant.id, intent).await? {
+            let observed = Observation {
+                intention: None,
+                current: true,
+                said,
+            };
+            self.observe(merchant, payment, observed, context).await?;
+        }
+        Ok(())
+    }
+
+    /// The key that Stripe sees for a request that is only passed on: the caller's, hashed with whose and where it is.
+    fn forwarded(&self, merchant: &MerchantId, key: &Idempotency) -> String {
+        let text = format!("{merchant}\n{}\n{}", key.scope, key.key);
+        let hash = self.inner.store.keys.fingerprint(text.as_bytes());
+        format!("cf-{}", hex::encode(hash))
+    }
+}
+
+/// Whether it is one object, rather than a list of them or an event that speaks of one.
+fn is_one(body: &Value) -> bool {
+    !matches!(
+        body.get("object").and_then(Value::as_str),
+        Some("list" | "search_result" | "event") | None
+    )
+}
+
+fn broken(error: aggregates::stripe_request::StripeRequestError) -> AppError {
+    tracing::error!(%error, "a request to Stripe cannot go on");
+    AppError::Internal
+}
