@@ -129,10 +129,21 @@ pub fn check_golden<E: Serialize + DeserializeOwned + PartialEq + Debug>(
     name: &str,
     event: &E,
 ) {
+    check_golden_version(aggregate, name, "1", event);
+}
+
+/// The same for a later version of the event's shape; each version that was ever written keeps its file.
+#[track_caller]
+pub fn check_golden_version<E: Serialize + DeserializeOwned + PartialEq + Debug>(
+    aggregate: &str,
+    name: &str,
+    version: &str,
+    event: &E,
+) {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(aggregate);
-    let path = folder.join(format!("{name}.v1.json"));
+    let path = folder.join(format!("{name}.v{version}.json"));
     let written = serde_json::to_string_pretty(event).unwrap() + "\n";
     if std::env::var_os("WRITE_GOLDEN").is_some() && !path.exists() {
         std::fs::create_dir_all(&folder).unwrap();

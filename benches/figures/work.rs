@@ -107,6 +107,7 @@ impl Life {
             attributes: [("quantity".to_owned(), "2".to_owned())].into(),
             personal: None,
             then_confirm: None,
+            parameters: Default::default(),
         }
     }
 

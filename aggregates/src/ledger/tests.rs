@@ -4,7 +4,7 @@ use crate::order::event::{Line as OrderLine, Placed, Price};
 use crate::order::{Order, OrderEvent};
 use crate::payment::event::{CreateRequested, PaymentEvent};
 use crate::payment::state::Payment;
-use crate::payment::terms::{CaptureMethod, Metadata};
+use crate::payment::terms::{CaptureMethod, Metadata, Parameters};
 use crate::testing::{after, eur, intention, merchant, order_id, payment_id, usd};
 use proptest::prelude::*;
 use strum::IntoEnumIterator;
@@ -30,6 +30,7 @@ fn payment(events: impl IntoIterator<Item = PaymentEvent>) -> Payment {
         attributes: [].into(),
         personal: None,
         then_confirm: None,
+        parameters: Parameters::default(),
     }));
     after(
         Payment::default(),

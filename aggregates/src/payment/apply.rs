@@ -8,7 +8,7 @@ use crate::payment::event::{
 use crate::payment::state::{
     Dispute, Facts, Payment, Pending, Refund, RefundStatus, Status, Step, StripeIntent,
 };
-use crate::payment::terms::Metadata;
+use crate::payment::terms::{Metadata, Parameters};
 use std::collections::BTreeMap;
 
 impl Payment {
@@ -91,8 +91,13 @@ impl Facts {
                 };
                 self.await_answer(*intention, step);
             }
-            E::CaptureRequested { intention, amount } => {
-                self.await_answer(*intention, Step::Capture { amount: *amount });
+            E::CaptureRequested {
+                intention,
+                amount,
+                parameters,
+            } => {
+                let (amount, parameters) = (*amount, parameters.clone());
+                self.await_answer(*intention, Step::Capture { amount, parameters });
             }
             E::CancelRequested { intention, reason } => {
                 self.await_answer(*intention, Step::Cancel { reason: *reason })
@@ -248,10 +253,12 @@ impl Facts {
                 amount,
                 reason,
                 metadata,
+                parameters,
             } => {
                 let it = self.refund_at(*refund, *amount);
                 it.reason = *reason;
                 it.metadata = metadata.clone();
+                it.parameters = parameters.clone();
             }
             E::RefundPending {
                 refund,
@@ -291,6 +298,7 @@ impl Facts {
                 if let Some(it) = self.refunds.iter_mut().find(|it| it.id == *refund) {
                     it.status = RefundStatus::Refused;
                     it.refusal = Some(refusal.clone());
+                    it.parameters = Parameters::default();
                 }
             }
             _ => {}
@@ -308,6 +316,7 @@ impl Facts {
         it.amount = amount;
         it.stripe_refund = Some(stripe_refund.to_owned());
         it.status = status;
+        it.parameters = Parameters::default();
     }
 
     /// The refund of this id, begun with `amount` where it is a new one.
@@ -319,6 +328,7 @@ impl Facts {
                 amount,
                 reason: None,
                 metadata: Metadata::default(),
+                parameters: Parameters::default(),
                 stripe_refund: None,
                 status: RefundStatus::Requested,
                 failure_reason: None,

@@ -5,7 +5,7 @@ use crate::money::Money;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, RefundReason, Refusal,
 };
-use crate::payment::terms::{ConfirmTerms, Metadata};
+use crate::payment::terms::{ConfirmTerms, Metadata, Parameters};
 
 /// A wish about one payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub enum PaymentCommand {
     Capture {
         intention: IntentionId,
         amount: Option<Money>,
+        parameters: Parameters,
     },
     Cancel {
         intention: IntentionId,
@@ -40,6 +41,7 @@ pub enum PaymentCommand {
         amount: Option<Money>,
         reason: Option<RefundReason>,
         metadata: Metadata,
+        parameters: Parameters,
     },
     /// Its money went to the order (issued together with the order's `MarkPaid`).
     Apply { order: OrderId, amount: Money },

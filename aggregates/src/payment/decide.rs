@@ -8,7 +8,7 @@ use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, PaymentEvent, RefundReason,
 };
 use crate::payment::state::{Facts, Payment, RefundStatus, Status, Step};
-use crate::payment::terms::{ConfirmTerms, Metadata};
+use crate::payment::terms::{ConfirmTerms, Metadata, Parameters};
 
 type Decision = Result<Vec<PaymentEvent>, PaymentError>;
 
@@ -47,14 +47,19 @@ impl Facts {
                 payment_method,
                 terms,
             } => self.confirm(intention, payment_method, terms),
-            PaymentCommand::Capture { intention, amount } => self.capture(intention, amount),
+            PaymentCommand::Capture {
+                intention,
+                amount,
+                parameters,
+            } => self.capture(intention, amount, parameters),
             PaymentCommand::Cancel { intention, reason } => self.cancel(intention, reason),
             PaymentCommand::Refund {
                 refund,
                 amount,
                 reason,
                 metadata,
-            } => self.give_back(refund, amount, reason, metadata),
+                parameters,
+            } => self.give_back(refund, amount, reason, metadata, parameters),
             PaymentCommand::Apply { order, amount } => self.apply_to(order, amount),
             PaymentCommand::Observe(observation) => Ok(self.observe(observation)),
             PaymentCommand::ErasePersonalData { subject } => self.erase(subject),
@@ -87,7 +92,8 @@ impl Facts {
     fn takes(&self, changes: &Changes) -> bool {
         let terms = changes.payment_method.is_some()
             || changes.customer.is_some()
-            || changes.personal.is_some();
+            || changes.personal.is_some()
+            || !changes.parameters.is_empty();
         let amount = changes.amount.is_some();
         match self.status {
             Status::RequiresPaymentMethod
@@ -123,7 +129,12 @@ impl Facts {
         }])
     }
 
-    fn capture(&self, intention: IntentionId, amount: Option<Money>) -> Decision {
+    fn capture(
+        &self,
+        intention: IntentionId,
+        amount: Option<Money>,
+        parameters: Parameters,
+    ) -> Decision {
         self.ready_for("capture")?;
         if self.status != Status::RequiresCapture {
             return Err(self.unexpected("capture"));
@@ -138,6 +149,7 @@ impl Facts {
         Ok(vec![PaymentEvent::CaptureRequested {
             intention,
             amount: asked,
+            parameters,
         }])
     }
 
@@ -161,6 +173,7 @@ impl Facts {
         amount: Option<Money>,
         reason: Option<RefundReason>,
         metadata: Metadata,
+        parameters: Parameters,
     ) -> Decision {
         if self.refund(refund).is_some() {
             return Ok(vec![]);
@@ -185,6 +198,7 @@ impl Facts {
             amount: asked,
             reason,
             metadata,
+            parameters,
         }])
     }
 

@@ -2,7 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
-use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::sealed::Sealed;
 use cqrs_es::DomainEvent;
 use serde::{Deserialize, Serialize};
@@ -107,6 +107,8 @@ pub enum PaymentEvent {
     CaptureRequested {
         intention: IntentionId,
         amount: Money,
+        #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+        parameters: Parameters,
     },
     CaptureRefused {
         intention: IntentionId,
@@ -135,6 +137,8 @@ pub enum PaymentEvent {
         amount: Money,
         reason: Option<RefundReason>,
         metadata: Metadata,
+        #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+        parameters: Parameters,
     },
     /// Stripe took the refund on, the money is not there yet.
     RefundPending {
@@ -213,8 +217,19 @@ impl DomainEvent for PaymentEvent {
         <&'static str>::from(self).to_owned()
     }
 
+    /// 1.1 added Stripe's own parameters to what is asked of it. An event of 1.0 is one that has none: the empty map is
+    /// left out in writing and filled in by reading, so each of the two is read as the other.
     fn event_version(&self) -> String {
-        "1.0".to_owned()
+        let version = match self {
+            Self::CreateRequested(_)
+            | Self::UpdateRequested { .. }
+            | Self::Updated { .. }
+            | Self::ConfirmRequested { .. }
+            | Self::CaptureRequested { .. }
+            | Self::RefundRequested { .. } => "1.1",
+            _ => "1.0",
+        };
+        version.to_owned()
     }
 }
 
@@ -238,6 +253,8 @@ pub struct CreateRequested {
     pub personal: Option<Sealed>,
     /// Where the caller asked to create and confirm at once: what the confirmation will be asked with.
     pub then_confirm: Option<ConfirmTerms>,
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
 }
 
 /// Stripe's answer to a create.
@@ -281,6 +298,8 @@ pub struct Changes {
     pub attributes: BTreeMap<String, String>,
     /// The whole of the personal data as it stands after the change.
     pub personal: Option<Sealed>,
+    #[serde(skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
 }
 
 /// Stripe said no for good to one request: nothing came of it.

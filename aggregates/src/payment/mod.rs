@@ -18,7 +18,7 @@ pub use command::{Observation, PaymentCommand, Said};
 pub use error::{ErrorKind, PaymentError};
 pub use event::{PaymentEvent, PaymentEventKind};
 pub use state::{Facts, Payment, Status};
-pub use terms::{Metadata, MetadataError};
+pub use terms::{Metadata, MetadataError, Parameters, ParametersError};
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;

@@ -6,7 +6,7 @@ use crate::payment::command::StripeStatus;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, OpenStatus, RefundReason, Refusal,
 };
-use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -112,6 +112,8 @@ pub enum Step {
     },
     Capture {
         amount: Money,
+        #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+        parameters: Parameters,
     },
     Cancel {
         reason: Option<CancellationReason>,
@@ -125,6 +127,9 @@ pub struct Refund {
     pub amount: Money,
     pub reason: Option<RefundReason>,
     pub metadata: Metadata,
+    /// What it is asked with beside that, until Stripe has answered.
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
     /// Stripe's id (`re_…`), once it was made.
     pub stripe_refund: Option<String>,
     pub status: RefundStatus,

@@ -1,4 +1,4 @@
-//! The terms of a payment: capture method, metadata, what a confirmation is asked with.
+//! The terms of a payment: capture method, metadata, what a confirmation is asked with, and what goes to Stripe as it came.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub enum CaptureMethod {
 pub struct ConfirmTerms {
     pub return_url: Option<String>,
     pub off_session: bool,
+    #[serde(skip_serializing_if = "Parameters::is_empty")]
+    pub parameters: Parameters,
 }
 
 /// Key-value pairs attached to a payment, by Stripe's limits: at most 50 pairs, keys of 1 to 40 characters without
@@ -141,5 +143,85 @@ fn allowed(key: &str, value: &str) -> Result<(), MetadataError> {
         })
     } else {
         Ok(())
+    }
+}
+
+/// Parameters of Stripe's that no rule here looks at, on their way to Stripe word for word: by form name, in brackets as
+/// Stripe takes them (`payment_method_options[card][request_three_d_secure]`). At most 60 pairs, names of 1 to 200
+/// characters, values of at most 5000; an empty value stays, since Stripe unsets by it.
+///
+/// They are recorded as they are, so nothing personal and no card goes in here: that is sealed, or only passes through.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Parameters(BTreeMap<String, String>);
+
+/// Why parameters are refused. What is over its limit is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ParametersError {
+    #[error(
+        "at most {} parameters are passed on, and these are {count}",
+        Parameters::PAIRS_MAX
+    )]
+    TooManyPairs { count: usize },
+    #[error("a parameter has no name")]
+    EmptyName,
+    #[error(
+        "the name of a parameter is longer than {} characters",
+        Parameters::NAME_LENGTH_MAX
+    )]
+    NameTooLong,
+    #[error(
+        "the value of {name} is longer than {} characters",
+        Parameters::VALUE_LENGTH_MAX
+    )]
+    ValueTooLong { name: String },
+}
+
+impl Parameters {
+    pub const PAIRS_MAX: usize = 60;
+    /// In characters, as `VALUE_LENGTH_MAX` is.
+    pub const NAME_LENGTH_MAX: usize = 200;
+    pub const VALUE_LENGTH_MAX: usize = 5000;
+
+    /// A caller's parameters, checked; of two with one name the later counts.
+    ///
+    /// # Errors
+    /// The first limit that is broken.
+    pub fn parse(
+        pairs: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ParametersError> {
+        let pairs: BTreeMap<String, String> = pairs.into_iter().collect();
+        if pairs.len() > Self::PAIRS_MAX {
+            let count = pairs.len();
+            return Err(ParametersError::TooManyPairs { count });
+        }
+        for (name, value) in &pairs {
+            if name.is_empty() {
+                return Err(ParametersError::EmptyName);
+            }
+            if name.chars().count() > Self::NAME_LENGTH_MAX {
+                return Err(ParametersError::NameTooLong);
+            }
+            if value.chars().count() > Self::VALUE_LENGTH_MAX {
+                let name = name.clone();
+                return Err(ParametersError::ValueTooLong { name });
+            }
+        }
+        Ok(Self(pairs))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn as_map(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+
+    /// Name and value of each, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }

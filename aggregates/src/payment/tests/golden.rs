@@ -4,7 +4,7 @@ use super::*;
 use crate::ids::RefundId;
 use crate::payment::event::{CancellationReason, Changes, PaymentEventKind, RefundReason};
 use crate::sealed::Sealed;
-use crate::testing::check_golden;
+use crate::testing::{check_golden, check_golden_version};
 use cqrs_es::DomainEvent;
 use cqrs_es::test::TestFramework;
 use strum::IntoEnumIterator;
@@ -31,6 +31,7 @@ fn changes() -> Box<Changes> {
         clear_metadata: true,
         attributes: [(text("quantity"), text("3"))].into(),
         personal: Some(sealed()),
+        parameters: Parameters::default(),
     })
 }
 
@@ -47,6 +48,7 @@ fn step_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
     let terms = ConfirmTerms {
         return_url: Some(text("https://your.website")),
         off_session: true,
+        parameters: Parameters::default(),
     };
     Some(match kind {
         K::CreateRequested => PaymentEvent::CreateRequested(Box::new(CreateRequested {
@@ -148,6 +150,7 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
             amount,
             reason: Some(RefundReason::RequestedByCustomer),
             metadata: Metadata::parse([(text("key1"), text("value1"))]).unwrap(),
+            parameters: Parameters::default(),
         },
         K::RefundPending => PaymentEvent::RefundPending {
             refund,
@@ -200,6 +203,27 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
     }
 }
 
+/// The same with parameters of Stripe's, where it can hold them: what version 1.1 added.
+fn with_parameters(mut event: PaymentEvent) -> PaymentEvent {
+    use PaymentEvent as E;
+    match &mut event {
+        E::CreateRequested(request) => {
+            request.parameters = parameters();
+            let terms = request.then_confirm.as_mut();
+            terms.unwrap().parameters = parameters();
+        }
+        E::UpdateRequested { changes, .. } | E::Updated { changes, .. } => {
+            changes.parameters = parameters();
+        }
+        E::ConfirmRequested { terms, .. } => terms.parameters = parameters(),
+        E::CaptureRequested { parameters: it, .. } | E::RefundRequested { parameters: it, .. } => {
+            *it = parameters();
+        }
+        _ => {}
+    }
+    event
+}
+
 /// Red when a field is renamed, a variant is added without its file, or a default changes what is written.
 #[test]
 fn every_event_is_written_as_its_golden_file_says_and_read_back() {
@@ -207,11 +231,14 @@ fn every_event_is_written_as_its_golden_file_says_and_read_back() {
         let event = sample(kind);
         let name: &'static str = kind.into();
         assert_eq!(PaymentEventKind::from(&event), kind);
-        assert_eq!(
-            (event.event_type(), event.event_version()),
-            (name.to_owned(), "1.0".to_owned())
-        );
+        assert_eq!(event.event_type(), name);
         check_golden("payment", name, &event);
+        let newer = with_parameters(event.clone());
+        let version = if newer == event { "1.0" } else { "1.1" };
+        assert_eq!(event.event_version(), version, "{name}");
+        if newer != event {
+            check_golden_version("payment", name, version, &newer);
+        }
     }
 }
 
@@ -237,6 +264,7 @@ fn the_framework_hands_commands_on_to_the_rules() {
         .when(PaymentCommand::Capture {
             intention: intention(STEP),
             amount: None,
+            parameters: Parameters::default(),
         })
         .then_expect_events(vec![capture_requested(usd(100_00))]);
     TestFramework::<Payment>::with(())
@@ -244,6 +272,7 @@ fn the_framework_hands_commands_on_to_the_rules() {
         .when(PaymentCommand::Capture {
             intention: intention(STEP),
             amount: None,
+            parameters: Parameters::default(),
         })
         .then_expect_error(crate::payment::PaymentError::NoSuchPayment);
 }

@@ -3,6 +3,7 @@
 mod golden;
 mod money_back;
 mod observations;
+mod parameters;
 mod properties;
 mod steps;
 mod stripe;
@@ -13,7 +14,7 @@ mod world;
 use super::command::{IntentSnapshot, Observation, PaymentCommand, Said, StripeStatus};
 use super::event::{CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal};
 use super::state::{Payment, Status};
-use super::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use super::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::ids::IntentionId;
 use crate::money::Money;
 use crate::testing::{after, intention, merchant, order_id, usd};
@@ -38,6 +39,7 @@ fn request() -> CreateRequested {
         attributes: [("quantity".to_owned(), "2".to_owned())].into(),
         personal: None,
         then_confirm: None,
+        parameters: Parameters::default(),
     }
 }
 
@@ -50,6 +52,12 @@ fn made(status: OpenStatus, payment_method: Option<&str>) -> PaymentEvent {
         created: 1_743_415_050,
         livemode: false,
     })
+}
+
+/// What no rule of ours looks at.
+fn parameters() -> Parameters {
+    let name = "payment_method_options[card][request_three_d_secure]";
+    Parameters::parse([(name.to_owned(), "any".to_owned())]).unwrap()
 }
 
 fn method() -> Option<String> {
@@ -146,6 +154,7 @@ fn capture_requested(amount: Money) -> PaymentEvent {
     PaymentEvent::CaptureRequested {
         intention: intention(STEP),
         amount,
+        parameters: Parameters::default(),
     }
 }
 

@@ -15,6 +15,7 @@ fn refund(number: u128, amount: Option<Money>) -> PaymentCommand {
         amount,
         reason,
         metadata: Metadata::default(),
+        parameters: Parameters::default(),
     }
 }
 
@@ -25,6 +26,7 @@ fn requested(number: u128, amount: Money) -> PaymentEvent {
         amount,
         reason,
         metadata: Metadata::default(),
+        parameters: Parameters::default(),
     }
 }
 

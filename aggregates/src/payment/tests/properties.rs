@@ -235,7 +235,7 @@ proptest! {
             }
             let _ = payment.decide(webhook(seen(StripeStatus::Succeeded)));
             let _ = payment.decide(PaymentCommand::Refund {
-                refund: intention(77), amount: None, reason: None, metadata: Metadata::default(),
+                refund: intention(77), amount: None, reason: None, metadata: Metadata::default(), parameters: Parameters::default(),
             });
         }
     }

@@ -39,6 +39,7 @@ fn capture(amount: Option<Money>) -> PaymentCommand {
     PaymentCommand::Capture {
         intention: intention(STEP),
         amount,
+        parameters: Parameters::default(),
     }
 }
 
@@ -296,6 +297,7 @@ fn a_method_on_the_confirmation_is_enough() {
     let terms = ConfirmTerms {
         return_url: Some("https://your.website".to_owned()),
         off_session: false,
+        parameters: Parameters::default(),
     };
     let command = PaymentCommand::Confirm {
         intention: intention(STEP),

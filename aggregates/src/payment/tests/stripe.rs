@@ -86,7 +86,9 @@ impl Stripe {
                 }
                 self.attempt(luck, manual);
             }
-            (Step::Capture { amount }, Some(it)) if it.status == StripeStatus::RequiresCapture => {
+            (Step::Capture { amount, .. }, Some(it))
+                if it.status == StripeStatus::RequiresCapture =>
+            {
                 it.amount_received = *amount;
                 it.amount_capturable = usd(0);
                 it.status = StripeStatus::Succeeded;

@@ -7,16 +7,16 @@ use strum::IntoEnumIterator;
 
 /// `ok`: the intention is recorded. `no`: unexpected state. `needs`: a payment method. `wait`: another step is under way.
 const TABLE: &str = "
-state                   | metadata | description | method | amount | confirm | capture | cancel
-creating                | wait     | wait        | wait   | wait   | wait    | wait    | wait
-refused                 | no       | no          | no     | no     | no      | no      | no
-requires_payment_method | ok       | ok          | ok     | ok     | needs   | no      | ok
-requires_confirmation   | ok       | ok          | ok     | ok     | ok      | no      | ok
-requires_action         | ok       | ok          | ok     | ok     | ok      | no      | ok
-processing              | ok       | no          | no     | no     | no      | no      | no
-requires_capture        | ok       | ok          | ok     | no     | no      | ok      | ok
-succeeded               | ok       | ok          | no     | no     | no      | no      | no
-canceled                | no       | no          | no     | no     | no      | no      | no
+state                   | metadata | description | parameters | method | amount | confirm | capture | cancel
+creating                | wait     | wait        | wait       | wait   | wait   | wait    | wait    | wait
+refused                 | no       | no          | no         | no     | no     | no      | no      | no
+requires_payment_method | ok       | ok          | ok         | ok     | ok     | needs   | no      | ok
+requires_confirmation   | ok       | ok          | ok         | ok     | ok     | ok      | no      | ok
+requires_action         | ok       | ok          | ok         | ok     | ok     | ok      | no      | ok
+processing              | ok       | no          | no         | no     | no     | no      | no      | no
+requires_capture        | ok       | ok          | ok         | ok     | no     | no      | ok      | ok
+succeeded               | ok       | ok          | no         | no     | no     | no      | no      | no
+canceled                | no       | no          | no         | no     | no     | no      | no      | no
 ";
 
 fn update(changes: Changes) -> PaymentCommand {
@@ -39,6 +39,10 @@ fn command(column: &str) -> PaymentCommand {
             description: Some("new".to_owned()),
             ..Changes::default()
         }),
+        "parameters" => update(Changes {
+            parameters: parameters(),
+            ..Changes::default()
+        }),
         "method" => update(Changes {
             payment_method: method(),
             ..Changes::default()
@@ -55,6 +59,7 @@ fn command(column: &str) -> PaymentCommand {
         "capture" => PaymentCommand::Capture {
             intention,
             amount: None,
+            parameters: Parameters::default(),
         },
         "cancel" => PaymentCommand::Cancel {
             intention,

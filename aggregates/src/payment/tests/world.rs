@@ -79,7 +79,9 @@ impl Tally {
             E::UpdateRequested { intention, .. }
             | E::ConfirmRequested { intention, .. }
             | E::CancelRequested { intention, .. } => self.begins(*intention),
-            E::CaptureRequested { intention, amount } => {
+            E::CaptureRequested {
+                intention, amount, ..
+            } => {
                 assert!(
                     amount.minor() <= self.held,
                     "{amount} of {} held",
@@ -255,6 +257,7 @@ impl World {
             Ask::Capture(minor) => PaymentCommand::Capture {
                 intention: drawn,
                 amount: minor.map(usd),
+                parameters: Parameters::default(),
             },
             Ask::Cancel => PaymentCommand::Cancel {
                 intention: drawn,
@@ -265,6 +268,7 @@ impl World {
                 amount: minor.map(usd),
                 reason: None,
                 metadata: Metadata::default(),
+                parameters: Parameters::default(),
             },
             Ask::Apply => {
                 let captured = self.payment.facts().map_or(usd(0), |it| it.captured);
