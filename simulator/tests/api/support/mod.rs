@@ -1,6 +1,7 @@
 //! A simulator, and a caller that checks the shape of every answer.
 
 pub mod receiver;
+#[path = "../../schemas/check.rs"]
 pub mod shapes;
 
 use reqwest::{Client, Method, RequestBuilder};
