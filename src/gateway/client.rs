@@ -3,7 +3,7 @@
 use aggregates::ids::IntentionId;
 use aggregates::payment::event::{CancellationReason, Changes, CreateRequested, RefundReason};
 use aggregates::payment::state::Step;
-use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use bytes::Bytes;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
@@ -105,13 +105,10 @@ impl Gateway {
 
     /// Asks Stripe for a refund.
     pub async fn refund(&self, account: &str, effect: RefundEffect<'_>) -> Outcome<RefundView> {
-        self.ask(
-            account,
-            refund(&effect).build(),
-            Some(effect.refund.id),
-            refund_view,
-        )
-        .await
+        let mut built = refund(&effect).build();
+        pass_on(&mut built, &effect.refund.parameters);
+        self.ask(account, built, Some(effect.refund.id), refund_view)
+            .await
     }
 
     /// The intent as it stands now.
@@ -343,22 +340,32 @@ impl Told for String {}
 
 /// The request of one step; none where it needs an intent that is not there.
 fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
-    Some(match (effect.step, effect.intent) {
-        (Step::Create(request), _) => create(effect, request),
+    let none = Parameters::default();
+    let (mut built, parameters) = match (effect.step, effect.intent) {
+        (Step::Create(request), _) => (create(effect, request), &request.parameters),
         (_, None) => return None,
-        (Step::Update(changes), Some(intent)) => update(intent, changes, effect.personal).build(),
+        (Step::Update(changes), Some(intent)) => {
+            let built = update(intent, changes, effect.personal).build();
+            (built, &changes.parameters)
+        }
         (
             Step::Confirm {
                 payment_method,
                 terms,
             },
             Some(intent),
-        ) => confirm(intent, payment_method.as_deref(), terms).build(),
-        (Step::Capture { amount, .. }, Some(intent)) => CapturePaymentIntent::new(intent)
-            .amount_to_capture(amount.minor())
-            .build(),
-        (Step::Cancel { reason }, Some(intent)) => cancel(intent, *reason).build(),
-    })
+        ) => {
+            let built = confirm(intent, payment_method.as_deref(), terms).build();
+            (built, &terms.parameters)
+        }
+        (Step::Capture { amount, parameters }, Some(intent)) => {
+            let request = CapturePaymentIntent::new(intent).amount_to_capture(amount.minor());
+            (request.build(), parameters)
+        }
+        (Step::Cancel { reason }, Some(intent)) => (cancel(intent, *reason).build(), &none),
+    };
+    pass_on(&mut built, parameters);
+    Some(built)
 }
 
 fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
@@ -390,11 +397,31 @@ fn create(effect: &Effect<'_>, it: &CreateRequested) -> RequestBuilder {
         request = request.shipping(create_shipping(shipping));
     }
     let mut built = request.build();
-    // The version of the API that we speak calls it so; async-stripe's newest knows it only under a later name.
-    if let Some(form) = &mut built.body {
-        form.push_str("&payment_method_types[0]=card");
+    let chosen = |name: &str| {
+        name.starts_with("payment_method_types") || name.starts_with("automatic_payment_methods")
+    };
+    if !it.parameters.iter().any(|(name, _)| chosen(name)) {
+        // The version of the API that we speak calls it so; async-stripe's newest knows it only under a later name.
+        push(&mut built, "&payment_method_types[0]=card");
     }
     built
+}
+
+/// Adds what no rule here looked at, word for word.
+fn pass_on(built: &mut RequestBuilder, parameters: &Parameters) {
+    for pair in parameters.iter() {
+        let pair = serde_urlencoded::to_string([pair]).expect("a pair of texts always encodes");
+        push(built, &format!("&{pair}"));
+    }
+}
+
+fn push(built: &mut RequestBuilder, more: &str) {
+    let form = built.body.get_or_insert_default();
+    form.push_str(if form.is_empty() {
+        more.trim_start_matches('&')
+    } else {
+        more
+    });
 }
 
 fn update(intent: &str, it: &Changes, personal: Option<&Personal>) -> UpdatePaymentIntent {

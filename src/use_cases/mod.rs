@@ -20,7 +20,7 @@ pub use idempotency::Idempotency;
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
-pub use refunds::{RefundAnswer, RefundPayment};
+pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;

@@ -7,7 +7,7 @@ use aggregates::order::state::Facts;
 use aggregates::order::{Order, OrderCommand, OrderError};
 use aggregates::payment::event::{Changes, CreateRequested, PaymentEvent};
 use aggregates::payment::state::Status;
-use aggregates::payment::terms::{CaptureMethod, Metadata};
+use aggregates::payment::terms::{CaptureMethod, Metadata, Parameters};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use aggregates::sealed::subject_of_order;
 use projections::fold::Versioned;
@@ -238,7 +238,7 @@ impl App {
             attributes: BTreeMap::new(),
             personal: facts.personal.clone(),
             then_confirm: None,
-            parameters: Default::default(),
+            parameters: Parameters::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use aggregates::money::Money;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::{CreateRequested, PaymentEvent};
 use aggregates::payment::state::Facts;
-use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use aggregates::sealed::subject_of_payment;
 use projections::fold::Versioned;
@@ -35,6 +35,8 @@ pub struct CreatePayment {
     /// What the door echoes; see [`CreateRequested::attributes`].
     pub attributes: BTreeMap<String, String>,
     pub personal: Personal,
+    /// What Stripe alone judges.
+    pub parameters: Parameters,
     /// Confirm at once, on these terms.
     pub confirm: Option<ConfirmTerms>,
 }
@@ -461,7 +463,7 @@ fn create_requested(
         attributes: it.attributes.clone(),
         personal: None,
         then_confirm: it.confirm.clone(),
-        parameters: Default::default(),
+        parameters: it.parameters.clone(),
     }
 }
 

@@ -6,8 +6,9 @@ use aggregates::payment::PaymentCommand;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::RefundReason;
 use aggregates::payment::state::Refund;
-use aggregates::payment::terms::Metadata;
+use aggregates::payment::terms::{Metadata, Parameters};
 use projections::fold::Versioned;
+use serde_json::Value;
 use std::sync::Arc;
 
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
@@ -17,13 +18,23 @@ use super::{App, AppError};
 use crate::gateway::Outcome;
 use crate::store::{Caller, Context, Merchant};
 
-/// A refund to be made of the payment with Stripe's intent `intent`.
+/// Which payment a refund is of, in Stripe's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefundOf {
+    Intent(String),
+    /// The charge that an intent made.
+    Charge(String),
+}
+
+/// A refund to be made.
 pub struct RefundPayment {
-    pub intent: String,
+    pub of: RefundOf,
     /// In minor units of the payment's currency; none: all that is left.
     pub amount_minor: Option<i64>,
     pub reason: Option<RefundReason>,
     pub metadata: Metadata,
+    /// What Stripe alone judges.
+    pub parameters: Parameters,
 }
 
 /// A refund, with the payment it is of.
@@ -67,7 +78,7 @@ impl App {
         let mut standing = self.standing(merchant, key).await?;
         if matches!(standing, Standing::Free) {
             let claimed = Claimed {
-                payment: self.find(&merchant.id, &it.intent).await?,
+                payment: self.refundable(merchant, &it.of).await?,
                 intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             };
             standing = self
@@ -88,6 +99,24 @@ impl App {
                 answer.payment.replayed = true;
                 Ok(answer)
             }
+        }
+    }
+
+    /// The payment that a refund is asked of.
+    async fn refundable(&self, merchant: &Merchant, of: &RefundOf) -> Result<PaymentId, AppError> {
+        let charge = match of {
+            RefundOf::Intent(intent) => return self.find(&merchant.id, intent).await,
+            RefundOf::Charge(charge) => charge,
+        };
+        let said = self
+            .read(merchant, &format!("/charges/{charge}"), "")
+            .await?;
+        match said.body.get("payment_intent").and_then(Value::as_str) {
+            Some(intent) if said.status < 300 => self.find(&merchant.id, intent).await,
+            _ => Err(AppError::NotFound {
+                what: "charge",
+                id: charge.clone(),
+            }),
         }
     }
 
@@ -114,7 +143,7 @@ impl App {
                 amount: it.amount_minor.map(|minor| Money::new(minor, currency)),
                 reason: it.reason,
                 metadata: it.metadata.clone(),
-                parameters: Default::default(),
+                parameters: it.parameters.clone(),
             };
             let events = payment.state.decide(command)?;
             let decided = (Arc::clone(&payment), events);

@@ -3,7 +3,7 @@
 use aggregates::ids::{IntentionId, PaymentId};
 use aggregates::money::{Currency, Money};
 use aggregates::payment::event::{CancellationReason, Changes, PaymentEvent};
-use aggregates::payment::terms::ConfirmTerms;
+use aggregates::payment::terms::{ConfirmTerms, Parameters};
 use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use aggregates::sealed::Sealed;
 use aggregates::sealed::subject_of_payment;
@@ -29,6 +29,8 @@ pub enum PaymentStep {
     /// None: all that is held.
     Capture {
         amount_minor: Option<i64>,
+        /// What Stripe alone judges.
+        parameters: Parameters,
     },
     Cancel {
         reason: Option<CancellationReason>,
@@ -51,6 +53,8 @@ pub struct Update {
     pub attributes: BTreeMap<String, String>,
     /// What is given here replaces what was known.
     pub personal: Personal,
+    /// What Stripe alone judges.
+    pub parameters: Parameters,
 }
 
 impl App {
@@ -217,12 +221,15 @@ fn decide(
             payment_method: method(payment_method, card),
             terms: terms.clone(),
         },
-        PaymentStep::Capture { amount_minor } => {
+        PaymentStep::Capture {
+            amount_minor,
+            parameters,
+        } => {
             let amount = amount_minor.map(|minor| Money::new(minor, facts.amount.currency()));
             PaymentCommand::Capture {
                 intention,
                 amount,
-                parameters: Default::default(),
+                parameters: parameters.clone(),
             }
         }
         PaymentStep::Cancel { reason } => PaymentCommand::Cancel {
@@ -259,7 +266,7 @@ fn changes(
         attributes: update.attributes.clone(),
         // What is sealed takes its place before anything is recorded.
         personal: (!update.personal.is_empty()).then(to_be_sealed),
-        parameters: Default::default(),
+        parameters: update.parameters.clone(),
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::idempotency::{Idempotency, Standing};
 use super::kept::without_secrets;
 use super::{App, AppError};
-use crate::gateway::{self, Outcome, Request, StripeAnswer, Verb};
+use crate::gateway::{self, MERCHANT_KEY, Outcome, Request, StripeAnswer, Verb};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 
 /// A change at Stripe.
@@ -28,6 +28,8 @@ pub struct Change {
     pub form: String,
     /// The customer of Stripe's whose data it is, where one is named.
     pub customer: Option<String>,
+    /// Whether an intent comes of it at Stripe: it is marked, so that it is known when it comes.
+    pub makes_intent: bool,
 }
 
 /// What a claim of a change stands for.
@@ -178,12 +180,16 @@ impl App {
         change: Change,
         key: Option<&Idempotency>,
     ) -> Result<Standing<ClaimedChange, EndedChange>, AppError> {
-        let parameters = if change.form.is_empty() {
+        let mut form = change.form;
+        if change.makes_intent {
+            form.push_str(&marked(&merchant.id));
+        }
+        let parameters = if form.is_empty() {
             None
         } else {
             let subject = subject_of_request(request, change.customer.as_deref());
             let vault = &self.inner.store.vault;
-            Some(vault.seal(&merchant.id, &subject, &change.form).await?)
+            Some(vault.seal(&merchant.id, &subject, &form).await?)
         };
         let asked = ChangeRequested {
             intention: request,
@@ -339,7 +345,7 @@ impl App {
         Ok(answer)
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         merchant: &Merchant,
         path: &str,
@@ -418,6 +424,14 @@ impl App {
         let hash = self.inner.store.keys.fingerprint(text.as_bytes());
         format!("cf-{}", hex::encode(hash))
     }
+}
+
+/// The form of what marks the intent of a checkout session as this merchant's: by it a webhook's is known.
+fn marked(merchant: &MerchantId) -> String {
+    let name = format!("payment_intent_data[metadata][{MERCHANT_KEY}]");
+    let pair = serde_urlencoded::to_string([(name, merchant.as_str())])
+        .expect("a pair of texts always encodes");
+    format!("&{pair}")
 }
 
 /// Whether it is one object, rather than a list of them or an event that speaks of one.

@@ -3,11 +3,13 @@
 
 use axum::extract::Request;
 use http::{HeaderMap, HeaderName, Uri};
+use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use super::NAME;
 use super::error::StripeError;
+use super::form;
 use super::params::{self, Params};
 use crate::http::auth;
 use crate::http::body::{self, MediaType};
@@ -19,22 +21,42 @@ static STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
 
 /// In characters, by Stripe's rule.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+/// In bytes.
+const QUERY_LENGTH_MAX: usize = 8 * 1024;
+
+/// In which shapes a caller is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rendering {
+    /// WooshPay's: JSON in and out.
+    Seed,
+    /// Stripe's own, for Stripe's own clients.
+    Stripe,
+}
 
 /// A request that may change something.
 pub struct Call {
     pub caller: Arc<Caller>,
     pub key: Option<Idempotency>,
-    fields: Map<String, Value>,
+    pub rendering: Rendering,
+    pub fields: Map<String, Value>,
+}
+
+/// A request that reads.
+pub struct Look {
+    pub caller: Arc<Caller>,
+    pub rendering: Rendering,
+    /// As it came.
+    pub query: String,
 }
 
 impl Call {
-    /// Reads a `POST`: first who it is, then what is said.
+    /// Reads a `POST` or a `DELETE`: first who it is, then what is said.
     pub async fn to_write(app: &App, request: Request) -> Result<Self, StripeError> {
         let (parts, body) = request.into_parts();
         let caller = authenticate(app, &parts.headers, Scope::PaymentsWrite).await?;
-        rendering(&parts.headers)?;
         no_query(parts.uri.query())?;
-        let fields = fields(&body::read(&parts.headers, body).await?)?;
+        let fields = fields(&parts.headers, &body::read(&parts.headers, body).await?)?;
+        let rendering = rendering(&parts.headers);
         let key = idempotency_key(&parts.headers)?.map(|key| Idempotency {
             scope: NAME,
             key,
@@ -42,31 +64,69 @@ impl Call {
                 .store()
                 .keys
                 .fingerprint(canonical(parts.uri.path(), &fields).as_bytes()),
-            keeps_answer: false,
+            keeps_answer: rendering == Rendering::Stripe,
         });
         Ok(Self {
             caller,
             key,
+            rendering,
             fields,
         })
     }
 
     /// The parameters, to be read from.
     pub fn params(&self) -> Params<'_> {
-        Params::root(&self.fields)
+        match self.rendering {
+            Rendering::Seed => Params::root(&self.fields),
+            Rendering::Stripe => Params::of_texts(&self.fields),
+        }
     }
 }
 
-/// Reads a `GET`: it has no parameters.
-pub async fn to_read(
+impl Look {
+    /// Reads a `GET`. The seed's rendering has no parameters there; Stripe's has.
+    pub async fn to_read(app: &App, headers: &HeaderMap, uri: &Uri) -> Result<Self, StripeError> {
+        let caller = authenticate(app, headers, Scope::PaymentsRead).await?;
+        let query = uri.query().unwrap_or_default();
+        if query.len() > QUERY_LENGTH_MAX {
+            return Err(StripeError::invalid("The query is too long."));
+        }
+        Ok(Self {
+            caller,
+            rendering: rendering(headers),
+            query: query.to_owned(),
+        })
+    }
+
+    /// Refuses every parameter, where none is known.
+    pub fn without_query(&self) -> Result<(), StripeError> {
+        no_query(Some(&self.query))
+    }
+}
+
+/// A customer's browser that knows an intent's client secret: whose publishable key it has, and the secret. None where the
+/// request says neither.
+pub async fn from_browser(
     app: &App,
     headers: &HeaderMap,
     uri: &Uri,
-) -> Result<Arc<Caller>, StripeError> {
-    let caller = authenticate(app, headers, Scope::PaymentsRead).await?;
-    rendering(headers)?;
-    no_query(uri.query())?;
-    Ok(caller)
+) -> Result<Option<(Arc<Caller>, SecretString)>, StripeError> {
+    let Ok(Some(presented)) = auth::bearer_or_basic(headers) else {
+        return Ok(None);
+    };
+    let query: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    let secret = query.into_iter().find(|(name, _)| name == "client_secret");
+    let Some(secret) = secret.map(|(_, text)| SecretString::from(text)) else {
+        return Ok(None);
+    };
+    let keys = &app.store().keys;
+    let found = keys
+        .caller(KeyKind::StripePublishable, None, presented.secret())
+        .await;
+    Ok(found
+        .map_err(AppError::from)?
+        .map(|caller| (caller, secret)))
 }
 
 /// Whose secret key it is. A publishable key is in every customer's browser, so it may do nothing here.
@@ -97,17 +157,16 @@ async fn authenticate(
     }
 }
 
-/// Chooses the rendering, here and nowhere else. Stripe's own clients send a version header and form-encoded bodies; they
-/// are not answered in a shape that they do not expect.
-fn rendering(headers: &HeaderMap) -> Result<(), StripeError> {
+/// Chooses the rendering, here and nowhere else. Stripe's own clients send a version header and form-encoded bodies.
+fn rendering(headers: &HeaderMap) -> Rendering {
     if headers.contains_key(&STRIPE_VERSION) || MediaType::of(headers) == MediaType::Form {
-        let message = "Only the JSON rendering is served here: send a JSON body, without a Stripe-Version header.";
-        return Err(StripeError::invalid(message));
+        Rendering::Stripe
+    } else {
+        Rendering::Seed
     }
-    Ok(())
 }
 
-/// Parameters are read from the body alone; one that stands elsewhere is not ignored in silence.
+/// Parameters of a write are read from the body alone; one that stands elsewhere is not ignored in silence.
 fn no_query(query: Option<&str>) -> Result<(), StripeError> {
     match query
         .unwrap_or_default()
@@ -120,9 +179,11 @@ fn no_query(query: Option<&str>) -> Result<(), StripeError> {
 }
 
 /// A body may be left out where no parameter is required.
-fn fields(body: &[u8]) -> Result<Map<String, Value>, StripeError> {
+fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, StripeError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         Ok(Map::new())
+    } else if MediaType::of(headers) == MediaType::Form {
+        form::read(body)
     } else {
         Ok(body::json(body)?)
     }
@@ -150,15 +211,14 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, StripeError> {
 /// What makes two requests the same: path and parameters, in whatever order they came. The CVC is not part of it, since
 /// not even a hash of it may be kept.
 fn canonical(path: &str, fields: &Map<String, Value>) -> String {
-    let mut fields = fields.clone();
-    let card = fields
-        .get_mut("payment_method_data")
-        .and_then(|data| data.get_mut("card"));
-    if let Some(card) = card.and_then(Value::as_object_mut) {
-        card.remove("cvc");
+    let mut whole = Value::Object(fields.clone());
+    for at in ["/payment_method_data/card", "/card"] {
+        if let Some(card) = whole.pointer_mut(at).and_then(Value::as_object_mut) {
+            card.remove("cvc");
+        }
     }
     let mut text = format!("POST {path}\n");
-    write_sorted(&Value::Object(fields), &mut text);
+    write_sorted(&whole, &mut text);
     text
 }
 

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 
-use super::response::IntentBody;
 use crate::doors::firewall::holds_card_number;
 use crate::http::body::BodyError;
 use crate::use_cases::AppError;
@@ -52,7 +52,7 @@ struct ErrorObject {
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    payment_intent: Option<IntentBody>,
+    payment_intent: Option<Box<RawValue>>,
 }
 
 impl StripeError {
@@ -162,8 +162,9 @@ impl StripeError {
     }
 
     /// With the intent that it is about.
-    pub fn with_intent(mut self, intent: IntentBody) -> Self {
-        self.0.error.payment_intent = Some(intent);
+    pub fn with_intent(mut self, intent: &impl Serialize) -> Self {
+        let written = to_raw_value(intent).expect("an intent of texts and numbers serialises");
+        self.0.error.payment_intent = Some(written);
         self
     }
 

@@ -1,14 +1,16 @@
 //! The door of payment intents: create, read, update, confirm, capture, cancel, refund.
 //!
-//! One path is meant for two renderings; `rendering` chooses. Served today is WooshPay's (JSON in and out, times in
-//! milliseconds, the currency as it was sent); requests of Stripe's own clients are told so.
+//! One path, two renderings; `call` chooses. WooshPay's is here (JSON in and out, times in milliseconds, the currency as it
+//! was sent); Stripe's own, with everything else that its clients know under `/v1`, is in [`stripe`].
 
 mod call;
 mod card;
 mod error;
+mod form;
 mod params;
 mod request;
 mod response;
+mod stripe;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -19,9 +21,10 @@ use http::{HeaderMap, Uri};
 
 use crate::store::Caller;
 use crate::use_cases::{App, AppError, PaymentStep};
-use call::Call;
+use call::{Call, Look, Rendering};
 use error::StripeError;
 use params::Params;
+use stripe::intents::Step;
 
 /// The door's name in events, and the scope of its idempotency keys.
 const NAME: &str = "payment_intents";
@@ -29,16 +32,20 @@ const NAME: &str = "payment_intents";
 type Id = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, StripeError>;
 
-/// `/v1/payment_intents` and `/v1/refunds`; whatever else is under `/v1` is a 404 in this door's form.
+/// `/v1` in both renderings; whatever else is under it is a 404 in this door's form.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/payment_intents", post(create))
+        .route("/v1/payment_intents", post(create).get(stripe::read))
         .route("/v1/payment_intents/{id}", get(retrieve).post(update))
         .route("/v1/payment_intents/{id}/confirm", post(confirm))
         .route("/v1/payment_intents/{id}/capture", post(capture))
         .route("/v1/payment_intents/{id}/cancel", post(cancel))
-        .route("/v1/refunds", post(refund))
-        .route("/v1/refunds/{id}", get(retrieve_refund))
+        .route("/v1/refunds", post(refund).get(stripe::read))
+        .route(
+            "/v1/refunds/{id}",
+            get(retrieve_refund).post(stripe::change),
+        )
+        .merge(stripe::router())
         .method_not_allowed_fallback(|| async { StripeError::method_not_allowed() })
         .route("/v1/{*rest}", any(|| async { StripeError::no_such_path() }))
         .with_state(app)
@@ -46,6 +53,9 @@ pub fn router(app: App) -> Router {
 
 async fn create(State(app): State<App>, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
+    if call.rendering == Rendering::Stripe {
+        return stripe::intents::create(&app, call).await;
+    }
     let payment = request::create(&call.params())?;
     response::payment(
         &app.create_payment(&call.caller, NAME, payment, call.key)
@@ -53,44 +63,57 @@ async fn create(State(app): State<App>, request: Request) -> Answer {
     )
 }
 
-async fn retrieve(State(app): State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
-    let caller = call::to_read(&app, &headers, &uri).await?;
-    response::payment(
-        &app.payment(&caller, NAME, named("payment_intent", id)?)
-            .await?,
-    )
+async fn retrieve(state: State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
+    let State(app) = &state;
+    let id = named("payment_intent", id)?;
+    if let Some(answer) = stripe::from_browser(app, &id, &headers, &uri).await? {
+        return Ok(answer);
+    }
+    let look = Look::to_read(app, &headers, &uri).await?;
+    if look.rendering == Rendering::Stripe {
+        return stripe::read(state, headers, uri).await;
+    }
+    look.without_query()?;
+    response::payment(&app.payment(&look.caller, NAME, id).await?)
 }
 
 async fn update(State(app): State<App>, id: Id, request: Request) -> Answer {
-    step(&app, id, request, request::update).await
+    step(&app, id, request, Step::Update, request::update).await
 }
 
 async fn confirm(State(app): State<App>, id: Id, request: Request) -> Answer {
-    step(&app, id, request, request::confirm).await
+    step(&app, id, request, Step::Confirm, request::confirm).await
 }
 
 async fn capture(State(app): State<App>, id: Id, request: Request) -> Answer {
-    step(&app, id, request, request::capture).await
+    step(&app, id, request, Step::Capture, request::capture).await
 }
 
 async fn cancel(State(app): State<App>, id: Id, request: Request) -> Answer {
-    step(&app, id, request, request::cancel).await
+    step(&app, id, request, Step::Cancel, request::cancel).await
 }
 
 async fn refund(State(app): State<App>, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
-    let refund = request::refund(&call.params())?;
-    let intent = refund.intent.clone();
+    if call.rendering == Rendering::Stripe {
+        return stripe::intents::refund(&app, call).await;
+    }
+    let (intent, refund) = request::refund(&call.params())?;
     match app.refund(&call.caller, NAME, refund, call.key).await {
         Ok(answer) => response::refund(&answer),
         Err(error) => Err(with_intent(&app, &call.caller, intent, error).await),
     }
 }
 
-async fn retrieve_refund(State(app): State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
-    let caller = call::to_read(&app, &headers, &uri).await?;
+async fn retrieve_refund(state: State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
+    let State(app) = &state;
+    let look = Look::to_read(app, &headers, &uri).await?;
+    if look.rendering == Rendering::Stripe {
+        return stripe::read(state, headers, uri).await;
+    }
+    look.without_query()?;
     response::refund(
-        &app.refund_by_id(&caller, NAME, named("refund", id)?)
+        &app.refund_by_id(&look.caller, NAME, named("refund", id)?)
             .await?,
     )
 }
@@ -100,11 +123,15 @@ async fn step(
     app: &App,
     id: Id,
     request: Request,
+    step: Step,
     read: fn(&Params<'_>) -> Result<PaymentStep, StripeError>,
 ) -> Answer {
     let call = Call::to_write(app, request).await?;
-    let step = read(&call.params())?;
     let intent = named("payment_intent", id)?;
+    if call.rendering == Rendering::Stripe {
+        return stripe::intents::step(app, call, intent, step).await;
+    }
+    let step = read(&call.params())?;
     match app
         .step(&call.caller, NAME, intent.clone(), step, call.key)
         .await
@@ -131,7 +158,7 @@ async fn with_intent(app: &App, caller: &Caller, intent: String, error: AppError
         return error;
     }
     match app.payment(caller, NAME, intent).await {
-        Ok(answer) => error.with_intent(response::without_secret(&answer)),
+        Ok(answer) => error.with_intent(&response::without_secret(&answer)),
         Err(_) => error,
     }
 }

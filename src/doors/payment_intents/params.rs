@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use super::error::StripeError;
+use super::form;
 use crate::doors::firewall::holds_card_number;
 
 /// The members of one object, and where it stands. A member that is null counts as absent, unless a method says otherwise.
 pub struct Params<'a> {
     at: String,
     fields: &'a Map<String, Value>,
+    /// Numbers and truth values may be written as text, as forms do.
+    texts: bool,
 }
 
 /// What a request says of metadata.
@@ -29,6 +32,15 @@ impl<'a> Params<'a> {
         Self {
             at: String::new(),
             fields,
+            texts: false,
+        }
+    }
+
+    /// The parameters of a form, whose leaves are text.
+    pub fn of_texts(fields: &'a Map<String, Value>) -> Self {
+        Self {
+            texts: true,
+            ..Self::root(fields)
         }
     }
 
@@ -103,14 +115,28 @@ impl<'a> Params<'a> {
         Ok(Some(text))
     }
 
+    /// The members of these names as they are, in bracket notation, for Stripe to judge. None holds a card number.
+    pub fn as_pairs(&self, names: &[&str]) -> Result<Vec<(String, String)>, StripeError> {
+        let mut members = self.fields.clone();
+        members.retain(|name, _| names.contains(&name.as_str()));
+        let pairs = form::pairs(&members);
+        match pairs.iter().find(|(_, text)| holds_card_number(text)) {
+            Some((name, _)) => Err(card_number_in(&shown(name))),
+            None => Ok(pairs),
+        }
+    }
+
     /// A whole number from 1 on, not written as text.
     pub fn positive(&self, field: &str) -> Result<Option<i64>, StripeError> {
         let Some(value) = self.given(field) else {
             return Ok(None);
         };
-        let number = value
-            .as_i64()
-            .ok_or_else(|| self.not_an_integer(field, "Invalid integer"))?;
+        let number = match value.as_str().filter(|_| self.texts) {
+            Some("") => return Err(self.empty(field)),
+            Some(text) => text.parse().ok(),
+            None => value.as_i64(),
+        };
+        let number = number.ok_or_else(|| self.not_an_integer(field, "Invalid integer"))?;
         if number < 1 {
             return Err(self.not_an_integer(field, "This value must be greater than or equal to 1"));
         }
@@ -131,7 +157,12 @@ impl<'a> Params<'a> {
         let Some(value) = self.given(field) else {
             return Ok(None);
         };
-        let flag = value.as_bool();
+        let flag = match value.as_str().filter(|_| self.texts) {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some("") => return Err(self.empty(field)),
+            _ => value.as_bool(),
+        };
         flag.map(Some)
             .ok_or_else(|| StripeError::invalid("Invalid boolean").param(&self.name(field)))
     }
@@ -154,7 +185,11 @@ impl<'a> Params<'a> {
         };
         let at = self.name(field);
         match value.as_object() {
-            Some(fields) => Ok(Some(Params { at, fields })),
+            Some(fields) => Ok(Some(Params {
+                at,
+                fields,
+                texts: self.texts,
+            })),
             None => Err(StripeError::invalid("Invalid object").param(&at)),
         }
     }
@@ -267,6 +302,7 @@ pub fn shown(name: &str) -> String {
     }
 }
 
-fn card_number_in(name: &str) -> StripeError {
+/// The error for text that must not be kept.
+pub fn card_number_in(name: &str) -> StripeError {
     StripeError::invalid("This looks like a card number, which must not be stored here").param(name)
 }

@@ -3,7 +3,7 @@
 
 use aggregates::money::{Currency, Money};
 use aggregates::payment::event::{CancellationReason, RefundReason};
-use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata};
+use aggregates::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use aggregates::payment::{MetadataError, PaymentError};
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::card::{self, Method};
 use super::error::StripeError;
 use super::params::Params;
 use crate::personal::{Personal, Shipping};
-use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundPayment, Update};
+use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};
 
 const CREATE: &[&str] = &[
     "amount",
@@ -60,7 +60,7 @@ const CONFIRM: &[&str] = &[
 ];
 
 /// In characters, as all of these.
-const ID_LENGTH_MAX: usize = 255;
+pub(super) const ID_LENGTH_MAX: usize = 255;
 const DESCRIPTION_LENGTH_MAX: usize = 1000;
 const URL_LENGTH_MAX: usize = 2048;
 
@@ -88,6 +88,7 @@ pub fn create(params: &Params<'_>) -> Result<CreatePayment, StripeError> {
         amount: Money::new(minor, currency),
         capture_method,
         confirm: confirmation(params)?,
+        parameters: Parameters::default(),
         payment_method: method.payment_method,
         card: method.card,
         customer: customer(params)?,
@@ -115,6 +116,7 @@ pub fn update(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
         clear_metadata: metadata.clear,
         attributes: attributes(params)?,
         personal: personal(params)?,
+        parameters: Parameters::default(),
     })))
 }
 
@@ -138,6 +140,7 @@ pub fn capture(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     params.only(&["amount_to_capture"])?;
     Ok(PaymentStep::Capture {
         amount_minor: params.positive("amount_to_capture")?,
+        parameters: Parameters::default(),
     })
 }
 
@@ -150,8 +153,8 @@ pub fn cancel(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     })
 }
 
-/// `POST /v1/refunds`.
-pub fn refund(params: &Params<'_>) -> Result<RefundPayment, StripeError> {
+/// `POST /v1/refunds`: the refund, and the intent that it is of.
+pub fn refund(params: &Params<'_>) -> Result<(String, RefundPayment), StripeError> {
     params.only(&["amount", "metadata", "payment_intent", "reason"])?;
     let intent = params.required_id("payment_intent", ID_LENGTH_MAX)?;
     if !is_plain_id(intent) {
@@ -162,12 +165,14 @@ pub fn refund(params: &Params<'_>) -> Result<RefundPayment, StripeError> {
         .into());
     }
     let words = "duplicate, fraudulent, or requested_by_customer";
-    Ok(RefundPayment {
-        intent: intent.to_owned(),
+    let refund = RefundPayment {
+        of: RefundOf::Intent(intent.to_owned()),
         amount_minor: params.positive("amount")?,
         reason: params.word::<RefundReason>("reason", words)?,
         metadata: whole_metadata(params)?,
-    })
+        parameters: Parameters::default(),
+    };
+    Ok((intent.to_owned(), refund))
 }
 
 /// Whether this can be an id of Stripe's.
@@ -180,7 +185,7 @@ pub fn is_plain_id(id: &str) -> bool {
 }
 
 /// How to confirm, where `confirm` asks for it. What only a confirmation reads must not stand without it.
-fn confirmation(params: &Params<'_>) -> Result<Option<ConfirmTerms>, StripeError> {
+pub(super) fn confirmation(params: &Params<'_>) -> Result<Option<ConfirmTerms>, StripeError> {
     if params.flag("confirm")?.unwrap_or(false) {
         return Ok(Some(terms(params)?));
     }
@@ -199,7 +204,7 @@ fn confirmation(params: &Params<'_>) -> Result<Option<ConfirmTerms>, StripeError
     }
 }
 
-fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
+pub(super) fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
     let return_url = params.id("return_url", URL_LENGTH_MAX)?;
     if return_url.is_some_and(|url| !may_return_to(url)) {
         return Err(StripeError::invalid("Not a valid URL")
@@ -209,7 +214,7 @@ fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
     Ok(ConfirmTerms {
         return_url: return_url.map(str::to_owned),
         off_session: params.flag("off_session")?.unwrap_or(false),
-        parameters: Default::default(),
+        parameters: Parameters::default(),
     })
 }
 
@@ -238,7 +243,7 @@ fn may_return_to(url: &str) -> bool {
     formed && clean && leads_somewhere
 }
 
-fn currency(params: &Params<'_>) -> Result<Option<Currency>, StripeError> {
+pub(super) fn currency(params: &Params<'_>) -> Result<Option<Currency>, StripeError> {
     let Some(code) = params.id("currency", ID_LENGTH_MAX)? else {
         return Ok(None);
     };
@@ -251,7 +256,7 @@ fn currency(params: &Params<'_>) -> Result<Option<Currency>, StripeError> {
     })
 }
 
-fn capture_method(params: &Params<'_>) -> Result<CaptureMethod, StripeError> {
+pub(super) fn capture_method(params: &Params<'_>) -> Result<CaptureMethod, StripeError> {
     let method = params.word("capture_method", "automatic, automatic_async, or manual")?;
     Ok(method.unwrap_or_default())
 }
@@ -304,7 +309,7 @@ fn only_cards(params: &Params<'_>, capture: Option<CaptureMethod>) -> Result<(),
     Ok(())
 }
 
-fn customer(params: &Params<'_>) -> Result<Option<String>, StripeError> {
+pub(super) fn customer(params: &Params<'_>) -> Result<Option<String>, StripeError> {
     match params.id("customer", ID_LENGTH_MAX)? {
         Some(id) if !(id.starts_with("cus_") && is_plain_id(id)) => {
             Err(StripeError::invalid("No such customer")
@@ -315,12 +320,12 @@ fn customer(params: &Params<'_>) -> Result<Option<String>, StripeError> {
     }
 }
 
-fn description(params: &Params<'_>) -> Result<Option<String>, StripeError> {
+pub(super) fn description(params: &Params<'_>) -> Result<Option<String>, StripeError> {
     params.prose("description", DESCRIPTION_LENGTH_MAX)
 }
 
 /// The pairs of something new: an empty value sets nothing.
-fn whole_metadata(params: &Params<'_>) -> Result<Metadata, StripeError> {
+pub(super) fn whole_metadata(params: &Params<'_>) -> Result<Metadata, StripeError> {
     let metadata = Metadata::parse(params.metadata()?.pairs);
     metadata.map_err(|error: MetadataError| AppError::from(PaymentError::from(error)).into())
 }
@@ -346,7 +351,7 @@ fn attributes(params: &Params<'_>) -> Result<BTreeMap<String, String>, StripeErr
         .collect())
 }
 
-fn personal(params: &Params<'_>) -> Result<Personal, StripeError> {
+pub(super) fn personal(params: &Params<'_>) -> Result<Personal, StripeError> {
     let shipping = params
         .hash("shipping")?
         .map(|it| shipping(&it))

@@ -109,12 +109,12 @@ pub fn payment(answer: &PaymentAnswer) -> Result<Response, StripeError> {
             answer.replayed,
         )),
         Verdict::Declined(decline) => Err(StripeError::declined(decline)
-            .with_intent(without_secret(answer))
+            .with_intent(&without_secret(answer))
             .replayed(answer.replayed)),
         Verdict::Refused(refusal) => {
             let error = StripeError::refused(refusal).replayed(answer.replayed);
             Err(if error.is_about_state() {
-                error.with_intent(without_secret(answer))
+                error.with_intent(&without_secret(answer))
             } else {
                 error
             })
