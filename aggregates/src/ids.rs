@@ -103,7 +103,7 @@ uuid_id!(
     OrderId, "order id"
 );
 uuid_id!(
-    /// A payment: a UUIDv7, carried in the metadata of Stripe's intent.
+    /// A payment: a UUIDv7, carried in the metadata of Stripe's intent; derived from the intent where that was made elsewhere.
     PaymentId, "payment id"
 );
 uuid_id!(
@@ -134,6 +134,12 @@ impl OrderId {
 }
 
 impl PaymentId {
+    /// The payment of an intent that was made at Stripe, not here: always the same for the same intent, so that its stream
+    /// takes it up once.
+    pub fn of_adopted(merchant: &MerchantId, intent: &str) -> Self {
+        Self(derived(&["adopted-payment", merchant.as_str(), intent]))
+    }
+
     /// The id of its stream: `merchant/uuid`.
     pub fn aggregate_id(self, merchant: &MerchantId) -> String {
         format!("{merchant}/{self}")

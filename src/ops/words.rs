@@ -53,6 +53,10 @@ pub fn payment(event: &PaymentEvent) -> String {
         E::CreateRequested(it) => create(it),
         E::Created(it) => format!("Stripe made intent {}, {}", it.intent, it.status),
         E::CreateRefused { refusal, .. } => format!("Stripe refused to make it: {}", why(refusal)),
+        E::Adopted(it) => format!(
+            "intent {} of {}, made elsewhere, came in by {}",
+            it.intent, it.amount, it.reason
+        ),
         E::UpdateRequested { changes, .. } => format!("asked Stripe to change {}", named(changes)),
         E::Updated {
             status: Some(status),

@@ -1,14 +1,14 @@
 //! Facts land here, and never fail: no rule, no refusal, whatever comes in whatever order.
 
-use crate::ids::{IntentionId, RefundId};
+use crate::ids::{IntentionId, MerchantId, RefundId};
 use crate::money::Money;
 use crate::payment::event::{
-    Changes, CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal,
+    Adopted, Changes, CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal,
 };
 use crate::payment::state::{
     Dispute, Facts, Payment, Pending, Refund, RefundStatus, Status, Step, StripeIntent,
 };
-use crate::payment::terms::{Metadata, Parameters};
+use crate::payment::terms::{CaptureMethod, Metadata, Parameters};
 use std::collections::BTreeMap;
 
 impl Payment {
@@ -19,20 +19,16 @@ impl Payment {
             (facts @ None, PaymentEvent::CreateRequested(request)) => {
                 *facts = Some(Box::new(begun(request)))
             }
+            (facts @ None, PaymentEvent::Adopted(it)) => *facts = Some(Box::new(adopted(it))),
             (None, _) => {}
         }
     }
 }
 
 fn begun(request: &CreateRequested) -> Facts {
-    let nothing = Money::zero(request.amount.currency());
     Facts {
-        merchant: request.merchant.clone(),
         order: request.order,
-        amount: request.amount,
         capture_method: request.capture_method,
-        status: Status::Creating,
-        intent: None,
         payment_method: request.payment_method.clone(),
         customer: request.customer.clone(),
         description: request.description.clone(),
@@ -44,6 +40,47 @@ fn begun(request: &CreateRequested) -> Facts {
             intention: request.intention,
             step: Step::Create(Box::new(request.clone())),
         }),
+        ..blank(&request.merchant, request.amount)
+    }
+}
+
+fn adopted(it: &Adopted) -> Facts {
+    Facts {
+        order: it.order,
+        capture_method: it.capture_method,
+        status: it.status.into(),
+        intent: Some(StripeIntent {
+            id: it.intent.clone(),
+            created: it.created,
+            livemode: it.livemode,
+        }),
+        payment_method: it.payment_method.clone(),
+        customer: it.customer.clone(),
+        description: it.description.clone(),
+        metadata: it.metadata.clone(),
+        checkout_session: it.checkout_session.clone(),
+        ..blank(&it.merchant, it.amount)
+    }
+}
+
+/// A payment of which nothing is known but whose it is and how much.
+fn blank(merchant: &MerchantId, amount: Money) -> Facts {
+    let nothing = Money::zero(amount.currency());
+    Facts {
+        merchant: merchant.clone(),
+        order: None,
+        amount,
+        capture_method: CaptureMethod::default(),
+        status: Status::Creating,
+        intent: None,
+        payment_method: None,
+        customer: None,
+        description: None,
+        metadata: Metadata::default(),
+        attributes: BTreeMap::new(),
+        personal: None,
+        then_confirm: None,
+        pending: None,
         charge: None,
         authorized: nothing,
         captured: nothing,
@@ -56,6 +93,7 @@ fn begun(request: &CreateRequested) -> Facts {
         canceled_at: None,
         return_url: None,
         disputes: BTreeMap::new(),
+        checkout_session: None,
     }
 }
 
@@ -64,7 +102,7 @@ impl Facts {
     pub(super) fn apply(&mut self, event: &PaymentEvent) {
         use PaymentEvent as E;
         match event {
-            E::CreateRequested(_) | E::ObservationRefused { .. } => {}
+            E::CreateRequested(_) | E::Adopted(_) | E::ObservationRefused { .. } => {}
             E::Created(created) => self.created(created),
             E::CreateRefused { intention, refusal } => self.create_refused(*intention, refusal),
             E::UpdateRequested { intention, changes } => {

@@ -1,11 +1,11 @@
 //! What may be asked of a payment. Ids come in with the command: nothing is drawn in here.
 
-use crate::ids::{IntentionId, OrderId, RefundId};
+use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, RefundReason, Refusal,
 };
-use crate::payment::terms::{ConfirmTerms, Metadata, Parameters};
+use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 
 /// A wish about one payment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum PaymentCommand {
         request: Box<CreateRequested>,
         enforce_minimum: bool,
     },
+    /// Take up an intent that was made elsewhere. No events where it was taken up, or made here, already.
+    Adopt(Box<Adopt>),
     Update {
         intention: IntentionId,
         changes: Box<Changes>,
@@ -49,6 +51,26 @@ pub enum PaymentCommand {
     Observe(Observation),
     /// The sealed data of this subject can no longer be read: its key is deleted in the same step.
     ErasePersonalData { subject: String },
+}
+
+/// An intent that was made elsewhere, as Stripe shows it; the ids, times and amounts are the snapshot's.
+///
+/// An intent that carries the id of a payment of ours in its metadata is that payment's, even while its creation is still
+/// pending: it is to be observed there, never adopted beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopt {
+    pub merchant: MerchantId,
+    pub order: Option<OrderId>,
+    pub capture_method: CaptureMethod,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    /// The caller's own ([`Metadata::told`]).
+    pub metadata: Metadata,
+    /// The checkout session (`cs_…`) that made the intent, where one did.
+    pub checkout_session: Option<String>,
+    /// What brought it in, in a word: `webhook`, `change`.
+    pub reason: String,
+    pub seen: IntentSnapshot,
 }
 
 /// One thing Stripe said.

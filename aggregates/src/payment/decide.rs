@@ -26,7 +26,7 @@ impl Payment {
                     enforce_minimum,
                 },
             ) => create(request, enforce_minimum),
-            (Some(_), PaymentCommand::CreateIntent { .. }) => Err(PaymentError::AlreadyCreated),
+            (None, PaymentCommand::Adopt(adopt)) => Ok(adopt.events()),
             (None, _) => Err(PaymentError::NoSuchPayment),
             (Some(facts), command) => facts.decide(command),
         }
@@ -37,6 +37,7 @@ impl Facts {
     fn decide(&self, command: PaymentCommand) -> Decision {
         match command {
             PaymentCommand::CreateIntent { .. } => Err(PaymentError::AlreadyCreated),
+            PaymentCommand::Adopt(adopt) => self.adopt_again(&adopt),
             PaymentCommand::Update {
                 intention,
                 changes,

@@ -35,6 +35,10 @@ pub enum PaymentEvent {
         refusal: Refusal,
     },
 
+    /// An intent that was made elsewhere comes into the ledger, as if it had been created here. Nothing is asked of Stripe;
+    /// how far it has come is told by the events that follow.
+    Adopted(Box<Adopted>),
+
     /// Intention: the intent is to be changed.
     UpdateRequested {
         intention: IntentionId,
@@ -270,6 +274,31 @@ pub struct Created {
     pub livemode: bool,
 }
 
+/// An intent that was made before us, in Stripe's dashboard, or by a checkout session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopted {
+    pub merchant: MerchantId,
+    /// The order this pays, where it pays one of ours.
+    pub order: Option<OrderId>,
+    /// Stripe's id of the intent (`pi_…`).
+    pub intent: String,
+    pub amount: Money,
+    pub capture_method: CaptureMethod,
+    pub status: OpenStatus,
+    pub payment_method: Option<String>,
+    pub customer: Option<String>,
+    pub description: Option<String>,
+    /// The caller's own, without ours.
+    pub metadata: Metadata,
+    /// Stripe's time, seconds since 1970.
+    pub created: i64,
+    pub livemode: bool,
+    /// The checkout session (`cs_…`) that made the intent, where one did.
+    pub checkout_session: Option<String>,
+    /// What brought it in, in a word: `webhook`, `change`.
+    pub reason: String,
+}
+
 /// The open states an intent can be created in or left in by an update.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display, strum::EnumString,
@@ -398,6 +427,7 @@ impl PaymentEvent {
             | Self::CaptureRequested { .. }
             | Self::CancelRequested { .. }
             | Self::RefundRequested { .. }
+            | Self::Adopted(_)
             | Self::Reopened { .. }
             | Self::Refunded { observed: true, .. }
             | Self::Applied { .. }

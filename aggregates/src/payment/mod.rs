@@ -2,6 +2,7 @@
 //!
 //! `decide` reads the state and answers events or an error; no events mean that it is so already. `apply` takes a fact.
 
+mod adopt;
 mod apply;
 pub mod command;
 mod decide;

@@ -95,10 +95,7 @@ impl Facts {
         let Some((intention, Step::Create(_))) = self.step() else {
             return None;
         };
-        let status = match seen.status {
-            StripeStatus::RequiresPaymentMethod => OpenStatus::RequiresPaymentMethod,
-            _ => OpenStatus::RequiresConfirmation,
-        };
+        let status = OpenStatus::at_creation(seen.status);
         Some(PaymentEvent::Created(Created {
             intention,
             intent: seen.intent.clone(),
@@ -305,10 +302,7 @@ impl Facts {
     /// Back before any attempt. A webhook may be older than what is known, so it is believed only where nothing has
     /// been attempted yet.
     fn reopened(&self, seen: &IntentSnapshot, current: bool) -> Vec<PaymentEvent> {
-        let status = match seen.status {
-            StripeStatus::RequiresPaymentMethod => OpenStatus::RequiresPaymentMethod,
-            _ => OpenStatus::RequiresConfirmation,
-        };
+        let status = OpenStatus::at_creation(seen.status);
         let differs =
             Status::from(status) != self.status || seen.payment_method != self.payment_method;
         let first_method = self.status == Status::RequiresPaymentMethod
@@ -436,6 +430,16 @@ impl Facts {
             Step::Cancel { .. } => PaymentEvent::CancelRefused { intention, refusal },
         });
         event.into_iter().collect()
+    }
+}
+
+impl OpenStatus {
+    /// Where an intent that is seen at `status` stood before anything was attempted.
+    pub(super) fn at_creation(status: StripeStatus) -> Self {
+        match status {
+            StripeStatus::RequiresPaymentMethod => Self::RequiresPaymentMethod,
+            _ => Self::RequiresConfirmation,
+        }
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Facts {
     pub canceled_at: Option<i64>,
     pub return_url: Option<String>,
     pub disputes: BTreeMap<String, Dispute>,
+    /// The checkout session (`cs_…`) that made the intent, where one did.
+    #[serde(default)]
+    pub checkout_session: Option<String>,
 }
 
 /// Stripe's own side of the payment.

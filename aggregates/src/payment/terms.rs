@@ -85,6 +85,15 @@ impl Metadata {
         Self::default().merged(&pairs.into_iter().collect(), false)
     }
 
+    /// What an object at Stripe carries, without the pairs that this service sends along. Stripe has checked it, so it is
+    /// not checked again.
+    pub fn told(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let own = |(key, value): &(String, String)| {
+            !Self::RESERVED.contains(&key.as_str()) && !value.is_empty()
+        };
+        Self(pairs.into_iter().filter(own).collect())
+    }
+
     /// These pairs after `changes`: an empty value unsets its key; with `clear` all are unset first.
     ///
     /// # Errors

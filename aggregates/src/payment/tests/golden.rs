@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::RefundId;
-use crate::payment::event::{CancellationReason, Changes, PaymentEventKind, RefundReason};
+use crate::payment::event::{Adopted, CancellationReason, Changes, PaymentEventKind, RefundReason};
 use crate::sealed::Sealed;
 use crate::testing::{check_golden, check_golden_version};
 use cqrs_es::DomainEvent;
@@ -61,6 +61,22 @@ fn step_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
         })),
         K::Created => made(OpenStatus::RequiresConfirmation, Some(METHOD)),
         K::CreateRefused => PaymentEvent::CreateRefused { intention, refusal },
+        K::Adopted => PaymentEvent::Adopted(Box::new(Adopted {
+            merchant: merchant(),
+            order: Some(order_id()),
+            intent: text(INTENT),
+            amount: usd(100_00),
+            capture_method: CaptureMethod::Manual,
+            status: OpenStatus::RequiresConfirmation,
+            payment_method: method(),
+            customer: Some(text("cus_1")),
+            description: Some(text("made elsewhere")),
+            metadata: Metadata::parse([(text("key1"), text("value1"))]).unwrap(),
+            created: 1_743_415_050,
+            livemode: false,
+            checkout_session: Some(text("cs_1")),
+            reason: text("webhook"),
+        })),
         K::UpdateRequested => PaymentEvent::UpdateRequested {
             intention,
             changes: changes(),

@@ -1,5 +1,6 @@
 //! What a payment does, one behaviour each; the histories and snapshots that the tests begin with.
 
+mod adoption;
 mod golden;
 mod money_back;
 mod observations;
@@ -11,7 +12,7 @@ mod table;
 mod updates;
 mod world;
 
-use super::command::{IntentSnapshot, Observation, PaymentCommand, Said, StripeStatus};
+use super::command::{Adopt, IntentSnapshot, Observation, PaymentCommand, Said, StripeStatus};
 use super::event::{CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal};
 use super::state::{Payment, Status};
 use super::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
@@ -40,6 +41,21 @@ fn request() -> CreateRequested {
         personal: None,
         then_confirm: None,
         parameters: Parameters::default(),
+    }
+}
+
+/// An intent that nobody here had asked for.
+fn adopt(seen: IntentSnapshot) -> Adopt {
+    Adopt {
+        merchant: merchant(),
+        order: None,
+        capture_method: CaptureMethod::Manual,
+        customer: Some("cus_1".to_owned()),
+        description: None,
+        metadata: Metadata::default(),
+        checkout_session: Some("cs_1".to_owned()),
+        reason: "webhook".to_owned(),
+        seen,
     }
 }
 

@@ -42,7 +42,7 @@ fn ask() -> impl Strategy<Value = Ask> {
         ..Changes::default()
     });
     prop_oneof![
-        2 => changes.prop_map(Ask::Update),
+        2 => changes.prop_map(|it| Ask::Update(Box::new(it))),
         4 => methods.prop_map(Ask::Confirm),
         3 => proptest::option::of(minor()).prop_map(Ask::Capture),
         1 => Just(Ask::Cancel),
@@ -185,6 +185,37 @@ proptest! {
         }
     }
 
+    /// Whatever became of an intent before it came into the ledger, it stands there as it does at Stripe, whatever old news
+    /// comes after it, and its money is in the books.
+    ///
+    /// Red when the adoption does not observe what came before it, or when an old answer to another stream's intention is
+    /// taken for news.
+    #[test]
+    fn an_adopted_payment_stands_where_stripes_intent_stands(manual: bool, moves in prop::collection::vec(truthful(), 1..60), after in prop::collection::vec(truthful(), 0..20)) {
+        let mut world = World::new(manual);
+        moves.into_iter().for_each(|it| world.make(it));
+        prop_assume!(world.stripe.intent.is_some());
+        world.adopt();
+        let adopted = world.payment.facts().unwrap().clone();
+        let intent = world.stripe.intent.clone().unwrap();
+        prop_assert_eq!(adopted.stripe_status(), Some(intent.status));
+        prop_assert_eq!((adopted.amount, adopted.captured), (intent.amount, intent.amount_received));
+        prop_assert_eq!((adopted.capturable(), &adopted.pending), (intent.amount_capturable, &None));
+
+        after.into_iter().for_each(|it| world.make(it));
+        while let Some(observation) = world.wire.pop() {
+            world.observe(observation);
+        }
+        world.poll();
+        let facts = world.payment.facts().unwrap();
+        let intent = world.stripe.intent.as_ref().unwrap();
+        prop_assert_eq!(facts.stripe_status(), Some(intent.status));
+        prop_assert_eq!(facts.amount_received(), intent.amount_received);
+        prop_assert_eq!(facts.refunds.iter().filter(|it| it.stripe_refund.is_some()).count(), world.stripe.refunds.len());
+        let at_stripe = world.balance(Account::StripeClearing) + world.balance(Account::StripeBalance);
+        prop_assert_eq!(at_stripe, facts.captured.minor() - facts.refunded().minor());
+    }
+
     /// Whatever Stripe says, what is decided here keeps to the limits, final states stay, one step waits at a time, and
     /// the same thing said twice is recorded once.
     ///
@@ -245,6 +276,7 @@ fn with_amount(mut event: PaymentEvent, it: Money) -> PaymentEvent {
     use PaymentEvent as E;
     match &mut event {
         E::CreateRequested(request) => request.amount = it,
+        E::Adopted(adopted) => adopted.amount = it,
         E::Updated { changes, .. } | E::UpdateRequested { changes, .. } => {
             changes.amount = Some(it)
         }

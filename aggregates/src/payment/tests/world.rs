@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// What a caller may ask for; ids are drawn as the sequence goes on.
 #[derive(Debug, Clone)]
 pub enum Ask {
-    Update(Changes),
+    Update(Box<Changes>),
     Confirm(Option<String>),
     Capture(Option<i64>),
     Cancel,
@@ -240,13 +240,31 @@ impl World {
         }
     }
 
+    /// Forgets all that was known, and takes Stripe's intent up as it stands. What is on the wire stays there.
+    pub fn adopt(&mut self) {
+        let seen = self.stripe.intent.clone().expect("it was made");
+        self.payment = Payment::default();
+        self.tally = Tally::default();
+        self.balances.clear();
+        let command = PaymentCommand::Adopt(Box::new(Adopt {
+            capture_method: if self.manual {
+                CaptureMethod::Manual
+            } else {
+                CaptureMethod::AutomaticAsync
+            },
+            ..adopt(seen)
+        }));
+        let events = self.payment.decide(command).expect("nothing is known yet");
+        self.record(&events);
+    }
+
     fn command(&mut self, ask: Ask) -> PaymentCommand {
         self.drawn += 1;
         let drawn = intention(self.drawn);
         match ask {
             Ask::Update(changes) => PaymentCommand::Update {
                 intention: drawn,
-                changes: Box::new(changes),
+                changes,
                 enforce_minimum: true,
             },
             Ask::Confirm(payment_method) => PaymentCommand::Confirm {
