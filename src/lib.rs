@@ -7,6 +7,7 @@ pub mod http;
 pub mod ids;
 pub mod journal;
 pub mod ops;
+pub mod outbound;
 pub mod personal;
 pub mod service;
 pub mod store;

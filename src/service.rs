@@ -18,8 +18,9 @@ use crate::http::health::{self, Check, Readiness};
 use crate::http::observed;
 use crate::http::server::{self, Drained, Limits};
 use crate::ids::Ids;
+use crate::outbound::{self, Sender};
 use crate::store::Store;
-use crate::use_cases::{App, Options, Recovery, WebhookSecrets};
+use crate::use_cases::{App, Options, Outbound, Recovery, WebhookSecrets};
 use crate::{doors, journal, webhooks};
 
 /// The schema, one forward-only file per change.
@@ -36,6 +37,8 @@ pub struct Parts {
     pub webhook_secrets: WebhookSecrets,
     pub gateway: GatewayOptions,
     pub options: Options,
+    /// How merchants' webhooks are sent.
+    pub outbound: outbound::Options,
     pub recovery: Recovery,
     pub limits: Limits,
     pub ids: Ids,
@@ -57,7 +60,7 @@ pub struct Service {
 pub enum StartError {
     #[error("the event log cannot be opened: {0}")]
     Store(#[from] eventstore::StoreError),
-    #[error("the HTTP client for Stripe cannot be made: {0}")]
+    #[error("an HTTP client cannot be made: {0}")]
     Gateway(#[from] reqwest::Error),
     #[error("the address cannot be used: {0}")]
     Listen(#[from] io::Error),
@@ -84,13 +87,30 @@ impl Opened {
     /// # Errors
     /// [`StartError`]; nothing is left running.
     pub async fn new(parts: Parts) -> Result<Self, StartError> {
-        let live = parts.accounts.values().any(Account::is_live);
+        let live_accounts: HashSet<String> = parts
+            .accounts
+            .iter()
+            .filter(|(_, account)| account.is_live())
+            .map(|(name, _)| name.clone())
+            .collect();
+        let live = !live_accounts.is_empty();
+        let outbound = Outbound {
+            sender: Sender::new(&parts.outbound)?,
+            options: parts.outbound,
+            live_accounts,
+        };
         let gateway = Gateway::new(parts.gateway, parts.accounts)?;
         let store = Store::open(&parts.database_url, parts.seal_key.expose(), parts.ids).await?;
         if live && store.keys.holds_fixtures().await? {
             return Err(StartError::LiveKeyBesideFixtures);
         }
-        let app = App::new(store, gateway, parts.webhook_secrets, parts.options);
+        let app = App::new(
+            store,
+            gateway,
+            parts.webhook_secrets,
+            parts.options,
+            outbound,
+        );
         let (listener, recovery, limits, metrics) =
             (parts.listener, parts.recovery, parts.limits, parts.metrics);
         Ok(Self {
@@ -122,6 +142,9 @@ impl Opened {
             })),
             tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
                 async move { app.run_recovery(recovery, stop).await }.boxed()
+            })),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_deliveries(stop).await }.boxed()
             })),
         ];
         let journal = journal::follow(app.store());

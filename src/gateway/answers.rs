@@ -1,11 +1,13 @@
 //! Reads Stripe's JSON: leniently, because an effect that has happened must not be lost over a field that is missing.
 
-use aggregates::ids::RefundId;
+use aggregates::ids::{MerchantId, RefundId};
 use aggregates::money::{Currency, Money};
 use aggregates::payment::command::{
-    DisputeSnapshot, DisputeTurn, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
+    Adopt, DisputeSnapshot, DisputeTurn, IntentSnapshot, RefundSnapshot, StripeRefundStatus,
+    StripeStatus,
 };
 use aggregates::payment::event::{Decline, Refusal};
+use aggregates::payment::terms::{CaptureMethod, Metadata};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
@@ -76,6 +78,12 @@ struct Intent {
     next_action: Option<Value>,
     #[serde(default)]
     metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    capture_method: Option<CaptureMethod>,
+    #[serde(default)]
+    customer: Option<Reference>,
+    #[serde(default)]
+    description: Option<String>,
 }
 
 /// An object, or only its id.
@@ -127,7 +135,33 @@ impl From<LastError> for Decline {
 /// # Errors
 /// When a field that matters is missing or makes no sense.
 pub fn intent_from(object: Value) -> Result<IntentView, Unreadable> {
-    let it: Intent = read(object)?;
+    view(read(object)?)
+}
+
+/// What takes an intent of Stripe's into the ledger; `reason` says in a word what brought it.
+///
+/// # Errors
+/// When a field that matters is missing or makes no sense.
+pub fn adoption_from(
+    object: Value,
+    merchant: &MerchantId,
+    reason: &str,
+) -> Result<Adopt, Unreadable> {
+    let mut it: Intent = read(object)?;
+    Ok(Adopt {
+        merchant: merchant.clone(),
+        order: None,
+        capture_method: it.capture_method.unwrap_or_default(),
+        customer: it.customer.take().map(Reference::id),
+        description: it.description.take(),
+        metadata: Metadata::told(it.metadata.clone()),
+        checkout_session: None,
+        reason: reason.to_owned(),
+        seen: view(it)?.snapshot,
+    })
+}
+
+fn view(it: Intent) -> Result<IntentView, Unreadable> {
     let currency = currency(&it.currency)?;
     let snapshot = IntentSnapshot {
         intent: it.id,
@@ -163,6 +197,8 @@ struct RefundObject {
     #[serde(default)]
     failure_reason: Option<String>,
     #[serde(default)]
+    created: Option<i64>,
+    #[serde(default)]
     metadata: BTreeMap<String, String>,
 }
 
@@ -181,6 +217,7 @@ pub fn refund_from(object: Value) -> Result<RefundSnapshot, Unreadable> {
         amount: Money::new(it.amount, currency(&it.currency)?),
         stripe_refund: it.id,
         failure_reason: it.failure_reason,
+        created: it.created,
     })
 }
 

@@ -10,7 +10,8 @@ mod client;
 mod wire;
 
 pub use answers::{
-    IntentView, RefundView, Unreadable, dispute_from, error_from, intent_from, refund_from,
+    IntentView, RefundView, Unreadable, adoption_from, dispute_from, error_from, intent_from,
+    refund_from,
 };
 pub use client::{Card, Gateway};
 pub use wire::{Account, GatewayOptions};

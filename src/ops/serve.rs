@@ -14,6 +14,7 @@ use crate::config::{Config, Key32, StripeAccount};
 use crate::gateway::{Account, GatewayOptions};
 use crate::http::server::Limits;
 use crate::ids::Ids;
+use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
 use crate::use_cases::{Options, Recovery, WebhookSecrets};
 
@@ -113,6 +114,7 @@ pub fn parts(
             answer_within: timeouts.stripe + Duration::from_secs(5),
             join_within: timeouts.join,
         },
+        outbound: outbound::Options::default(),
         recovery: Recovery::default(),
         limits: Limits {
             connections_max: config.connections_max,

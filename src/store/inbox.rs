@@ -4,10 +4,15 @@ use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgPool;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+use super::outgoing;
 
 /// The inbox of all merchants.
 pub struct Inbox {
     pool: PgPool,
+    due: Arc<Notify>,
 }
 
 /// One event of Stripe's, cleaned of secrets, its personal data sealed.
@@ -45,8 +50,9 @@ pub enum Applied {
 }
 
 impl Inbox {
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool }
+    /// `due` is rung when something is to be delivered on.
+    pub fn new(pool: PgPool, due: Arc<Notify>) -> Self {
+        Self { pool, due }
     }
 
     /// Keeps the delivery durably. True when it is new; a repeat is only counted.
@@ -87,39 +93,36 @@ impl Inbox {
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|row| {
-                let merchant = row
-                    .merchant
-                    .parse()
-                    .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-                let Row {
-                    event_id,
-                    event_type,
-                    body,
-                    sealed,
-                    stripe_created,
-                    ..
-                } = row;
-                Ok(Delivery {
-                    merchant,
-                    event_id,
-                    event_type,
-                    body,
-                    sealed,
-                    stripe_created,
-                })
-            })
-            .collect()
+        rows.into_iter().map(Delivery::try_from).collect()
     }
 
-    /// The delivery is dealt with.
+    /// The event of that id, whatever came of it; none where it is not kept.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn event(
+        &self,
+        merchant: &MerchantId,
+        event_id: &str,
+    ) -> Result<Option<Delivery>, sqlx::Error> {
+        let row: Option<Row> = sqlx::query_as(
+            "select merchant, event_id, type as event_type, body, sealed, stripe_created from webhook_inbox
+             where merchant = $1 and event_id = $2",
+        )
+        .bind(merchant.as_str())
+        .bind(event_id)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.map(Delivery::try_from).transpose()
+    }
+
+    /// The delivery is dealt with, and is delivered on to the merchant's endpoints that want its type: both or neither.
     ///
     /// # Errors
     /// When the database cannot be written: it will be applied again, which changes nothing.
     pub async fn done(&self, it: &Delivery, result: Applied) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
+        let first = sqlx::query(
             "update webhook_inbox set applied_at = clock_timestamp(), result = $3
              where merchant = $1 and event_id = $2 and applied_at is null",
         )
@@ -127,8 +130,19 @@ impl Inbox {
         .bind(&it.event_id)
         .bind(result.to_string())
         .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await
+        .await?
+        .rows_affected()
+            > 0;
+        let made = if first {
+            outgoing::fan_out(&mut transaction, &it.merchant, &it.event_id, &it.event_type).await?
+        } else {
+            0
+        };
+        transaction.commit().await?;
+        if made > 0 {
+            self.due.notify_one();
+        }
+        Ok(())
     }
 
     /// The delivery could not be applied; it waits for its next turn.
@@ -146,5 +160,24 @@ impl Inbox {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await
+    }
+}
+
+impl TryFrom<Row> for Delivery {
+    type Error = sqlx::Error;
+
+    fn try_from(row: Row) -> Result<Self, sqlx::Error> {
+        let merchant = row
+            .merchant
+            .parse()
+            .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+        Ok(Self {
+            merchant,
+            event_id: row.event_id,
+            event_type: row.event_type,
+            body: row.body,
+            sealed: row.sealed,
+            stripe_created: row.stripe_created,
+        })
     }
 }

@@ -3,12 +3,18 @@
 //! Use cases load an aggregate, let it decide, and [`commit`](Store::commit) what it decided on the version they saw.
 //! A conflict means that somebody else was first: load and decide again.
 
+mod endpoints;
 mod inbox;
 mod keys;
+mod outgoing;
 mod vault;
 
+pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
+pub use outgoing::{
+    Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
+};
 pub use vault::{Vault, VaultError};
 
 use aggregates::ids::{CommandId, IntentionId, MerchantId, OrderId, PaymentId, RefundId};
@@ -26,6 +32,7 @@ use moka::sync::Cache;
 use projections::fold::{self, Versioned};
 use sqlx::PgPool;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::ids::Ids;
@@ -37,6 +44,8 @@ const HOT_AGGREGATES: u64 = 10_000;
 pub struct Store {
     pub keys: Keys,
     pub inbox: Inbox,
+    pub endpoints: Endpoints,
+    pub outgoing: Outgoing,
     pub vault: Vault,
     pub ids: Ids,
     log: Log,
@@ -119,9 +128,12 @@ impl Store {
             let ids = ids.clone();
             Arc::new(move || ids.uuid()) as eventstore::NewId
         };
+        let due = Arc::new(Notify::new());
         Ok(Self {
             keys: Keys::new(pool.clone(), seal_key),
-            inbox: Inbox::new(pool.clone()),
+            inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
+            endpoints: Endpoints::new(pool.clone(), seal_key),
+            outgoing: Outgoing::new(pool.clone(), due),
             vault: Vault::new(pool, seal_key, ids.clone()),
             payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),

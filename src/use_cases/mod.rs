@@ -3,7 +3,10 @@
 //! A door calls one method of [`App`] and renders what comes back. Every method that changes something runs in a task of
 //! its own, so a caller that hangs up cancels nothing.
 
+mod adoption;
+mod deliveries;
 mod drive;
+mod endpoints;
 mod idempotency;
 mod kept;
 mod orders;
@@ -16,6 +19,10 @@ mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
+pub use deliveries::Outbound;
+pub use endpoints::{
+    CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
+};
 pub use idempotency::Idempotency;
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
@@ -55,6 +62,7 @@ struct Inner {
     locks: Locks,
     delivered: Notify,
     webhook_secrets: webhooks::Secrets,
+    outbound: Outbound,
 }
 
 /// How long callers wait.
@@ -115,6 +123,7 @@ impl App {
         gateway: Gateway,
         webhook_secrets: webhooks::Secrets,
         options: Options,
+        outbound: Outbound,
     ) -> Self {
         let inner = Inner {
             store,
@@ -124,6 +133,7 @@ impl App {
             locks: Locks::default(),
             delivered: Notify::new(),
             webhook_secrets,
+            outbound,
         };
         Self {
             inner: Arc::new(inner),

@@ -78,7 +78,7 @@ impl App {
         let mut standing = self.standing(merchant, key).await?;
         if matches!(standing, Standing::Free) {
             let claimed = Claimed {
-                payment: self.refundable(merchant, &it.of).await?,
+                payment: self.refundable(merchant, context, &it.of).await?,
                 intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             };
             standing = self
@@ -103,16 +103,23 @@ impl App {
     }
 
     /// The payment that a refund is asked of.
-    async fn refundable(&self, merchant: &Merchant, of: &RefundOf) -> Result<PaymentId, AppError> {
+    async fn refundable(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        of: &RefundOf,
+    ) -> Result<PaymentId, AppError> {
         let charge = match of {
-            RefundOf::Intent(intent) => return self.find(&merchant.id, intent).await,
+            RefundOf::Intent(intent) => return self.find_or_adopt(merchant, context, intent).await,
             RefundOf::Charge(charge) => charge,
         };
         let said = self
             .read(merchant, &format!("/charges/{charge}"), "")
             .await?;
         match said.body.get("payment_intent").and_then(Value::as_str) {
-            Some(intent) if said.status < 300 => self.find(&merchant.id, intent).await,
+            Some(intent) if said.status < 300 => {
+                self.find_or_adopt(merchant, context, intent).await
+            }
             _ => Err(AppError::NotFound {
                 what: "charge",
                 id: charge.clone(),

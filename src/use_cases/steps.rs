@@ -94,7 +94,7 @@ impl App {
         if !matches!(standing, Standing::Free) {
             return self.join(merchant, context, standing, key).await;
         }
-        let id = self.find(&merchant.id, intent).await?;
+        let id = self.find_or_adopt(merchant, context, intent).await?;
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
         let claimed = Claimed {
             payment: id,

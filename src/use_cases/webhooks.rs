@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
-use crate::gateway::{self, PAYMENT_KEY};
+use crate::gateway::{self, MERCHANT_KEY, PAYMENT_KEY};
 use crate::store::{Applied, Context, Delivery, Merchant};
 
 /// The secrets of each account's webhook endpoint, by the account's configuration name; several while one is rolled.
@@ -221,9 +221,6 @@ impl App {
                 return Err(AppError::Internal);
             }
         };
-        let Some(payment) = self.payment_of(&delivery.merchant, object).await? else {
-            return Ok(Applied::Unmatched);
-        };
         let merchant = self.merchant(&delivery.merchant).await?;
         let actor = Actor {
             name: format!("stripe:{}", delivery.event_id),
@@ -233,6 +230,13 @@ impl App {
         let context = Context {
             claimed_at: Some(delivery.stripe_created),
             ..self.context_of(actor)
+        };
+        let payment = match self.payment_of(&merchant.id, object).await? {
+            Some(payment) => payment,
+            None => match self.adopt_marked(&merchant, object, &context).await? {
+                Some(payment) => payment,
+                None => return Ok(Applied::Unmatched),
+            },
         };
         self.hint(&merchant, payment, said, &context).await?;
         Ok(Applied::Applied)
@@ -266,6 +270,25 @@ impl App {
             self.refreshed(merchant, id, context).await?;
         }
         Ok(())
+    }
+
+    /// Takes in an intent that nobody here made but that is marked as this merchant's: a checkout session's.
+    async fn adopt_marked(
+        &self,
+        merchant: &Merchant,
+        object: &Map<String, Value>,
+        context: &Context,
+    ) -> Result<Option<PaymentId>, AppError> {
+        let text = |name: &str| object.get(name).and_then(Value::as_str);
+        let mark = object
+            .get("metadata")
+            .and_then(|metadata| metadata.get(MERCHANT_KEY));
+        match (text("object"), text("id"), mark) {
+            (Some("payment_intent"), Some(intent), Some(_)) => {
+                self.adopt(merchant, context, intent, "webhook").await
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The payment that Stripe's object speaks of: named in its metadata, or known by its intent.

@@ -35,12 +35,12 @@ type Answer = Result<Response, StripeError>;
 /// `/v1` in both renderings; whatever else is under it is a 404 in this door's form.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/payment_intents", post(create).get(stripe::read))
+        .route("/v1/payment_intents", get(stripe::read).post(create))
         .route("/v1/payment_intents/{id}", get(retrieve).post(update))
         .route("/v1/payment_intents/{id}/confirm", post(confirm))
         .route("/v1/payment_intents/{id}/capture", post(capture))
         .route("/v1/payment_intents/{id}/cancel", post(cancel))
-        .route("/v1/refunds", post(refund).get(stripe::read))
+        .route("/v1/refunds", get(stripe::read).post(refund))
         .route(
             "/v1/refunds/{id}",
             get(retrieve_refund).post(stripe::change),
