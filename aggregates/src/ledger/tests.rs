@@ -59,6 +59,7 @@ fn refunded(number: u128, amount: Money) -> PaymentEvent {
         refund: intention(number),
         amount,
         stripe_refund: format!("re_{number}"),
+        created: None,
         observed: false,
     }
 }
@@ -69,6 +70,7 @@ fn failed(number: u128, amount: Money, had_succeeded: bool) -> PaymentEvent {
         refund,
         amount,
         stripe_refund,
+        created: None,
         reason: None,
         had_succeeded,
     }

@@ -302,35 +302,59 @@ impl Facts {
                 refund,
                 amount,
                 stripe_refund,
+                created,
             } => {
-                self.refund_stands(*refund, *amount, stripe_refund, RefundStatus::Pending);
+                self.refund_stands(
+                    *refund,
+                    *amount,
+                    (stripe_refund, *created),
+                    RefundStatus::Pending,
+                );
             }
             E::Refunded {
                 refund,
                 amount,
                 stripe_refund,
+                created,
                 ..
             } => {
                 let sold = self.out_of_sales(*amount);
                 self.taken_back = self.taken_back.plus(sold).unwrap_or(self.taken_back);
-                self.refund_stands(*refund, *amount, stripe_refund, RefundStatus::Succeeded);
+                self.refund_stands(
+                    *refund,
+                    *amount,
+                    (stripe_refund, *created),
+                    RefundStatus::Succeeded,
+                );
             }
             E::RefundFailed {
                 refund,
                 amount,
                 stripe_refund,
+                created,
                 reason,
                 ..
             } => {
-                self.refund_stands(*refund, *amount, stripe_refund, RefundStatus::Failed);
+                self.refund_stands(
+                    *refund,
+                    *amount,
+                    (stripe_refund, *created),
+                    RefundStatus::Failed,
+                );
                 self.refund_at(*refund, *amount).failure_reason = reason.clone();
             }
             E::RefundCancelled {
                 refund,
                 amount,
                 stripe_refund,
+                created,
             } => {
-                self.refund_stands(*refund, *amount, stripe_refund, RefundStatus::Canceled);
+                self.refund_stands(
+                    *refund,
+                    *amount,
+                    (stripe_refund, *created),
+                    RefundStatus::Canceled,
+                );
             }
             E::RefundRefused { refund, refusal } => {
                 if let Some(it) = self.refunds.iter_mut().find(|it| it.id == *refund) {
@@ -347,12 +371,13 @@ impl Facts {
         &mut self,
         refund: RefundId,
         amount: Money,
-        stripe_refund: &str,
+        (stripe_refund, created): (&str, Option<i64>),
         status: RefundStatus,
     ) {
         let it = self.refund_at(refund, amount);
         it.amount = amount;
         it.stripe_refund = Some(stripe_refund.to_owned());
+        it.created = created.or(it.created);
         it.status = status;
         it.parameters = Parameters::default();
     }
@@ -368,6 +393,7 @@ impl Facts {
                 metadata: Metadata::default(),
                 parameters: Parameters::default(),
                 stripe_refund: None,
+                created: None,
                 status: RefundStatus::Requested,
                 failure_reason: None,
                 refusal: None,

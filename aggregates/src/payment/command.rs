@@ -91,7 +91,10 @@ pub enum Said {
     /// The request that carried the intention was refused, and nothing came of it.
     Refused(Refusal),
     Refund(RefundSnapshot),
+    /// A dispute's turn, as a webhook tells of it.
     Dispute(DisputeSnapshot),
+    /// A dispute as it stands, as it is read.
+    DisputeState(DisputeState),
 }
 
 /// Stripe's payment intent, in our words. Amounts in minor units of its currency.
@@ -152,6 +155,8 @@ pub struct RefundSnapshot {
     pub status: StripeRefundStatus,
     pub amount: Money,
     pub failure_reason: Option<String>,
+    /// Stripe's time, seconds since 1970, where it told.
+    pub created: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString)]
@@ -171,6 +176,56 @@ pub struct DisputeSnapshot {
     pub amount: Money,
     pub reason: String,
     pub turn: DisputeTurn,
+}
+
+/// Stripe's dispute as it stands: which of its turns have been taken by now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisputeState {
+    pub dispute: String,
+    pub amount: Money,
+    pub reason: String,
+    pub status: DisputeStatus,
+    /// Stripe's fee with the withdrawal, in minor units of the balance; none where no funds were withdrawn. From the
+    /// dispute's balance transactions: the one of a negative amount.
+    pub withdrawn_fee_minor: Option<i64>,
+    /// Whether the funds came back: a balance transaction of a positive amount.
+    pub reinstated: bool,
+}
+
+/// Stripe's words for where a dispute stands. The warnings are inquiries, which move nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::EnumString, strum::EnumIter)]
+#[strum(serialize_all = "snake_case")]
+pub enum DisputeStatus {
+    WarningNeedsResponse,
+    WarningUnderReview,
+    WarningClosed,
+    NeedsResponse,
+    UnderReview,
+    Won,
+    Lost,
+    /// Ended before it began: the charge was refunded in time.
+    Prevented,
+}
+
+impl DisputeStatus {
+    pub fn is_inquiry(self) -> bool {
+        matches!(
+            self,
+            Self::WarningNeedsResponse | Self::WarningUnderReview | Self::WarningClosed
+        )
+    }
+
+    /// None while it is open; only one that was lost was not won.
+    pub fn won(self) -> Option<bool> {
+        match self {
+            Self::WarningNeedsResponse
+            | Self::WarningUnderReview
+            | Self::NeedsResponse
+            | Self::UnderReview => None,
+            Self::WarningClosed | Self::Won | Self::Prevented => Some(true),
+            Self::Lost => Some(false),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -149,12 +149,17 @@ pub enum PaymentEvent {
         refund: RefundId,
         amount: Money,
         stripe_refund: String,
+        /// When Stripe made it, by its clock, seconds since 1970; none where it did not tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<i64>,
     },
     /// The money was given back. Where nobody here asked for it (`observed`), it is a fact all the same.
     Refunded {
         refund: RefundId,
         amount: Money,
         stripe_refund: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<i64>,
         observed: bool,
     },
     /// Stripe refused the refund; nothing moved.
@@ -167,6 +172,8 @@ pub enum PaymentEvent {
         refund: RefundId,
         amount: Money,
         stripe_refund: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<i64>,
         reason: Option<String>,
         had_succeeded: bool,
     },
@@ -176,6 +183,8 @@ pub enum PaymentEvent {
         refund: RefundId,
         amount: Money,
         stripe_refund: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        created: Option<i64>,
     },
 
     /// The money of this payment was applied to its order (recorded together with `OrderPaid`).
@@ -221,8 +230,9 @@ impl DomainEvent for PaymentEvent {
         <&'static str>::from(self).to_owned()
     }
 
-    /// 1.1 added Stripe's own parameters to what is asked of it. An event of 1.0 is one that has none: the empty map is
-    /// left out in writing and filled in by reading, so each of the two is read as the other.
+    /// 1.1 added Stripe's own parameters to what is asked of it, and to refunds the time when Stripe made them. An event of
+    /// 1.0 is one that has none: what is empty is left out in writing and filled in by reading, so each of the two is read
+    /// as the other.
     fn event_version(&self) -> String {
         let version = match self {
             Self::CreateRequested(_)
@@ -230,7 +240,11 @@ impl DomainEvent for PaymentEvent {
             | Self::Updated { .. }
             | Self::ConfirmRequested { .. }
             | Self::CaptureRequested { .. }
-            | Self::RefundRequested { .. } => "1.1",
+            | Self::RefundRequested { .. }
+            | Self::RefundPending { .. }
+            | Self::Refunded { .. }
+            | Self::RefundFailed { .. }
+            | Self::RefundCancelled { .. } => "1.1",
             _ => "1.0",
         };
         version.to_owned()

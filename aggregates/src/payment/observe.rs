@@ -16,6 +16,7 @@ impl Facts {
             Said::Refused(refusal) => self.see_refusal(it.intention, refusal),
             Said::Refund(seen) => self.see_refund(&seen),
             Said::Dispute(seen) => self.see_dispute(seen),
+            Said::DisputeState(seen) => self.see_dispute_state(&seen),
         }
     }
 

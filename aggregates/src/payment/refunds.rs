@@ -1,7 +1,9 @@
 //! What Stripe says of refunds and disputes. Both may begin outside, come in any order, and turn late.
 
 use crate::ids::RefundId;
-use crate::payment::command::{DisputeSnapshot, DisputeTurn, RefundSnapshot, StripeRefundStatus};
+use crate::payment::command::{
+    DisputeSnapshot, DisputeState, DisputeTurn, RefundSnapshot, StripeRefundStatus,
+};
 use crate::payment::event::PaymentEvent;
 use crate::payment::state::{Facts, Refund, RefundStatus};
 
@@ -17,6 +19,7 @@ impl Facts {
         let observed = RefundId::of_observed_refund(&seen.stripe_refund);
         let refund = known.map_or(observed, |it| it.id);
         let (amount, stripe_refund) = (seen.amount, seen.stripe_refund.clone());
+        let created = seen.created;
         let told = match (
             known.map_or(RefundStatus::Requested, |it| it.status),
             seen.status,
@@ -29,6 +32,7 @@ impl Facts {
                 refund,
                 amount,
                 stripe_refund,
+                created,
             },
             (
                 RefundStatus::Requested | RefundStatus::Refused | RefundStatus::Pending,
@@ -37,6 +41,7 @@ impl Facts {
                 refund,
                 amount,
                 stripe_refund,
+                created,
                 observed: refund == observed,
             },
             (RefundStatus::Failed | RefundStatus::Canceled, _) => return vec![],
@@ -47,6 +52,7 @@ impl Facts {
                     refund,
                     amount,
                     stripe_refund,
+                    created,
                     reason,
                     had_succeeded,
                 }
@@ -58,6 +64,7 @@ impl Facts {
                 refund,
                 amount,
                 stripe_refund,
+                created,
             },
             _ => return vec![],
         };
@@ -119,6 +126,27 @@ impl Facts {
             ),
         };
         (!recorded).then_some(event).into_iter().collect()
+    }
+
+    /// Every turn that the dispute has taken and that is not recorded yet, in the order in which they are taken.
+    pub(super) fn see_dispute_state(&self, seen: &DisputeState) -> Vec<PaymentEvent> {
+        let inquiry = seen.status.is_inquiry();
+        let withdrawn = seen.withdrawn_fee_minor;
+        let turns = [
+            Some(DisputeTurn::Opened { inquiry }),
+            withdrawn.map(|fee_minor| DisputeTurn::FundsWithdrawn { fee_minor }),
+            seen.reinstated.then_some(DisputeTurn::FundsReinstated),
+            seen.status.won().map(|won| DisputeTurn::Closed { won }),
+        ];
+        let told = |turn| {
+            self.see_dispute(DisputeSnapshot {
+                dispute: seen.dispute.clone(),
+                amount: seen.amount,
+                reason: seen.reason.clone(),
+                turn,
+            })
+        };
+        turns.into_iter().flatten().flat_map(told).collect()
     }
 }
 

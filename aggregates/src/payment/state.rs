@@ -135,6 +135,9 @@ pub struct Refund {
     pub parameters: Parameters,
     /// Stripe's id (`re_…`), once it was made.
     pub stripe_refund: Option<String>,
+    /// When Stripe made it, seconds since 1970, where it told.
+    #[serde(default)]
+    pub created: Option<i64>,
     pub status: RefundStatus,
     pub failure_reason: Option<String>,
     pub refusal: Option<Refusal>,

@@ -146,6 +146,7 @@ fn a_refund_that_is_seen_afterwards_is_taken_up_with_it() {
     let refunded = RefundSnapshot {
         refund: None,
         stripe_refund: "re_1".to_owned(),
+        created: None,
         status: StripeRefundStatus::Succeeded,
         amount: usd(60_00),
         failure_reason: None,
@@ -156,6 +157,7 @@ fn a_refund_that_is_seen_afterwards_is_taken_up_with_it() {
             refund,
             amount: usd(60_00),
             stripe_refund: "re_1".to_owned(),
+            created: None,
             observed: true,
         }]);
     let facts = state.facts().unwrap();

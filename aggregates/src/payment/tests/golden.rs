@@ -172,11 +172,13 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
             refund,
             amount,
             stripe_refund,
+            created: None,
         },
         K::Refunded => PaymentEvent::Refunded {
             refund,
             amount,
             stripe_refund,
+            created: None,
             observed: true,
         },
         K::RefundRefused => PaymentEvent::RefundRefused {
@@ -189,6 +191,7 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
                 refund,
                 amount,
                 stripe_refund,
+                created: None,
                 reason,
                 had_succeeded: true,
             }
@@ -197,6 +200,7 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
             refund,
             amount,
             stripe_refund,
+            created: None,
         },
         K::DisputeOpened => PaymentEvent::DisputeOpened {
             dispute,
@@ -219,8 +223,8 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
     }
 }
 
-/// The same with parameters of Stripe's, where it can hold them: what version 1.1 added.
-fn with_parameters(mut event: PaymentEvent) -> PaymentEvent {
+/// The same with what version 1.1 added, where it can hold it.
+fn with_news(mut event: PaymentEvent) -> PaymentEvent {
     use PaymentEvent as E;
     match &mut event {
         E::CreateRequested(request) => {
@@ -235,6 +239,10 @@ fn with_parameters(mut event: PaymentEvent) -> PaymentEvent {
         E::CaptureRequested { parameters: it, .. } | E::RefundRequested { parameters: it, .. } => {
             *it = parameters();
         }
+        E::RefundPending { created, .. }
+        | E::Refunded { created, .. }
+        | E::RefundFailed { created, .. }
+        | E::RefundCancelled { created, .. } => *created = Some(1_743_415_150),
         _ => {}
     }
     event
@@ -249,7 +257,7 @@ fn every_event_is_written_as_its_golden_file_says_and_read_back() {
         assert_eq!(PaymentEventKind::from(&event), kind);
         assert_eq!(event.event_type(), name);
         check_golden("payment", name, &event);
-        let newer = with_parameters(event.clone());
+        let newer = with_news(event.clone());
         let version = if newer == event { "1.0" } else { "1.1" };
         assert_eq!(event.event_version(), version, "{name}");
         if newer != event {

@@ -3,10 +3,12 @@
 use super::*;
 use crate::ids::RefundId;
 use crate::payment::PaymentError;
-use crate::payment::command::{DisputeSnapshot, DisputeTurn, RefundSnapshot, StripeRefundStatus};
+use crate::payment::command::{
+    DisputeSnapshot, DisputeState, DisputeStatus, DisputeTurn, RefundSnapshot, StripeRefundStatus,
+};
 use crate::payment::event::RefundReason;
 use crate::payment::state::RefundStatus;
-use crate::testing::{eur, given};
+use crate::testing::{Given, eur, given};
 
 fn refund(number: u128, amount: Option<Money>) -> PaymentCommand {
     let reason = Some(RefundReason::RequestedByCustomer);
@@ -35,6 +37,7 @@ fn refunded(number: u128, amount: Money) -> PaymentEvent {
         refund: intention(number),
         amount,
         stripe_refund: format!("re_{number}"),
+        created: None,
         observed: false,
     }
 }
@@ -45,6 +48,7 @@ fn failed(number: u128, amount: Money, had_succeeded: bool) -> PaymentEvent {
         refund,
         amount,
         stripe_refund,
+        created: None,
         reason: None,
         had_succeeded,
     }
@@ -61,6 +65,7 @@ fn told(number: u128, status: StripeRefundStatus, amount: Money) -> PaymentComma
     let it = RefundSnapshot {
         refund: Some(intention(number)),
         stripe_refund: format!("re_{number}"),
+        created: None,
         status,
         amount,
         failure_reason: None,
@@ -155,6 +160,7 @@ fn a_refund_goes_from_requested_over_pending_to_succeeded_and_never_back() {
         refund: intention(10),
         amount,
         stripe_refund: "re_10".to_owned(),
+        created: None,
     };
     let history = [requested(10, amount), pending.clone(), refunded(10, amount)];
     let after = |count: usize| given::<Payment>(paid_then(history[..count].to_vec()));
@@ -210,6 +216,7 @@ fn a_pending_refund_may_be_called_off() {
         refund: intention(10),
         amount,
         stripe_refund: "re_10".to_owned(),
+        created: None,
     };
     let state = given::<Payment>(paid_then([requested(10, amount)]))
         .when(told(10, StripeRefundStatus::Canceled, amount))
@@ -248,6 +255,7 @@ fn a_refund_made_outside_is_a_fact_even_beyond_what_was_captured() {
     let outside = |status| RefundSnapshot {
         refund: None,
         stripe_refund: "re_outside".to_owned(),
+        created: None,
         status,
         amount: usd(130_00),
         failure_reason: None,
@@ -264,6 +272,7 @@ fn a_refund_made_outside_is_a_fact_even_beyond_what_was_captured() {
         refund: observed,
         amount: usd(130_00),
         stripe_refund: "re_outside".to_owned(),
+        created: None,
         observed: true,
     };
     let state = given::<Payment>(standing(Status::Succeeded))
@@ -283,6 +292,7 @@ fn a_second_refund_that_carries_our_id_is_another_refund() {
     let copy = RefundSnapshot {
         refund: Some(intention(10)),
         stripe_refund: "re_copy".to_owned(),
+        created: None,
         status: StripeRefundStatus::Succeeded,
         amount,
         failure_reason: None,
@@ -354,4 +364,116 @@ fn funds_are_withdrawn_until_they_are_reinstated() {
         usd(100_00)
     );
     assert_eq!(after(DisputeTurn::FundsReinstated), usd(0));
+}
+
+/// Red when a later answer, which may not tell the time, takes away what an earlier one told.
+#[test]
+fn when_stripe_made_a_refund_is_kept_once_it_is_told() {
+    let created = Some(1_743_415_150);
+    let told = |status, created| {
+        let seen = RefundSnapshot {
+            refund: Some(intention(10)),
+            stripe_refund: "re_10".to_owned(),
+            created,
+            status,
+            amount: usd(60_00),
+            failure_reason: None,
+        };
+        observe(None, true, Said::Refund(seen))
+    };
+    let state = given::<Payment>(standing(Status::Succeeded))
+        .when(refund(10, Some(usd(60_00))))
+        .then([requested(10, usd(60_00))]);
+    let state = Given(state)
+        .when(told(StripeRefundStatus::Pending, created))
+        .then_one(|it| {
+            matches!(
+                it,
+                PaymentEvent::RefundPending {
+                    created: Some(_),
+                    ..
+                }
+            )
+        });
+    let state = Given(state)
+        .when(told(StripeRefundStatus::Succeeded, None))
+        .then([refunded(10, usd(60_00))]);
+    let known = state.facts().unwrap().refund(intention(10)).unwrap();
+    assert_eq!(known.created, created);
+}
+
+/// Red when a read dispute is recorded beside the webhooks that told of the same turns, or leaves out one that they missed.
+#[test]
+fn a_dispute_that_is_read_records_the_turns_that_no_webhook_told_of() {
+    let lost = || {
+        observe(
+            None,
+            true,
+            Said::DisputeState(DisputeState {
+                dispute: "dp_1".to_owned(),
+                amount: usd(100_00),
+                reason: "fraudulent".to_owned(),
+                status: DisputeStatus::Lost,
+                withdrawn_fee_minor: Some(15_00),
+                reinstated: false,
+            }),
+        )
+    };
+    let turns = [
+        DisputeTurn::Opened { inquiry: false },
+        DisputeTurn::FundsWithdrawn { fee_minor: 15_00 },
+        DisputeTurn::Closed { won: false },
+    ];
+    let by_webhooks = |known: &[DisputeTurn]| {
+        let paid = state(standing(Status::Succeeded));
+        known.iter().fold(paid, |payment, turn| {
+            let events = payment.decide(dispute(*turn)).unwrap();
+            after(payment, events)
+        })
+    };
+    let told = by_webhooks(&turns);
+    for missed in 0_usize..8 {
+        let of = |wanted: bool| {
+            let chosen = (0..3).filter(move |it| (missed >> it & 1 == 0) == wanted);
+            chosen.map(|it| turns[it]).collect::<Vec<_>>()
+        };
+        let before = by_webhooks(&of(true));
+        let events = before.decide(lost()).unwrap();
+        assert_eq!(events.len(), of(false).len(), "{missed:b}: {events:?}");
+        let read = after(before, events);
+        assert_eq!(
+            read.facts().unwrap().disputes,
+            told.facts().unwrap().disputes
+        );
+        assert_eq!(read.decide(lost()), Ok(vec![]));
+        for turn in turns {
+            assert_eq!(read.decide(dispute(turn)), Ok(vec![]));
+        }
+    }
+}
+
+#[test]
+fn an_inquiry_that_is_read_moves_nothing_and_an_open_one_does_not_end() {
+    let read = |status| {
+        let seen = DisputeState {
+            dispute: "dp_1".to_owned(),
+            amount: usd(100_00),
+            reason: "general".to_owned(),
+            status,
+            withdrawn_fee_minor: None,
+            reinstated: false,
+        };
+        let events = state(standing(Status::Succeeded)).decide(observe(
+            None,
+            true,
+            Said::DisputeState(seen),
+        ));
+        let inquiry =
+            |it: &PaymentEvent| matches!(it, PaymentEvent::DisputeOpened { inquiry: true, .. });
+        let events = events.unwrap();
+        (inquiry(&events[0]), events.len())
+    };
+    assert_eq!(read(DisputeStatus::WarningNeedsResponse), (true, 1));
+    assert_eq!(read(DisputeStatus::WarningClosed), (true, 2));
+    assert_eq!(read(DisputeStatus::UnderReview), (false, 1));
 }

@@ -7,7 +7,9 @@ use super::*;
 use crate::ledger::{Account, payment_entries};
 use crate::money::Currency;
 use crate::payment::PaymentEventKind;
-use crate::payment::command::{DisputeSnapshot, DisputeTurn, RefundSnapshot, StripeRefundStatus};
+use crate::payment::command::{
+    DisputeSnapshot, DisputeState, DisputeStatus, DisputeTurn, RefundSnapshot, StripeRefundStatus,
+};
 use crate::payment::event::Changes;
 use crate::payment::state::RefundStatus;
 use proptest::prelude::*;
@@ -93,6 +95,7 @@ fn any_said() -> impl Strategy<Value = Said> {
             Said::Refund(RefundSnapshot {
                 refund: ours.then(|| intention(1000 + number)),
                 stripe_refund: format!("re_{number}"),
+                created: None,
                 status,
                 amount: usd(amount),
                 failure_reason: None,
@@ -113,7 +116,21 @@ fn any_said() -> impl Strategy<Value = Said> {
             turn,
         })
     });
-    prop_oneof![5 => any_intent(), 1 => Just(Said::Refused(refusal())), 2 => refunds, 1 => disputes]
+    let statuses = select(DisputeStatus::iter().collect::<Vec<_>>());
+    let fees = proptest::option::of(0..=20_00_i64);
+    let read = (statuses, minor(), fees, any::<bool>()).prop_map(
+        |(status, amount, withdrawn_fee_minor, reinstated)| {
+            Said::DisputeState(DisputeState {
+                dispute: "dp_1".to_owned(),
+                amount: usd(amount),
+                reason: "general".to_owned(),
+                status,
+                withdrawn_fee_minor,
+                reinstated,
+            })
+        },
+    );
+    prop_oneof![5 => any_intent(), 1 => Just(Said::Refused(refusal())), 2 => refunds, 1 => disputes, 1 => read]
 }
 
 fn lie() -> impl Strategy<Value = Move> {

@@ -182,6 +182,7 @@ impl Stripe {
         let it = RefundSnapshot {
             refund,
             stripe_refund,
+            created: None,
             status,
             amount,
             failure_reason: None,
