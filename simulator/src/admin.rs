@@ -272,6 +272,7 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
         "refunds": rendered(tables.refunds.oldest_first(), |it| it.render()),
         "balance_transactions": rendered(transactions, |it| it.render(now)),
         "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
+        "webhook_endpoints": rendered(tables.webhook_endpoints.oldest_first(), |it| it.render()),
     })
 }
 
@@ -394,22 +395,23 @@ fn add_endpoint(app: &App, body: &[u8]) -> Handled {
     if let Some(types) = asked.enabled_events {
         endpoint.enabled_events = types;
     }
-    app.add_endpoint(cell, endpoint);
+    cell.add_endpoint(endpoint);
     Ok(json!({ "account": cell.settings.id, "url": asked.url }))
 }
 
 fn deliveries(cells: &[&Arc<AccountCell>]) -> Value {
     let mut log = Vec::new();
     for cell in cells {
-        let endpoints = cell.endpoints();
         let state = cell.lock();
         for delivery in state.tables.deliveries.oldest_first() {
             let event = state.tables.events.get(&delivery.event);
+            let target = cell.target(&state.tables, &delivery.endpoint_id);
             log.push(json!({
                 "account": cell.settings.id,
                 "event": delivery.event,
                 "type": event.map(|it| &it.event_type),
-                "url": endpoints.get(delivery.endpoint).map(|it| &it.url),
+                "endpoint": delivery.endpoint_id,
+                "url": target.map(|it| it.url),
                 "state": delivery.state,
                 "attempts": delivery.attempts,
                 "last_status": delivery.last_status,

@@ -101,6 +101,21 @@ impl Secrets {
         secret.as_bytes().ct_eq(offered.as_bytes()).into()
     }
 
+    /// The id of an endpoint that is configured: the `nth` with this URL.
+    pub fn endpoint_id(&self, url: &str, nth: usize) -> String {
+        let hash = hmac_sha256(
+            &self.key,
+            &[b"endpoint", url.as_bytes(), &nth.to_be_bytes()],
+        );
+        format!("we_1{}", base62(hash, 23))
+    }
+
+    /// The key of the signatures for an endpoint that was made through the API.
+    pub fn endpoint_secret(&self, id: &str) -> String {
+        let hash = hmac_sha256(&self.key, &[b"endpoint_secret", id.as_bytes()]);
+        format!("whsec_{}", base62(hash, 32))
+    }
+
     /// The same for the same card number on one account, and not to be turned back.
     pub fn card_fingerprint(&self, number: &str) -> String {
         base62(hmac_sha256(&self.key, &[b"card", number.as_bytes()]), 16)
@@ -111,7 +126,8 @@ impl Secrets {
         hex::encode(hmac_sha256(&self.key, &[b"request", canonical]))
     }
 
-    /// Fills in the client secret of every payment intent and every embedded checkout session in a body that is about to leave.
+    /// Fills in the client secret of every payment intent and every embedded checkout session in a body that is about to leave, and the secret of
+    /// a webhook endpoint that has a place for it.
     pub fn reveal(&self, body: &mut Value) {
         match body {
             Value::Array(items) => items.iter_mut().for_each(|item| self.reveal(item)),
@@ -135,6 +151,12 @@ impl Secrets {
                 if let Some(id) = intent.or(session) {
                     let secret = self.client_secret(&id);
                     members.insert("client_secret".to_owned(), Value::String(secret));
+                }
+                if members.get("secret").is_some_and(Value::is_null)
+                    && let Some(Value::String(id)) = members.get("id")
+                {
+                    let secret = self.endpoint_secret(id);
+                    members.insert("secret".to_owned(), Value::String(secret));
                 }
                 members.values_mut().for_each(|item| self.reveal(item));
             }

@@ -1,5 +1,5 @@
 //! A stateful look-alike of Stripe's HTTP API, for the sandbox and for tests: payment intents, payment methods, charges, refunds, balance
-//! transactions, events and signed webhooks, with Stripe's idempotency, state machine, validation and test cards.
+//! transactions, events, webhook endpoints and signed deliveries, with Stripe's idempotency, state machine, validation and test cards.
 //!
 //! It validates what it receives as Stripe does, keeps its state over a restart, has a clock that can be advanced (see [`admin`]), and does harm
 //! on request. What it answers has the fields of Stripe's schemas of 2023-08-16 and what newer clients require besides.
@@ -39,7 +39,6 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -47,7 +46,6 @@ use crate::api::Caller;
 pub use crate::config::{Account, Config, PlantedIntent, WebhookEndpoint};
 use crate::faults::Faults;
 use crate::state::{AccountCell, Clock};
-use crate::webhooks::Hire;
 
 /// Everything that requests share.
 pub(crate) struct App {
@@ -55,7 +53,6 @@ pub(crate) struct App {
     keys: HashMap<String, (Arc<AccountCell>, Caller)>,
     pub(crate) clock: Clock,
     pub(crate) faults: Faults,
-    hires: UnboundedSender<Hire>,
     /// Held as long as the state is in use, so that no second simulator takes it.
     _lock: Option<File>,
 }
@@ -88,15 +85,14 @@ impl Simulator {
     pub async fn start(config: Config) -> io::Result<Running> {
         let listener = TcpListener::bind(config.listen).await?;
         let addr = listener.local_addr()?;
-        let (hires, hired) = unbounded_channel();
-        let app = Arc::new(App::open(&config, &base_url(addr), hires)?);
+        let app = Arc::new(App::open(&config, &base_url(addr))?);
         app.run_due()?;
-        for cell in &app.accounts {
-            (0..cell.endpoints().len()).for_each(|endpoint| app.hire(cell, endpoint));
-        }
         let client = webhooks::client().map_err(io::Error::other)?;
         let mut working = JoinSet::new();
-        working.spawn(webhooks::dispatch(Arc::clone(&app), client, hired));
+        for cell in &app.accounts {
+            let hiring = webhooks::hire(Arc::clone(&app), Arc::clone(cell), client.clone());
+            working.spawn(async move { match hiring.await {} });
+        }
         let ticking = server::tick(Arc::clone(&app));
         working.spawn(async move { match ticking.await {} });
         let (stop, stopping) = watch::channel(false);
@@ -129,10 +125,8 @@ impl Running {
     pub fn add_webhook_endpoint(&self, account: &str, endpoint: WebhookEndpoint) -> io::Result<()> {
         let cells = &self.app.accounts;
         let cell = cells.iter().find(|cell| cell.settings.id == account);
-        self.app.add_endpoint(
-            cell.ok_or_else(|| wrong("there is no such account"))?,
-            endpoint,
-        );
+        cell.ok_or_else(|| wrong("there is no such account"))?
+            .add_endpoint(endpoint);
         Ok(())
     }
 
@@ -150,7 +144,7 @@ fn base_url(addr: SocketAddr) -> String {
 }
 
 impl App {
-    fn open(config: &Config, base_url: &str, hires: UnboundedSender<Hire>) -> io::Result<Self> {
+    fn open(config: &Config, base_url: &str) -> io::Result<Self> {
         let lock = match &config.state_dir {
             Some(dir) => Some(take(dir)?),
             None => None,
@@ -184,24 +178,12 @@ impl App {
             keys,
             clock,
             faults: Faults::default(),
-            hires,
             _lock: lock,
         })
     }
 
     pub(crate) fn account_of_key(&self, key: &str) -> Option<(Arc<AccountCell>, Caller)> {
         self.keys.get(key).cloned()
-    }
-
-    pub(crate) fn add_endpoint(&self, cell: &Arc<AccountCell>, endpoint: WebhookEndpoint) {
-        let place = cell.add_endpoint(endpoint);
-        self.hire(cell, place);
-    }
-
-    fn hire(&self, cell: &Arc<AccountCell>, endpoint: usize) {
-        let cell = Arc::clone(cell);
-        // Nobody hires any more when the simulator is ending.
-        let _ = self.hires.send(Hire { cell, endpoint });
     }
 
     /// Does what has become due on every account.

@@ -1,20 +1,22 @@
 //! Delivery of events: signed as Stripe signs, in the order of the events, and again with growing pauses until somebody acknowledges.
 //!
 //! Each endpoint has one worker, which sends one delivery at a time. A delivery that fails is put off and the next one goes first, as at Stripe.
+//! An endpoint that is disabled when a delivery is due gets it no more, even if it is enabled again; a deleted one loses its worker.
 //! Pauses are measured by the simulator's clock, so that advancing it makes every delivery due. The time in the signature is real time, since the
 //! receiver compares it with its own clock.
 
+use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 
 use crate::App;
 use crate::ids::hmac_sha256;
 use crate::objects::{Cause, Delivery, DeliveryState, Event};
-use crate::state::{AccountCell, Tx, real_ms};
+use crate::state::{AccountCell, Target, Tx, real_ms};
 
 /// Attempts until a delivery is given up.
 const ATTEMPTS_MAX: u32 = 14;
@@ -27,7 +29,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a worker does next.
 enum Next {
-    Send(Box<Delivery>, String),
+    Send(Box<Delivery>, String, Target),
+    GiveUp(Box<Delivery>),
+    Resign,
     WaitMs(u64),
     WaitForBell,
 }
@@ -51,53 +55,66 @@ pub fn signature(secret: &str, at_s: i64, body: &str) -> String {
     format!("t={at_s},v1={}", hex::encode(mac))
 }
 
-/// Names an endpoint that is to get a worker.
-pub struct Hire {
-    /// On which account.
-    pub cell: Arc<AccountCell>,
-    /// Its place.
-    pub endpoint: usize,
-}
-
-/// Gives every endpoint that is named its worker, for as long as the simulator runs.
-pub async fn dispatch(app: Arc<App>, client: reqwest::Client, mut hires: UnboundedReceiver<Hire>) {
+/// Gives every endpoint of an account its worker, for as long as the simulator runs.
+pub async fn hire(app: Arc<App>, cell: Arc<AccountCell>, client: reqwest::Client) -> Infallible {
     let mut workers = JoinSet::new();
-    while let Some(Hire { cell, endpoint }) = hires.recv().await {
-        workers.spawn(deliver(Arc::clone(&app), cell, endpoint, client.clone()));
+    let mut hired = HashSet::new();
+    loop {
+        let change = cell.hiring.notified();
+        tokio::pin!(change);
+        // From here on no ring is missed.
+        change.as_mut().enable();
+        let endpoints = cell.endpoint_ids(&cell.lock().tables);
+        for endpoint in endpoints {
+            if hired.insert(endpoint.clone()) {
+                let (app, cell) = (Arc::clone(&app), Arc::clone(&cell));
+                workers.spawn(deliver(app, cell, endpoint, client.clone()));
+            }
+        }
+        change.await;
+        while workers.try_join_next().is_some() {}
     }
 }
 
-/// Delivers to one endpoint.
-async fn deliver(app: Arc<App>, cell: Arc<AccountCell>, endpoint: usize, client: reqwest::Client) {
+/// Delivers to one endpoint, until it is deleted.
+async fn deliver(app: Arc<App>, cell: Arc<AccountCell>, endpoint: String, client: reqwest::Client) {
     loop {
         let bell = cell.bell.notified();
         tokio::pin!(bell);
         // From here on no ring is missed.
         bell.as_mut().enable();
-        match next(&app, &cell, endpoint) {
-            Next::Send(delivery, body) => {
-                let status = send(&cell, endpoint, &client, body).await;
-                record(&app, &cell, *delivery, status);
+        match next(&app, &cell, &endpoint) {
+            Next::Send(delivery, body, target) => {
+                let status = send(&target, &client, body).await;
+                record(&app, &cell, *delivery, Some(status));
             }
+            Next::GiveUp(delivery) => record(&app, &cell, *delivery, None),
             Next::WaitMs(ms) => {
                 let _ = tokio::time::timeout(Duration::from_millis(ms), bell).await;
             }
             Next::WaitForBell => bell.await,
+            Next::Resign => return,
         }
     }
 }
 
-fn next(app: &App, cell: &AccountCell, endpoint: usize) -> Next {
+fn next(app: &App, cell: &AccountCell, endpoint: &str) -> Next {
+    let state = cell.lock();
+    let Some(target) = cell.target(&state.tables, endpoint) else {
+        return Next::Resign;
+    };
     if cell.paused.load(Ordering::SeqCst) {
         return Next::WaitForBell;
     }
-    let state = cell.lock();
     let Some((at_ms, delivery)) = state.next_delivery(endpoint) else {
         return Next::WaitForBell;
     };
     let wait_ms = at_ms - app.clock.now_ms();
     if let Ok(ms @ 1..) = u64::try_from(wait_ms) {
         return Next::WaitMs(ms);
+    }
+    if !target.enabled {
+        return Next::GiveUp(Box::new(delivery));
     }
     let event: &Event = state
         .tables
@@ -107,22 +124,20 @@ fn next(app: &App, cell: &AccountCell, endpoint: usize) -> Next {
     let mut body = cell.render_event(&state.tables, event);
     drop(state);
     cell.with_secrets(|it| it.reveal(&mut body));
-    Next::Send(Box::new(delivery), body.to_string())
+    Next::Send(Box::new(delivery), body.to_string(), target)
 }
 
 /// The status of the answer; 0 where there was none.
-async fn send(cell: &AccountCell, endpoint: usize, client: &reqwest::Client, body: String) -> u16 {
-    let endpoints = cell.endpoints();
-    let settings = &endpoints[endpoint];
+async fn send(target: &Target, client: &reqwest::Client, body: String) -> u16 {
     let at_s = real_ms().div_euclid(1_000);
     let answer = client
-        .post(&settings.url)
+        .post(&target.url)
         .header("content-type", "application/json; charset=utf-8")
         .header(
             "user-agent",
             "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         )
-        .header("stripe-signature", signature(&settings.secret, at_s, &body))
+        .header("stripe-signature", signature(&target.secret, at_s, &body))
         .body(body)
         .send()
         .await;
@@ -137,25 +152,27 @@ async fn send(cell: &AccountCell, endpoint: usize, client: &reqwest::Client, bod
     }
 }
 
-fn record(app: &App, cell: &AccountCell, mut delivery: Delivery, status: u16) {
+/// Keeps the outcome of an attempt; without a status the delivery is given up.
+fn record(app: &App, cell: &AccountCell, mut delivery: Delivery, status: Option<u16>) {
     let now_ms = app.clock.now_ms();
     let mut state = cell.lock();
-    let asked_again = state
-        .tables
-        .deliveries
-        .get(&delivery.id)
-        .is_none_or(|it| it.next_at_ms != delivery.next_at_ms);
-    if asked_again {
+    // Asked for again, or lost with its endpoint, while the attempt ran.
+    let overtaken = state.tables.deliveries.get(&delivery.id).is_none_or(|it| {
+        it.next_at_ms != delivery.next_at_ms || it.state != DeliveryState::Pending
+    });
+    if overtaken {
         return;
     }
-    delivery.attempts += 1;
-    delivery.last_status = Some(status);
-    if (200..300).contains(&status) {
-        delivery.state = DeliveryState::Delivered;
-    } else if delivery.attempts >= ATTEMPTS_MAX {
-        delivery.state = DeliveryState::Failed;
-    } else {
-        delivery.next_at_ms = now_ms + pause_ms(delivery.attempts);
+    if let Some(status) = status {
+        delivery.attempts += 1;
+        delivery.last_status = Some(status);
+    }
+    match status {
+        Some(200..300) => delivery.state = DeliveryState::Delivered,
+        Some(_) if delivery.attempts < ATTEMPTS_MAX => {
+            delivery.next_at_ms = now_ms + pause_ms(delivery.attempts);
+        }
+        _ => delivery.state = DeliveryState::Failed,
     }
     let id = delivery.id.clone();
     let mut tx = Tx::begin(cell, &mut state, now_ms, Cause::default());
@@ -179,7 +196,9 @@ fn pause_ms(failures: u32) -> i64 {
 /// When the journal cannot be written.
 pub fn redeliver(app: &App, cell: &AccountCell, event: &str) -> std::io::Result<usize> {
     let mut state = cell.lock();
-    let deliveries: Vec<Delivery> = (0..cell.endpoints().len())
+    let endpoints = cell.endpoint_ids(&state.tables);
+    let deliveries: Vec<Delivery> = endpoints
+        .iter()
         .filter_map(|endpoint| state.tables.deliveries.get(&format!("{event}/{endpoint}")))
         .cloned()
         .collect();

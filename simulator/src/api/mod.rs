@@ -18,6 +18,7 @@ mod payment_methods;
 mod payouts;
 mod refunds;
 mod route;
+mod webhook_endpoints;
 
 use std::sync::Arc;
 

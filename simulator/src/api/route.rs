@@ -5,7 +5,7 @@ use http::Method;
 use super::call::{Handler, Route};
 use super::{
     balance, charges, checkout_sessions, customers, disputes, events, payment_intents,
-    payment_methods, payouts, refunds,
+    payment_methods, payouts, refunds, webhook_endpoints,
 };
 use crate::errors::{ApiError, ErrorType, Outcome};
 
@@ -76,6 +76,8 @@ fn collection(method: &Method, resource: &str) -> Option<Handler> {
         ("GET", "balance") => balance::balance,
         ("GET", "balance_transactions") => balance::list,
         ("GET", "events") => events::list,
+        ("POST", "webhook_endpoints") => webhook_endpoints::create,
+        ("GET", "webhook_endpoints") => webhook_endpoints::list,
         _ => return None,
     })
 }
@@ -99,6 +101,9 @@ fn member(method: &Method, resource: &str) -> Option<Handler> {
         ("POST", "refunds") => refunds::update,
         ("GET", "balance_transactions") => balance::retrieve,
         ("GET", "events") => events::retrieve,
+        ("GET", "webhook_endpoints") => webhook_endpoints::retrieve,
+        ("POST", "webhook_endpoints") => webhook_endpoints::update,
+        ("DELETE", "webhook_endpoints") => webhook_endpoints::delete,
         _ => return None,
     })
 }

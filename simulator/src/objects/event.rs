@@ -66,10 +66,12 @@ pub enum DeliveryState {
 /// The delivery of one event to one endpoint.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The event's id and the endpoint's place among the account's.
+    /// The event's id and the endpoint's.
     pub id: String,
     pub event: String,
-    pub endpoint: usize,
+    /// Empty in a journal of the time when endpoints had no ids: such a delivery is not made any more.
+    #[serde(default)]
+    pub endpoint_id: String,
     pub state: DeliveryState,
     pub attempts: u32,
     /// In milliseconds of the simulator's clock.

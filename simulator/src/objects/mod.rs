@@ -14,6 +14,7 @@ mod payment_method;
 mod payout;
 mod refund;
 mod remembered;
+mod webhook_endpoint;
 
 pub use balance_transaction::{BalanceTransaction, BalanceType};
 pub use charge::{Charge, ChargeStatus, Failure};
@@ -32,6 +33,7 @@ pub use payment_method::PaymentMethod;
 pub use payout::{Payout, PayoutMethod, PayoutStatus, Schedule};
 pub use refund::{Refund, RefundReason, RefundStatus};
 pub use remembered::Remembered;
+pub use webhook_endpoint::WebhookEndpoint;
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -102,4 +104,5 @@ pub enum Object {
     Event(Event),
     Delivery(Delivery),
     Remembered(Remembered),
+    WebhookEndpoint(WebhookEndpoint),
 }

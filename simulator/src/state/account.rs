@@ -2,11 +2,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Mutex, MutexGuard, RwLock};
 
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::endpoints::Configured;
 use super::journal::Journal;
 use super::table::Table;
 use super::tx::Kind;
@@ -16,7 +17,7 @@ use crate::ids::{IdMaker, Secrets};
 use crate::objects::{
     BalanceTransaction, Charge, CheckoutSession, Customer, Delivery, DeliveryState, Dispute,
     Entity, Event, Later, Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered,
-    Schedule,
+    Schedule, WebhookEndpoint,
 };
 
 /// An account: what was configured, and its state behind a lock.
@@ -29,12 +30,14 @@ pub struct AccountCell {
     pub later_s: i64,
     /// Makes the ids of new objects.
     pub ids: IdMaker,
-    /// Where events are delivered: as configured, and what was added since. An endpoint keeps its place.
-    endpoints: RwLock<Arc<Vec<config::WebhookEndpoint>>>,
+    /// Where events are delivered, besides the endpoints made through the API.
+    pub(super) configured: Configured,
     secrets: RwLock<Secrets>,
     state: Mutex<AccountState>,
-    /// Rung when there is something new to deliver.
+    /// Rung when there is something new to deliver, or an endpoint changed.
     pub bell: Notify,
+    /// Rung when there may be a new endpoint.
+    pub hiring: Notify,
     /// Whether deliveries are held back.
     pub paused: AtomicBool,
 }
@@ -55,6 +58,7 @@ pub struct Tables {
     pub events: Table<Event>,
     pub deliveries: Table<Delivery>,
     pub remembered: Table<Remembered>,
+    pub webhook_endpoints: Table<WebhookEndpoint>,
 }
 
 /// What the clock will do: when, what, and to which object.
@@ -68,7 +72,7 @@ pub struct AccountState {
     /// What the clock will do, soonest first.
     agenda: Agenda,
     /// What is to be delivered to each endpoint: when (ms), which place among the deliveries, and its id.
-    outbox: HashMap<usize, BTreeSet<(i64, usize, String)>>,
+    outbox: HashMap<String, BTreeSet<(i64, usize, String)>>,
     /// Idempotency keys whose requests are running now.
     pub in_flight: HashSet<String>,
     /// The number of the next id.
@@ -96,14 +100,16 @@ impl AccountCell {
             .iter()
             .filter_map(|it| Some((it.id.clone(), it.client_secret.clone()?)))
             .collect();
+        let secrets = Secrets::new(&settings.secret_key, planted);
         let cell = Self {
             ids: IdMaker::new(config.seed, &settings.id),
-            secrets: RwLock::new(Secrets::new(&settings.secret_key, planted)),
-            endpoints: RwLock::new(Arc::new(settings.webhook_endpoints.clone())),
+            configured: Configured::new(&settings.webhook_endpoints, &secrets),
+            secrets: RwLock::new(secrets),
             base_url: base_url.to_owned(),
             later_s: config.later_s,
             state: Mutex::new(state),
             bell: Notify::new(),
+            hiring: Notify::new(),
             paused: AtomicBool::new(false),
             settings,
         };
@@ -143,26 +149,6 @@ impl AccountCell {
             .write()
             .unwrap_or_else(|it| it.into_inner())
             .plant(intent, client_secret);
-    }
-
-    /// Where events are delivered.
-    pub fn endpoints(&self) -> Arc<Vec<config::WebhookEndpoint>> {
-        Arc::clone(&self.endpoints.read().unwrap_or_else(|it| it.into_inner()))
-    }
-
-    /// Adds an endpoint until the process ends, and answers its place.
-    pub fn add_endpoint(&self, endpoint: config::WebhookEndpoint) -> usize {
-        let mut endpoints = self.endpoints.write().unwrap_or_else(|it| it.into_inner());
-        Arc::make_mut(&mut endpoints).push(endpoint);
-        endpoints.len() - 1
-    }
-
-    /// How many deliveries of an event are still to be made.
-    pub fn pending_webhooks(&self, tables: &Tables, event: &str) -> usize {
-        (0..self.endpoints().len())
-            .filter_map(|endpoint| tables.deliveries.get(&format!("{event}/{endpoint}")))
-            .filter(|delivery| delivery.state == DeliveryState::Pending)
-            .count()
     }
 
     /// Renders an event as it stands.
@@ -213,12 +199,13 @@ impl AccountState {
             Object::BalanceTransaction(it) => keep(&mut tables.balance_transactions, agenda, it),
             Object::Event(it) => keep(&mut tables.events, agenda, it),
             Object::Remembered(it) => keep(&mut tables.remembered, agenda, it),
+            Object::WebhookEndpoint(it) => keep(&mut tables.webhook_endpoints, agenda, it),
             Object::Delivery(it) => self.hold_delivery(it),
         }
     }
 
     fn hold_delivery(&mut self, delivery: Delivery) {
-        let (id, endpoint) = (delivery.id.clone(), delivery.endpoint);
+        let (id, endpoint) = (delivery.id.clone(), delivery.endpoint_id.clone());
         let due = (delivery.state == DeliveryState::Pending).then_some(delivery.next_at_ms);
         let before = self.tables.deliveries.put(delivery);
         let place = self.tables.deliveries.place(&id).expect("it was just put");
@@ -243,8 +230,8 @@ impl AccountState {
     }
 
     /// The next delivery to an endpoint and its time in milliseconds.
-    pub fn next_delivery(&self, endpoint: usize) -> Option<(i64, Delivery)> {
-        let (at_ms, _, id) = self.outbox.get(&endpoint)?.first()?;
+    pub fn next_delivery(&self, endpoint: &str) -> Option<(i64, Delivery)> {
+        let (at_ms, _, id) = self.outbox.get(endpoint)?.first()?;
         Some((*at_ms, self.tables.deliveries.get(id)?.clone()))
     }
 }
@@ -272,7 +259,8 @@ impl Tables {
                 .get(event)
                 .is_some_and(|it| it.created + EVENT_KEPT_S > now)
         };
-        let mut objects = all(&self.customers);
+        let mut objects = all(&self.webhook_endpoints);
+        objects.extend(all(&self.customers));
         objects.extend(all(&self.payment_methods));
         objects.extend(all(&self.payment_intents));
         objects.extend(all(&self.charges));

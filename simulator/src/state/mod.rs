@@ -2,12 +2,14 @@
 
 mod account;
 mod clock;
+mod endpoints;
 mod journal;
 mod table;
 mod tx;
 
 pub use account::{AccountCell, AccountState};
 pub use clock::{Clock, real_ms};
+pub use endpoints::Target;
 pub use tx::{Kind, Tx};
 
 /// How long an answer is kept under its idempotency key, in seconds.

@@ -7,6 +7,7 @@ use super::table::Table;
 use crate::objects::{
     BalanceTransaction, Cause, Charge, CheckoutSession, Customer, Delivery, DeliveryState, Dispute,
     Entity, Event, Object, PaymentIntent, PaymentMethod, Payout, Refund, Remembered, Schedule,
+    WebhookEndpoint,
 };
 
 /// A transaction on an account: reads see its own writes, and nothing takes effect before [`commit`](Tx::commit).
@@ -65,6 +66,7 @@ kinds!(
     Event in events,
     Delivery in deliveries,
     Remembered in remembered,
+    WebhookEndpoint in webhook_endpoints,
 );
 
 impl<'a> Tx<'a> {
@@ -129,18 +131,17 @@ impl<'a> Tx<'a> {
             data: object.to_string(),
             cause: self.cause.clone(),
         };
-        for (endpoint, settings) in self.cell.endpoints().iter().enumerate() {
-            if settings.wants(event_type) {
-                self.staged.push(Object::Delivery(Delivery {
-                    id: format!("{}/{endpoint}", event.id),
-                    event: event.id.clone(),
-                    endpoint,
-                    state: DeliveryState::Pending,
-                    attempts: 0,
-                    next_at_ms: self.now_ms,
-                    last_status: None,
-                }));
-            }
+        let wanting = self.cell.endpoints_wanting(&self.state.tables, event_type);
+        for endpoint_id in wanting {
+            self.staged.push(Object::Delivery(Delivery {
+                id: format!("{}/{endpoint_id}", event.id),
+                event: event.id.clone(),
+                endpoint_id,
+                state: DeliveryState::Pending,
+                attempts: 0,
+                next_at_ms: self.now_ms,
+                last_status: None,
+            }));
         }
         self.staged.push(Object::Event(event));
     }
@@ -150,13 +151,15 @@ impl<'a> Tx<'a> {
     /// # Errors
     /// When the journal cannot be written; nothing has changed then.
     pub fn commit(self) -> io::Result<()> {
-        let delivers = self
-            .staged
-            .iter()
-            .any(|it| matches!(it, Object::Delivery(_)));
+        let has = |is_meant: fn(&Object) -> bool| self.staged.iter().any(is_meant);
+        let delivers = has(|it| matches!(it, Object::Delivery(_)));
+        let endpoints_change = has(|it| matches!(it, Object::WebhookEndpoint(_)));
         self.state.apply(self.next_number, self.staged)?;
-        if delivers {
+        if delivers || endpoints_change {
             self.cell.bell.notify_waiters();
+        }
+        if endpoints_change {
+            self.cell.hiring.notify_waiters();
         }
         Ok(())
     }

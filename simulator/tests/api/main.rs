@@ -19,4 +19,5 @@ mod states;
 mod support;
 mod three_d_secure;
 mod typed;
+mod webhook_endpoints;
 mod webhooks;

@@ -1,10 +1,8 @@
-use hmac::{Hmac, KeyInit, Mac};
 use reqwest::Method;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use simulator::{Config, WebhookEndpoint};
 
-use crate::support::receiver::{Received, Receiver};
+use crate::support::receiver::Receiver;
 use crate::support::{Api, config, soon, start_with, text};
 
 const SECRET: &str = "whsec_of_the_test";
@@ -15,25 +13,7 @@ fn delivering_to(receiver: &Receiver) -> Config {
     config
 }
 
-/// Checks a signature without the simulator's own code.
-fn verify(received: &Received) {
-    let (time, signature) = received.signature.split_once(",v1=").expect("t=…,v1=…");
-    let time = time.strip_prefix("t=").expect("t=…");
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).expect("a key");
-    mac.update(time.as_bytes());
-    mac.update(b".");
-    mac.update(received.body.as_bytes());
-    let signature = hex::decode(signature).expect("hexadecimal");
-    mac.verify_slice(&signature)
-        .expect("the signature is of this body");
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970");
-    let age = now.as_secs().abs_diff(time.parse().expect("seconds"));
-    assert!(age < 300, "the time in a signature is real time");
-}
-
-async fn deliveries(api: &Api) -> Vec<Value> {
+pub async fn deliveries(api: &Api) -> Vec<Value> {
     let log = api
         .own(Method::GET, "webhooks/deliveries", Value::Null)
         .await;
@@ -45,7 +25,7 @@ fn is_pending(delivery: &Value) -> bool {
 }
 
 /// Waits until every delivery has ended.
-async fn until_delivered(api: &Api) {
+pub async fn until_delivered(api: &Api) {
     soon(async {
         while deliveries(api).await.iter().any(is_pending) {
             tokio::task::yield_now().await;
@@ -71,7 +51,7 @@ async fn events_arrive_signed_and_in_order() {
         "payment_intent.succeeded",
     ] {
         let received = receiver.next().await;
-        verify(&received);
+        received.verify(SECRET);
         assert_eq!(received.event_type(), expected);
         let event = received.event();
         crate::support::shapes::check(200, &event);
@@ -93,7 +73,7 @@ async fn the_time_in_a_signature_is_real_even_when_the_clock_was_advanced() {
     let (_running, api) = start_with(delivering_to(&receiver)).await;
     api.advance(10 * 24 * 3_600).await;
     api.intent(&[]).await.ok();
-    verify(&receiver.next().await);
+    receiver.next().await.verify(SECRET);
 }
 
 #[tokio::test]
@@ -209,6 +189,6 @@ async fn an_endpoint_can_be_added_to_a_running_simulator() {
     api.paid("pm_card_visa").await;
     assert_eq!(receiver.next().await.event_type(), "payment_intent.created");
     let charge = second.next().await;
-    verify(&charge);
+    charge.verify(SECRET);
     assert_eq!(charge.event_type(), "charge.succeeded");
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
+use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
@@ -11,6 +12,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use sha2::Sha256;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -66,6 +68,25 @@ impl Receiver {
 }
 
 impl Received {
+    /// Checks the signature without the simulator's own code.
+    #[track_caller]
+    pub fn verify(&self, secret: &str) {
+        let (time, signature) = self.signature.split_once(",v1=").expect("t=…,v1=…");
+        let time = time.strip_prefix("t=").expect("t=…");
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key");
+        mac.update(time.as_bytes());
+        mac.update(b".");
+        mac.update(self.body.as_bytes());
+        let signature = hex::decode(signature).expect("hexadecimal");
+        mac.verify_slice(&signature)
+            .expect("the signature is of this body");
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .expect("after 1970");
+        let age = now.as_secs().abs_diff(time.parse().expect("seconds"));
+        assert!(age < 300, "the time in a signature is real time");
+    }
+
     pub fn event(&self) -> Value {
         serde_json::from_str(&self.body).expect("JSON")
     }
