@@ -7,6 +7,7 @@ use counterfoil::gateway::GatewayOptions;
 use counterfoil::http::server::Limits;
 use counterfoil::ids::Ids;
 use counterfoil::ops::{fixtures, sandbox};
+use counterfoil::outbound::{self, Reach};
 use counterfoil::service::{MIGRATIONS, Opened, Parts, Service};
 use counterfoil::use_cases::{Options, Recovery};
 use reqwest::{Method, RequestBuilder, Url};
@@ -36,6 +37,7 @@ pub struct Setup {
     pub options: Options,
     pub recovery: Recovery,
     pub gateway: GatewayOptions,
+    pub outbound: outbound::Options,
 }
 
 impl Default for Setup {
@@ -53,6 +55,10 @@ impl Default for Setup {
             gateway: GatewayOptions {
                 timeout: Duration::from_secs(20),
                 attempts: 1,
+            },
+            outbound: outbound::Options {
+                reach: Reach::Anywhere,
+                ..outbound::Options::default()
             },
         }
     }
@@ -106,6 +112,7 @@ pub async fn serve(
         webhook_secrets: sandbox::webhook_secrets(&seal_key()),
         gateway: setup.gateway,
         options: setup.options,
+        outbound: setup.outbound,
         recovery: setup.recovery,
         limits: Limits::default(),
         ids: Ids::seeded(1),
