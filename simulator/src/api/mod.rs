@@ -18,6 +18,7 @@ mod payment_methods;
 mod payouts;
 mod refunds;
 mod route;
+mod search;
 mod webhook_endpoints;
 
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct Reply {
     pub idempotency_key: Option<String>,
     /// Whether the body was kept from an earlier request.
     pub replayed: bool,
+    /// The request that ran under the key: this one, or an earlier one.
+    pub original_request: Option<String>,
     /// `Stripe-Should-Retry`, where it is sent.
     pub should_retry: Option<bool>,
 }
@@ -70,15 +73,26 @@ pub struct Dropped;
 /// # Errors
 /// [`Dropped`] where a fault asks for it.
 pub async fn answer(app: &Arc<App>, head: &Parts, body: &[u8]) -> Result<Reply, Dropped> {
-    let mut reply = Reply {
+    let reply = Reply {
         status: 200,
         body: Value::Null,
         request_id: request_id(),
         version: text(&head.headers, "stripe-version").unwrap_or_else(|| API_VERSION.to_owned()),
         idempotency_key: text(&head.headers, "idempotency-key"),
         replayed: false,
+        original_request: None,
         should_retry: None,
     };
+    let answered = answer_into(app, head, body, reply).await;
+    answered.map(|reply| reply.advised(&head.method))
+}
+
+async fn answer_into(
+    app: &Arc<App>,
+    head: &Parts,
+    body: &[u8],
+    mut reply: Reply,
+) -> Result<Reply, Dropped> {
     let request = match read(app, head, body, &reply.request_id) {
         Ok(request) => request,
         Err(error) => {
@@ -186,12 +200,18 @@ async fn run(
     reply: &mut Reply,
 ) -> Result<(), Dropped> {
     match idempotency::claim(app, request) {
-        Ok(Claim::Replay { status, body }) => {
+        Ok(Claim::Replay {
+            status,
+            body,
+            request_id,
+        }) => {
             reply.status = status;
             reply.body = body;
             reply.replayed = true;
+            reply.original_request = request_id;
         }
-        Ok(Claim::Run(_guard)) => {
+        Ok(Claim::Run(guard)) => {
+            reply.original_request = guard.as_ref().map(|_| reply.request_id.clone());
             let forced = at(app, action, Moment::Before).await?;
             let (status, body, should_retry) = match forced {
                 Some(error) => remember_forced(app, request, &error),
@@ -277,6 +297,7 @@ fn remember(tx: &mut Tx<'_>, request: &Request, status: u16, body: &Value) {
             path: request.path.clone(),
             fingerprint: idempotency::fingerprint(request),
             status,
+            request_id: Some(request.request_id.clone()),
             body: body.to_string(),
         });
     }
@@ -317,6 +338,17 @@ fn journal_failed() -> ApiError {
 }
 
 impl Reply {
+    /// With `Stripe-Should-Retry: false` where asking again changes nothing: a POST that was refused, or whose failure is kept under its key. When
+    /// Stripe sends the header is not documented; this is what its answers show.
+    fn advised(mut self, method: &Method) -> Self {
+        let is_definite =
+            (400..500).contains(&self.status) || (self.replayed && self.status >= 400);
+        if is_definite && *method == Method::POST {
+            self.should_retry = self.should_retry.or(Some(false));
+        }
+        self
+    }
+
     fn fail(&mut self, error: &ApiError) {
         (self.status, self.body, self.should_retry) = error_answer(error, &self.request_id);
     }

@@ -3,11 +3,13 @@
 use http::Method;
 
 use super::call::{Handler, Route};
+use super::search::search;
 use super::{
     balance, charges, checkout_sessions, customers, disputes, events, payment_intents,
     payment_methods, payouts, refunds, webhook_endpoints,
 };
 use crate::errors::{ApiError, ErrorType, Outcome};
+use crate::objects::{Charge, Customer, PaymentIntent};
 
 /// Finds the route.
 ///
@@ -18,8 +20,8 @@ pub fn find(method: &Method, path: &str) -> Outcome<Route> {
     let found = match segments.as_slice() {
         ["v1", "checkout", "sessions", rest @ ..] => checkout(method, rest),
         ["v1", resource] => collection(method, resource).map(|handler| (handler, "")),
-        ["v1", "payment_intents", "search"] if method == Method::GET => {
-            Some((payment_intents::search as Handler, ""))
+        ["v1", resource, "search"] if method == Method::GET => {
+            searched(resource).map(|handler| (handler, ""))
         }
         ["v1", resource, id] => member(method, resource).map(|handler| (handler, *id)),
         ["v1", resource, id, verb] if method == Method::POST => {
@@ -55,6 +57,15 @@ fn checkout<'p>(method: &Method, rest: &[&'p str]) -> Option<(Handler, &'p str)>
         ("POST", [id]) => (checkout_sessions::update, *id),
         ("GET", [id, "line_items"]) => (checkout_sessions::list_items, *id),
         ("POST", [id, "expire"]) => (checkout_sessions::expire, *id),
+        _ => return None,
+    })
+}
+
+fn searched(resource: &str) -> Option<Handler> {
+    Some(match resource {
+        "charges" => search::<Charge>,
+        "customers" => search::<Customer>,
+        "payment_intents" => search::<PaymentIntent>,
         _ => return None,
     })
 }

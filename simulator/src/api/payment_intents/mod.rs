@@ -1,10 +1,8 @@
 //! `/v1/payment_intents`
 
 mod reading;
-mod search;
 
 pub use reading::{read_descriptive, read_types};
-pub use search::search;
 
 use serde_json::Value;
 

@@ -1,29 +1,173 @@
-//! `GET /v1/payment_intents/search`: Stripe's query language, as far as intents have its fields.
+//! `GET /v1/payment_intents/search`, and the same for charges and customers: Stripe's query language, as far as the objects have its fields.
 //!
 //! Clauses are joined by `AND` or by `OR`, never both. `metadata['key']:'value'`, `status:'…'`, `currency:'…'` compare whole texts; `~` looks for
-//! a part; `amount` and `created` take `:`, `<`, `<=`, `>` and `>=`; a `-` before a clause negates it. Unlike Stripe's, which may lag behind by a
+//! a part; numbers such as `amount` and `created` take `:`, `<`, `<=`, `>` and `>=`; a `-` before a clause negates it. Unlike Stripe's, which may lag behind by a
 //! minute, the search sees every write at once.
+
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::super::call::Call;
-use super::super::lists::read_limit;
+use super::call::Call;
+use super::lists::read_limit;
 use crate::errors::{ApiError, Outcome};
-use crate::objects::PaymentIntent;
+use crate::objects::{Charge, Customer, Metadata, PaymentIntent};
 use crate::params::Shape;
+use crate::state::Kind;
 use crate::wire::Word;
 
-/// `GET /v1/payment_intents/search`
-pub fn search(call: &mut Call<'_, '_>) -> Outcome<Value> {
+/// What a query can ask of a kind of objects.
+pub trait Searched: Kind {
+    /// Where it is asked.
+    const URL: &'static str;
+    /// The fields that hold text.
+    const TEXTS: &'static [&'static str];
+    /// The fields that hold a number.
+    const NUMBERS: &'static [&'static str];
+
+    /// Whether it is found at all.
+    fn is_there(&self) -> bool {
+        true
+    }
+    /// One of [`TEXTS`](Self::TEXTS).
+    fn text(&self, name: &str) -> Option<Cow<'_, str>>;
+    /// One of [`NUMBERS`](Self::NUMBERS).
+    fn number(&self, name: &str) -> Option<i64>;
+    /// The caller's own pairs.
+    fn metadata(&self) -> &Metadata;
+    /// As it is answered.
+    fn show(&self) -> Value;
+}
+
+impl Searched for PaymentIntent {
+    const URL: &'static str = "/v1/payment_intents/search";
+    const TEXTS: &'static [&'static str] = &["currency", "customer", "status"];
+    const NUMBERS: &'static [&'static str] = &["amount", "created"];
+
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name {
+            "currency" => Some(self.currency.as_str().into()),
+            "customer" => self.customer.as_deref().map(Cow::from),
+            "status" => Some(self.status.as_str().into()),
+            _ => None,
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match name {
+            "amount" => Some(self.amount),
+            "created" => Some(self.created),
+            _ => None,
+        }
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn show(&self) -> Value {
+        self.render()
+    }
+}
+
+impl Searched for Charge {
+    const URL: &'static str = "/v1/charges/search";
+    const TEXTS: &'static [&'static str] = &[
+        "currency",
+        "customer",
+        "disputed",
+        "payment_method_details.card.brand",
+        "payment_method_details.card.last4",
+        "refunded",
+        "status",
+    ];
+    const NUMBERS: &'static [&'static str] = &[
+        "amount",
+        "created",
+        "payment_method_details.card.exp_month",
+        "payment_method_details.card.exp_year",
+    ];
+
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name {
+            "currency" => Some(self.currency.as_str().into()),
+            "customer" => self.customer.as_deref().map(Cow::from),
+            "disputed" => Some(self.dispute.is_some().to_string().into()),
+            "payment_method_details.card.brand" => Some(self.card.brand.as_str().into()),
+            "payment_method_details.card.last4" => Some(self.card.last4.as_str().into()),
+            "refunded" => Some((self.captured && self.refundable() == 0).to_string().into()),
+            "status" => Some(self.status.as_str().into()),
+            _ => None,
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match name {
+            "amount" => Some(self.amount),
+            "created" => Some(self.created),
+            "payment_method_details.card.exp_month" => Some(self.card.exp_month),
+            "payment_method_details.card.exp_year" => Some(self.card.exp_year),
+            _ => None,
+        }
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn show(&self) -> Value {
+        self.render()
+    }
+}
+
+impl Searched for Customer {
+    const URL: &'static str = "/v1/customers/search";
+    const TEXTS: &'static [&'static str] = &["email", "name", "phone"];
+    const NUMBERS: &'static [&'static str] = &["created"];
+
+    fn is_there(&self) -> bool {
+        !self.deleted
+    }
+
+    fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        match name {
+            "email" => self.email.as_deref().map(Cow::from),
+            "name" => self.name.as_deref().map(Cow::from),
+            "phone" => self.phone.as_deref().map(Cow::from),
+            _ => None,
+        }
+    }
+
+    fn number(&self, name: &str) -> Option<i64> {
+        match name {
+            "created" => Some(self.created),
+            _ => None,
+        }
+    }
+
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    fn show(&self) -> Value {
+        self.render()
+    }
+}
+
+/// Answers a search for objects of one kind.
+///
+/// # Errors
+/// 400 for what is no query, or a page that is none.
+pub fn search<T: Searched>(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(&[
         ("expand", Shape::Any),
         ("limit", Shape::Any),
         ("page", Shape::Any),
         ("query", Shape::Any),
     ])?;
-    let query = Query::parse(&call.params.required_text("query", 5_000)?)?;
+    let query = Query::parse::<T>(&call.params.required_text("query", 5_000)?)?;
     let limit = read_limit(&call.params)?;
-    let table = &call.tx.tables().payment_intents;
+    let table = T::table(call.tx.tables());
     let after = match call.params.text("page", 500)?.given() {
         None => None,
         Some(page) => Some(
@@ -32,21 +176,24 @@ pub fn search(call: &mut Call<'_, '_>) -> Outcome<Value> {
                 .ok_or_else(|| ApiError::invalid("Invalid page.").param("page"))?,
         ),
     };
-    let mut found: Vec<&PaymentIntent> = table
+    let mut found: Vec<&T> = table
         .older_than(after)
-        .filter(|it| query.matches(it))
+        .filter(|it| it.is_there() && query.matches(*it))
         .take(limit + 1)
         .collect();
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let next_page = found.last().filter(|_| has_more).map(|it| it.id.clone());
-    let data: Vec<Value> = found.into_iter().map(PaymentIntent::render).collect();
+    let next_page = found
+        .last()
+        .filter(|_| has_more)
+        .map(|it| it.id().to_owned());
+    let data: Vec<Value> = found.into_iter().map(Searched::show).collect();
     Ok(json!({
         "object": "search_result",
         "data": data,
         "has_more": has_more,
         "next_page": next_page,
-        "url": "/v1/payment_intents/search",
+        "url": T::URL,
     }))
 }
 
@@ -64,11 +211,8 @@ struct Clause {
 
 enum Field {
     Metadata(String),
-    Status,
-    Currency,
-    Customer,
-    Amount,
-    Created,
+    Text(String),
+    Number(String),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,12 +244,12 @@ fn invalid(what: &str) -> ApiError {
 }
 
 impl Query {
-    fn parse(text: &str) -> Outcome<Self> {
+    fn parse<T: Searched>(text: &str) -> Outcome<Self> {
         let mut rest = text.trim();
         let mut clauses = Vec::new();
         let mut joints: Vec<&str> = Vec::new();
         loop {
-            let (clause, after) = Clause::parse(rest)?;
+            let (clause, after) = Clause::parse::<T>(rest)?;
             clauses.push(clause);
             rest = after.trim_start();
             if rest.is_empty() {
@@ -128,24 +272,24 @@ impl Query {
         Ok(Self { clauses, any })
     }
 
-    fn matches(&self, intent: &PaymentIntent) -> bool {
+    fn matches<T: Searched>(&self, object: &T) -> bool {
         if self.any {
-            self.clauses.iter().any(|it| it.matches(intent))
+            self.clauses.iter().any(|it| it.matches(object))
         } else {
-            self.clauses.iter().all(|it| it.matches(intent))
+            self.clauses.iter().all(|it| it.matches(object))
         }
     }
 }
 
 impl Clause {
     /// A clause at the beginning of the text, and what follows it.
-    fn parse(text: &str) -> Outcome<(Self, &str)> {
+    fn parse<T: Searched>(text: &str) -> Outcome<(Self, &str)> {
         let (negated, text) = match text.strip_prefix('-') {
             Some(rest) => (true, rest),
             None => (false, text),
         };
         let name_length = text
-            .find(|it: char| !it.is_ascii_alphanumeric() && it != '_')
+            .find(|it: char| !it.is_ascii_alphanumeric() && !matches!(it, '_' | '.'))
             .unwrap_or(text.len());
         let (name, mut rest) = text.split_at(name_length);
         let field = match name {
@@ -159,11 +303,8 @@ impl Clause {
                     .ok_or_else(|| invalid("A bracket is missing."))?;
                 Field::Metadata(key)
             }
-            "status" => Field::Status,
-            "customer" => Field::Customer,
-            "currency" => Field::Currency,
-            "amount" => Field::Amount,
-            "created" => Field::Created,
+            _ if T::TEXTS.contains(&name) => Field::Text(name.to_owned()),
+            _ if T::NUMBERS.contains(&name) => Field::Number(name.to_owned()),
             _ => {
                 return Err(invalid(&format!(
                     "Field `{name}` is an unsupported search field."
@@ -186,7 +327,7 @@ impl Clause {
     }
 
     fn check(&self) -> Outcome<()> {
-        let is_number = matches!(self.field, Field::Amount | Field::Created);
+        let is_number = matches!(self.field, Field::Number(_));
         let orders = !matches!(self.operator, Operator::Is | Operator::Contains);
         if is_number && self.value.parse::<i64>().is_err() {
             return Err(invalid("A number is expected."));
@@ -197,14 +338,14 @@ impl Clause {
         Ok(())
     }
 
-    fn matches(&self, intent: &PaymentIntent) -> bool {
+    fn matches<T: Searched>(&self, object: &T) -> bool {
         let holds = match &self.field {
-            Field::Metadata(key) => intent.metadata.get(key).is_some_and(|it| self.is_text(it)),
-            Field::Status => self.is_text(intent.status.as_str()),
-            Field::Currency => self.is_text(&intent.currency),
-            Field::Customer => intent.customer.as_ref().is_some_and(|it| self.is_text(it)),
-            Field::Amount => self.is_number(intent.amount),
-            Field::Created => self.is_number(intent.created),
+            Field::Metadata(key) => object
+                .metadata()
+                .get(key)
+                .is_some_and(|it| self.is_text(it)),
+            Field::Text(name) => object.text(name).is_some_and(|it| self.is_text(&it)),
+            Field::Number(name) => object.number(name).is_some_and(|it| self.is_number(it)),
         };
         holds != self.negated
     }
@@ -288,9 +429,17 @@ mod tests {
             ("amount>=501", false),
         ];
         for (query, expected) in cases {
-            let parsed = Query::parse(query).expect("a valid query");
+            let parsed = Query::parse::<PaymentIntent>(query).expect("a valid query");
             assert_eq!(parsed.matches(&intent()), expected, "{query}");
         }
+    }
+
+    #[test]
+    fn each_kind_has_its_own_fields() {
+        assert!(Query::parse::<Customer>("email~'@example.com'").is_ok());
+        assert!(Query::parse::<Customer>("currency:'usd'").is_err());
+        assert!(Query::parse::<Charge>("payment_method_details.card.last4:'4242'").is_ok());
+        assert!(Query::parse::<PaymentIntent>("payment_method_details.card.last4:'4242'").is_err());
     }
 
     #[test]
@@ -307,7 +456,7 @@ mod tests {
             "status:'a' AND status:'b' OR status:'c'",
         ];
         for query in queries {
-            assert!(Query::parse(query).is_err(), "{query}");
+            assert!(Query::parse::<PaymentIntent>(query).is_err(), "{query}");
         }
     }
 }
