@@ -121,16 +121,4 @@ export default {
     const reused = world.paid(1200, { payment_method: visa.id });
     assert.equal((await refused(reused, 'StripeInvalidRequestError')).statusCode, 400);
   },
-
-  'a method that is read through its customer is the customer\'s own': async ({ stripe }) => {
-    const customer = await stripe.customers.create({ name: 'Owner' });
-    const other = await stripe.customers.create({ name: 'Other' });
-    const method = await stripe.paymentMethods.attach('pm_card_visa', { customer: customer.id });
-    const read = await stripe.customers.retrievePaymentMethod(customer.id, method.id);
-    assert.equal(read.id, method.id);
-    const foreign = stripe.customers.retrievePaymentMethod(other.id, method.id);
-    const error = await refused(foreign, 'StripeInvalidRequestError');
-    assert.equal(error.code, 'resource_missing');
-    assert.equal(error.statusCode, 404);
-  },
 };
