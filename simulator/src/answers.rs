@@ -92,6 +92,9 @@ impl From<Reply> for Answer {
         if let Some(key) = reply.idempotency_key {
             answer.header("idempotency-key", key);
         }
+        if let Some(original) = reply.original_request {
+            answer.header("original-request", original);
+        }
         if reply.replayed {
             answer.header("idempotent-replayed", "true");
         }

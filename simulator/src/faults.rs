@@ -24,10 +24,18 @@ pub enum Fault {
     DropBefore,
     /// Makes the effect, then ends the connection.
     DropAfter,
-    /// 429; nothing was done, nothing is kept under the key.
+    /// 401, as when the key has expired; nothing was done, nothing is kept under the key.
+    Status401,
+    /// 403, as when the key lacks a permission; nothing was done, nothing is kept under the key.
+    Status403,
+    /// 429 `rate_limit`; nothing was done, nothing is kept under the key.
     Status429,
+    /// 429 `lock_timeout`, as when somebody else changes the object; nothing was done, nothing is kept under the key.
+    LockTimeout,
     /// 500; nothing was done, and the 500 is kept under the key.
     Status500,
+    /// 503; nothing was done, nothing is kept under the key.
+    Status503,
     /// Makes the effect, then answers a 500, which is kept under the key.
     Status500After,
     /// Waits so many milliseconds, then goes on.
@@ -45,7 +53,11 @@ impl Fault {
             "hold_after" => Self::HoldAfter,
             "drop_before" => Self::DropBefore,
             "drop_after" => Self::DropAfter,
+            "status_401" => Self::Status401,
+            "status_403" => Self::Status403,
             "status_429" => Self::Status429,
+            "lock_timeout" => Self::LockTimeout,
+            "status_503" => Self::Status503,
             "status_500" => Self::Status500,
             "status_500_after" => Self::Status500After,
             _ => return None,
@@ -58,7 +70,11 @@ impl Fault {
             Self::HoldAfter => "hold_after".to_owned(),
             Self::DropBefore => "drop_before".to_owned(),
             Self::DropAfter => "drop_after".to_owned(),
+            Self::Status401 => "status_401".to_owned(),
+            Self::Status403 => "status_403".to_owned(),
             Self::Status429 => "status_429".to_owned(),
+            Self::LockTimeout => "lock_timeout".to_owned(),
+            Self::Status503 => "status_503".to_owned(),
             Self::Status500 => "status_500".to_owned(),
             Self::Status500After => "status_500_after".to_owned(),
             Self::LatencyMs(ms) => format!("latency_ms:{ms}"),
@@ -182,7 +198,11 @@ impl Faults {
             (Fault::LatencyMs(ms), Moment::Before) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
             }
+            (Fault::Status401, Moment::Before) => return Ok(Some(expired_key())),
+            (Fault::Status403, Moment::Before) => return Ok(Some(forbidden())),
             (Fault::Status429, Moment::Before) => return Ok(Some(too_many_requests())),
+            (Fault::LockTimeout, Moment::Before) => return Ok(Some(locked())),
+            (Fault::Status503, Moment::Before) => return Ok(Some(unavailable())),
             (Fault::Status500, Moment::Before) | (Fault::Status500After, Moment::After) => {
                 return Ok(Some(out_of_order().executed()));
             }
@@ -198,6 +218,39 @@ impl Faults {
         let _ = releases.changed().await;
         self.held.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+fn expired_key() -> ApiError {
+    let message = "Expired API Key provided: ********";
+    ApiError::new(401, ErrorType::InvalidRequest, message).code("api_key_expired")
+}
+
+fn forbidden() -> ApiError {
+    ApiError::new(
+        403,
+        ErrorType::InvalidRequest,
+        "The provided key does not have the required permissions for this endpoint on this account.",
+    )
+}
+
+fn locked() -> ApiError {
+    ApiError::new(
+        429,
+        ErrorType::InvalidRequest,
+        "This object cannot be accessed right now because another API request or Stripe process is currently accessing it. If you see this error \
+         intermittently, retry the request.",
+    )
+    .code("lock_timeout")
+    .retry(true)
+}
+
+fn unavailable() -> ApiError {
+    ApiError::new(
+        503,
+        ErrorType::Api,
+        "Stripe is temporarily unavailable. Please try again later.",
+    )
+    .retry(true)
 }
 
 fn too_many_requests() -> ApiError {

@@ -23,6 +23,8 @@ pub enum Claim {
         status: u16,
         /// Its body.
         body: Value,
+        /// Its `req_…`.
+        request_id: Option<String>,
     },
 }
 
@@ -103,6 +105,7 @@ pub fn claim(app: &App, request: &Request) -> Outcome<Claim> {
         return Ok(Claim::Replay {
             status: kept.status,
             body,
+            request_id: kept.request_id.clone(),
         });
     }
     if !state.in_flight.insert(key.clone()) {

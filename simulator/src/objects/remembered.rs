@@ -13,6 +13,9 @@ pub struct Remembered {
     /// Of the parameters; see [`Secrets::request_fingerprint`](crate::ids::Secrets::request_fingerprint).
     pub fingerprint: String,
     pub status: u16,
+    /// `req_…` of the request that was answered so; none in an older journal.
+    #[serde(default)]
+    pub request_id: Option<String>,
     /// JSON text, client secrets left out.
     pub body: String,
 }

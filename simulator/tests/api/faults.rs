@@ -104,6 +104,36 @@ async fn too_many_requests_does_nothing_and_is_not_kept() {
 }
 
 #[tokio::test]
+async fn what_stripe_refuses_to_begin_is_not_kept_and_says_whether_to_ask_again() {
+    // Turned red by remembering such an answer under the key, or by advising the same for all.
+    let (_running, api) = start().await;
+    for (kind, error, again) in [
+        ("status_401", (401, "api_key_expired", ""), "false"),
+        ("status_403", (403, "", ""), "false"),
+        ("lock_timeout", (429, "lock_timeout", ""), "true"),
+        ("status_503", (503, "", ""), "true"),
+    ] {
+        add(&api, kind).await;
+        let refused = api.post_with_key(PATH, FORM, kind).await;
+        assert_eq!(refused.error(), error);
+        assert_eq!(refused.header("stripe-should-retry"), Some(again), "{kind}");
+        assert_eq!(api.post_with_key(PATH, FORM, kind).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_lasts_for_as_many_requests_as_told() {
+    // Turned red by a rule that strikes once, or without end.
+    let (_running, api) = start().await;
+    let limit = json!({ "kind": "status_429", "times": 3 });
+    api.own(Method::POST, "faults", limit).await;
+    for _ in 0..3 {
+        assert_eq!(api.get(PATH).await.error(), (429, "rate_limit", ""));
+    }
+    assert_eq!(api.get(PATH).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_500_is_kept_under_its_key_with_or_without_an_effect() {
     // Turned red by forgetting answers of 500 and above.
     let (_running, api) = start().await;

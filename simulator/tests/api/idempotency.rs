@@ -1,7 +1,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Api, config, send, start, start_with, text};
+use crate::support::{Answer, Api, config, send, start, start_with, text};
 use simulator::Account;
 
 const PATH: &str = "v1/payment_intents";
@@ -30,6 +30,46 @@ async fn the_same_key_and_parameters_get_the_first_answer_again() {
         api.get(PATH).await.ok()["data"].as_array().map(Vec::len),
         Some(1)
     );
+}
+
+#[tokio::test]
+async fn a_repeat_names_the_request_that_ran() {
+    // Turned red by naming the repeat itself, or by forgetting the first one's id.
+    let (_running, api) = start().await;
+    let form = [("amount", "1000"), ("currency", "usd")];
+    let first = api.post_with_key(PATH, &form, "one").await;
+    let again = api.post_with_key(PATH, &form, "one").await;
+    let original = first.header("request-id");
+    assert_eq!(first.header("original-request"), original);
+    assert_eq!(again.header("original-request"), original);
+    assert_ne!(again.header("request-id"), original);
+    assert_eq!(again.header("idempotency-key"), Some("one"));
+    let keyless = api.post(PATH, &form).await;
+    assert_eq!(keyless.header("original-request"), None);
+}
+
+#[tokio::test]
+async fn a_definite_refusal_says_that_asking_again_is_of_no_use() {
+    // Turned red by leaving the advice out, or by giving it with a success.
+    let (_running, api) = start().await;
+    let advice = |answer: &Answer| answer.header("stripe-should-retry").map(str::to_owned);
+    let made = api.intent(&[]).await;
+    assert_eq!(advice(&made), None);
+    let bad = api.intent(&[("foo", "1")]).await;
+    assert_eq!(advice(&bad).as_deref(), Some("false"));
+    let form = [
+        ("amount", "1000"),
+        ("currency", "usd"),
+        ("confirm", "true"),
+        ("payment_method", "pm_card_chargeDeclined"),
+    ];
+    for _ in 0..2 {
+        let declined = api.post_with_key(PATH, &form, "one").await;
+        assert_eq!(declined.status, 402);
+        assert_eq!(advice(&declined).as_deref(), Some("false"));
+    }
+    let missing = api.get("v1/charges/ch_nobody").await;
+    assert_eq!((missing.status, advice(&missing)), (404, None));
 }
 
 #[tokio::test]
