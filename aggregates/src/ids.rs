@@ -111,6 +111,10 @@ uuid_id!(
     IntentionId, "intention id"
 );
 uuid_id!(
+    /// A payout of Stripe's to the merchant's bank. Derived, so that the stream itself guarantees one for each.
+    PayoutId, "payout id"
+);
+uuid_id!(
     /// One whole command of a caller, through all of its steps.
     CommandId, "command id"
 );
@@ -138,6 +142,18 @@ impl PaymentId {
     /// takes it up once.
     pub fn of_adopted(merchant: &MerchantId, intent: &str) -> Self {
         Self(derived(&["adopted-payment", merchant.as_str(), intent]))
+    }
+
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
+impl PayoutId {
+    /// The payout that Stripe calls `payout` (`po_…`) at this merchant's account.
+    pub fn derive(merchant: &MerchantId, payout: &str) -> Self {
+        Self(derived(&["payout", merchant.as_str(), payout]))
     }
 
     /// The id of its stream: `merchant/uuid`.

@@ -4,6 +4,7 @@ use crate::ids::{IntentionId, MerchantId, OrderId, PaymentId};
 use crate::money::{Currency, Money};
 use crate::order::{Order, OrderCommand, OrderError, OrderEvent};
 use crate::payment::{Payment, PaymentCommand, PaymentError, PaymentEvent};
+use crate::settlement::{Settlement, SettlementCommand, SettlementError, SettlementEvent};
 use crate::stripe_request::{
     StripeRequest, StripeRequestCommand, StripeRequestError, StripeRequestEvent,
 };
@@ -36,6 +37,12 @@ impl Decides for StripeRequest {
         &self,
         command: StripeRequestCommand,
     ) -> Result<Vec<StripeRequestEvent>, StripeRequestError> {
+        self.decide(command)
+    }
+}
+
+impl Decides for Settlement {
+    fn rule(&self, command: SettlementCommand) -> Result<Vec<SettlementEvent>, SettlementError> {
         self.decide(command)
     }
 }
