@@ -1,10 +1,14 @@
 //! The rows that events leave behind: the same functions in the append and in a rebuild.
 
-use crate::{balances, orders, payments, refunds, stripe_requests};
-use aggregates::ids::{OrderId, PaymentId};
+#[cfg(test)]
+mod tests;
+
+use crate::{balances, orders, payments, payouts, refunds, stripe_requests};
+use aggregates::ids::{OrderId, PaymentId, PayoutId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use eventstore::RowChange;
 
@@ -79,6 +83,25 @@ pub fn stripe_request(
     match (request.state.facts(), events.len().checked_sub(1)) {
         (Some(facts), Some(last)) => {
             vec![stripe_requests::row(facts, request.version, first + last)]
+        }
+        _ => vec![],
+    }
+}
+
+/// Applies `events` to the payout and answers the row that follows. `first` is the index of the first of them in the append.
+pub fn settlement(
+    id: PayoutId,
+    settlement: &mut Versioned<Settlement>,
+    events: &[SettlementEvent],
+    first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        settlement.state.apply(event);
+        settlement.version += 1;
+    }
+    match (settlement.state.facts(), events.len().checked_sub(1)) {
+        (Some(facts), Some(last)) => {
+            vec![payouts::row(id, facts, settlement.version, first + last)]
         }
         _ => vec![],
     }

@@ -1,7 +1,7 @@
 //! Events to rows, and rows back out.
 //!
-//! Every read model is a deterministic fold of events. Orders, payments, refunds and balances are folded in the append's
-//! own statement ([`fold`]); the [`journal`] is caught up behind it. A rebuild runs the same functions.
+//! Every read model is a deterministic fold of events. What answers need at once ([`TABLES`]) is folded in the append's own
+//! statement ([`fold`]); the [`journal`] is caught up behind it. A rebuild runs the same functions.
 #![forbid(unsafe_code)]
 
 pub mod balances;
@@ -9,6 +9,7 @@ pub mod fold;
 pub mod journal;
 pub mod orders;
 pub mod payments;
+pub mod payouts;
 pub mod refunds;
 pub mod stripe_requests;
 
@@ -23,6 +24,7 @@ pub const TABLES: &[Table] = &[
     refunds::TABLE,
     balances::TABLE,
     stripe_requests::TABLE,
+    payouts::TABLE,
 ];
 
 /// A count for a `bigint` column. Versions and counts are far below its limit.

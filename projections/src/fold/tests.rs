@@ -1,0 +1,144 @@
+//! The rows that payments from elsewhere and payouts leave behind.
+
+use super::*;
+use aggregates::ids::{MerchantId, PayoutId};
+use aggregates::money::{Currency, Money};
+use aggregates::payment::command::{
+    Adopt, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
+};
+use aggregates::payment::terms::{CaptureMethod, Metadata};
+use aggregates::payment::{Observation, PaymentCommand, Said};
+use aggregates::settlement::{
+    PayoutSnapshot, PayoutStatus, ReconciliationStatus, Settlement, SettlementCommand,
+};
+use eventstore::{Table, Value};
+
+fn merchant() -> MerchantId {
+    "acme".parse().unwrap()
+}
+
+fn usd(minor: i64) -> Money {
+    Money::new(minor, Currency::USD)
+}
+
+/// The value of `column` in the last row of `table`; every row has a value for every column.
+fn cell(table: &Table, rows: &[RowChange], column: &str) -> Value {
+    let mut of_table = rows.iter().filter(|row| row.table == table.name);
+    let row = of_table.next_back().expect("a row of the table");
+    assert_eq!(row.values.len(), table.columns.len());
+    let index = table.columns.iter().position(|it| it.name == column);
+    row.values[index.expect("a column of the table")].clone()
+}
+
+fn paid() -> PaymentCommand {
+    PaymentCommand::Adopt(Box::new(Adopt {
+        merchant: merchant(),
+        order: None,
+        capture_method: CaptureMethod::Automatic,
+        customer: None,
+        description: None,
+        metadata: Metadata::default(),
+        checkout_session: None,
+        reason: "webhook".to_owned(),
+        seen: IntentSnapshot {
+            intent: "pi_1".to_owned(),
+            status: StripeStatus::Succeeded,
+            amount: usd(10_000),
+            amount_capturable: usd(0),
+            amount_received: usd(10_000),
+            payment_method: Some("pm_1".to_owned()),
+            charge: Some("ch_1".to_owned()),
+            last_error: None,
+            cancellation_reason: None,
+            canceled_at: None,
+            created: 1_743_415_050,
+            livemode: false,
+        },
+    }))
+}
+
+/// Red when the row is only written for payments that were created here, or the money of an adopted one is not booked.
+#[test]
+fn an_adopted_payment_and_its_refund_have_their_rows() {
+    let id = PaymentId::of_adopted(&merchant(), "pi_1");
+    let mut known = Versioned::<Payment>::default();
+    let events = known.state.decide(paid()).unwrap();
+    let rows = payment(id, &mut known, &events, 0);
+    let of_payment = |rows: &[RowChange], column| cell(&payments::TABLE, rows, column);
+    assert_eq!(of_payment(&rows, "payment_id"), id.uuid().into());
+    assert_eq!(of_payment(&rows, "order_id"), Value::Null);
+    assert_eq!(of_payment(&rows, "intent"), "pi_1".into());
+    assert_eq!(of_payment(&rows, "status"), "succeeded".into());
+    assert_eq!(of_payment(&rows, "captured_minor"), 10_000.into());
+    assert_eq!(of_payment(&rows, "pending_intention"), Value::Null);
+    assert_eq!(of_payment(&rows, "version"), 3.into());
+    let booked = rows.iter().filter(|row| row.table == balances::TABLE.name);
+    assert_eq!(booked.count(), 2);
+
+    let refund = PaymentCommand::Observe(Observation {
+        intention: None,
+        current: true,
+        said: Said::Refund(RefundSnapshot {
+            refund: None,
+            stripe_refund: "re_1".to_owned(),
+            status: StripeRefundStatus::Succeeded,
+            amount: usd(6_000),
+            failure_reason: None,
+            created: Some(1_743_415_150),
+        }),
+    });
+    let events = known.state.decide(refund).unwrap();
+    let rows = payment(id, &mut known, &events, 0);
+    let of_refund = |column| cell(&refunds::TABLE, &rows, column);
+    assert_eq!(of_refund("stripe_refund"), "re_1".into());
+    assert_eq!(of_refund("status"), "succeeded".into());
+    assert_eq!(of_refund("payment_id"), id.uuid().into());
+    assert_eq!(of_payment(&rows, "refunded_minor"), 6_000.into());
+}
+
+fn seen(status: PayoutStatus) -> SettlementCommand {
+    let failed = status == PayoutStatus::Failed;
+    SettlementCommand::Observe {
+        merchant: merchant(),
+        seen: Box::new(PayoutSnapshot {
+            payout: "po_1".to_owned(),
+            amount: usd(9_500),
+            status,
+            arrival_date: 1_743_500_000,
+            created: 1_743_415_050,
+            automatic: true,
+            method: "standard".to_owned(),
+            balance_transaction: Some("txn_1".to_owned()),
+            failure_code: failed.then(|| "account_closed".to_owned()),
+            failure_balance_transaction: failed.then(|| "txn_2".to_owned()),
+            reconciliation_status: ReconciliationStatus::Completed,
+        }),
+    }
+}
+
+#[test]
+fn a_payout_has_one_row_that_says_where_it_stands() {
+    let id = PayoutId::derive(&merchant(), "po_1");
+    let mut known = Versioned::<Settlement>::default();
+    let events = known.state.decide(seen(PayoutStatus::Paid)).unwrap();
+    let rows = settlement(id, &mut known, &events, 4);
+    assert_eq!((rows.len(), rows[0].event), (1, 6));
+    let of_payout = |rows: &[RowChange], column| cell(&payouts::TABLE, rows, column);
+    assert_eq!(of_payout(&rows, "payout_id"), id.uuid().into());
+    assert_eq!(of_payout(&rows, "payout"), "po_1".into());
+    assert_eq!(of_payout(&rows, "status"), "paid".into());
+    assert_eq!(of_payout(&rows, "amount_minor"), 9_500.into());
+    assert_eq!(of_payout(&rows, "reconciled"), true.into());
+    assert_eq!(of_payout(&rows, "failure_code"), Value::Null);
+    assert_eq!(of_payout(&rows, "version"), 3.into());
+
+    let events = known.state.decide(seen(PayoutStatus::Failed)).unwrap();
+    let rows = settlement(id, &mut known, &events, 0);
+    assert_eq!(of_payout(&rows, "status"), "failed".into());
+    assert_eq!(of_payout(&rows, "failure_code"), "account_closed".into());
+    assert_eq!(
+        of_payout(&rows, "failure_balance_transaction"),
+        "txn_2".into()
+    );
+    assert!(settlement(id, &mut known, &[], 0).is_empty());
+}
