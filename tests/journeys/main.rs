@@ -7,6 +7,8 @@ mod crash;
 mod keys;
 mod once;
 mod order;
+mod outbound;
 mod payment;
+mod receiver;
 mod replay;
 mod webhooks;
