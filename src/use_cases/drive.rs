@@ -311,14 +311,26 @@ impl App {
         said: Option<&StripeAnswer>,
         claim: Answering<'a>,
     ) -> Result<Answer<'a>, AppError> {
-        let kept = match (said, claim) {
+        let kept = self.worth_keeping(merchant, id, facts, said, claim).await?;
+        Ok(Answer { claim, kept })
+    }
+
+    /// Stripe's words, sealed, where the claim's answer is made of them.
+    pub(super) async fn worth_keeping(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        facts: &Facts,
+        said: Option<&StripeAnswer>,
+        claim: Answering<'_>,
+    ) -> Result<Option<Sealed>, AppError> {
+        match (said, claim) {
             (Some(said), Some(key)) if key.keeps_answer => {
                 let subject = subject_of_payment(id, facts.order);
-                Some(self.keep(&merchant.id, &subject, said).await?)
+                Ok(Some(self.keep(&merchant.id, &subject, said).await?))
             }
-            _ => None,
-        };
-        Ok(Answer { claim, kept })
+            _ => Ok(None),
+        }
     }
 
     async fn record(

@@ -265,7 +265,12 @@ impl App {
         claimed: Claimed,
         key: Option<&Idempotency>,
     ) -> Result<PaymentAnswer, AppError> {
-        let driven = self.drive(merchant, claimed.payment, context, key).await?;
+        let mut driven = self.drive(merchant, claimed.payment, context, key).await?;
+        // A webhook was faster, or somebody else drove: how it stands now is the nearest to what was said then.
+        if driven.intent.is_none() && key.is_some_and(|key| key.keeps_answer) {
+            driven.intent = self.intent_now(merchant, &driven.payment).await;
+            driven.said = driven.intent.as_ref().and_then(|view| view.answer.clone());
+        }
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
         let said = driven.said;
         let intent = match (driven.intent, &ended.verdict) {
@@ -314,8 +319,14 @@ impl App {
             .payment_history(&merchant.id, claimed.payment)
             .await?;
         let events: Vec<PaymentEvent> = history.into_iter().map(|(_, event)| event).collect();
-        let ended =
+        let mut ended =
             Ended::from_events(&events, claimed.intention).ok_or(AppError::OutcomeUnknown)?;
+        if let Some(facts) = driven.payment.state.facts() {
+            let said = driven.said.as_deref();
+            ended.said = self
+                .worth_keeping(merchant, claimed.payment, facts, said, key)
+                .await?;
+        }
         if let (Some(key), false) = (key, driven.answered) {
             let commit = Commit {
                 completes: Some(key.completion(&ended)),

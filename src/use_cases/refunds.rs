@@ -2,11 +2,11 @@
 
 use aggregates::ids::{IntentionId, PaymentId, RefundId};
 use aggregates::money::Money;
-use aggregates::payment::PaymentCommand;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::RefundReason;
 use aggregates::payment::state::Refund;
 use aggregates::payment::terms::{Metadata, Parameters};
+use aggregates::payment::{Payment, PaymentCommand};
 use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
 use super::verdict::Verdict;
 use super::{App, AppError};
-use crate::gateway::Outcome;
+use crate::gateway::{Outcome, StripeAnswer};
 use crate::store::{Caller, Context, Merchant};
 
 /// Which payment a refund is of, in Stripe's words.
@@ -95,7 +95,10 @@ impl App {
                 let mut answer = self
                     .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
                     .await?;
-                answer.payment.said = self.said_then(merchant, &ended, None).await?;
+                answer.payment.said = match self.said_then(merchant, &ended, None).await? {
+                    Some(said) => Some(said),
+                    None => self.refund_now(merchant, claimed, &payment).await?,
+                };
                 answer.payment.replayed = true;
                 Ok(answer)
             }
@@ -172,9 +175,12 @@ impl App {
         claimed: Claimed,
         key: Option<&Idempotency>,
     ) -> Result<RefundAnswer, AppError> {
-        let driven = self
+        let mut driven = self
             .drive_refund(merchant, claimed.payment, claimed.intention, context, key)
             .await?;
+        if driven.said.is_none() && key.is_none_or(|key| key.keeps_answer) {
+            driven.said = self.refund_now(merchant, claimed, &driven.payment).await?;
+        }
         let (ended, driven) = self.ended(merchant, context, claimed, driven, key).await?;
         let mut answer = self
             .refund_answer(merchant, claimed, &driven.payment, ended.verdict)
@@ -183,11 +189,29 @@ impl App {
         Ok(answer)
     }
 
+    /// Stripe's words on the refund as it stands now; none where Stripe made none.
+    async fn refund_now(
+        &self,
+        merchant: &Merchant,
+        claimed: Claimed,
+        payment: &Versioned<Payment>,
+    ) -> Result<Option<Arc<StripeAnswer>>, AppError> {
+        let facts = payment.state.facts();
+        let refund = facts.and_then(|facts| facts.refund(claimed.intention));
+        match refund.and_then(|it| it.stripe_refund.as_ref()) {
+            Some(id) => {
+                let said = self.read(merchant, &format!("/refunds/{id}"), "").await?;
+                Ok(Some(Arc::new(said)))
+            }
+            None => Ok(None),
+        }
+    }
+
     async fn refund_answer(
         &self,
         merchant: &Merchant,
         claimed: Claimed,
-        payment: &Versioned<aggregates::payment::Payment>,
+        payment: &Versioned<Payment>,
         verdict: Verdict,
     ) -> Result<RefundAnswer, AppError> {
         let answer = self

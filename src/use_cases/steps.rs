@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
+use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::gateway::Card;
 use crate::personal::Personal;
@@ -29,6 +30,8 @@ pub enum PaymentStep {
     /// None: all that is held.
     Capture {
         amount_minor: Option<i64>,
+        /// Keys to set with it; an empty value unsets its key.
+        metadata: BTreeMap<String, String>,
         /// What Stripe alone judges.
         parameters: Parameters,
     },
@@ -75,9 +78,20 @@ impl App {
             caller.merchant.clone(),
             self.context(caller, door),
         );
+        let beside = beside(&step);
         self.command(async move {
-            app.take_step(&merchant, &context, &intent, step, key.as_ref())
-                .await
+            let taken = app
+                .take_step(&merchant, &context, &intent, step, key.as_ref())
+                .await?;
+            if let Some(update) = beside
+                && taken.verdict == Verdict::Done
+                && !taken.replayed
+            {
+                // Stripe has it already; this tells the ledger.
+                app.take_step(&merchant, &context, &intent, update, None)
+                    .await?;
+            }
+            Ok(taken)
         })
         .await
     }
@@ -186,6 +200,19 @@ impl App {
     }
 }
 
+/// What Stripe changes along with the step, as a step of its own.
+fn beside(step: &PaymentStep) -> Option<PaymentStep> {
+    match step {
+        PaymentStep::Capture { metadata, .. } if !metadata.is_empty() => {
+            Some(PaymentStep::Update(Box::new(Update {
+                metadata: metadata.clone(),
+                ..Update::default()
+            })))
+        }
+        _ => None,
+    }
+}
+
 /// What the rules make of the step. A card that is still to travel counts as a method.
 fn decide(
     merchant: &Merchant,
@@ -224,6 +251,7 @@ fn decide(
         PaymentStep::Capture {
             amount_minor,
             parameters,
+            ..
         } => {
             let amount = amount_minor.map(|minor| Money::new(minor, facts.amount.currency()));
             PaymentCommand::Capture {

@@ -2,6 +2,8 @@
 //! which idempotency key.
 
 use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
 use http::{HeaderMap, HeaderName, Uri};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
@@ -74,6 +76,11 @@ impl Call {
         })
     }
 
+    /// The caller's idempotency key.
+    pub fn key_name(&self) -> Option<String> {
+        self.key.as_ref().map(|key| key.key.clone())
+    }
+
     /// The parameters, to be read from.
     pub fn params(&self) -> Params<'_> {
         match self.rendering {
@@ -105,7 +112,7 @@ impl Look {
 }
 
 /// A customer's browser that knows an intent's client secret: whose publishable key it has, and the secret. None where the
-/// request says neither.
+/// key is no publishable one.
 pub async fn from_browser(
     app: &App,
     headers: &HeaderMap,
@@ -114,19 +121,20 @@ pub async fn from_browser(
     let Ok(Some(presented)) = auth::bearer_or_basic(headers) else {
         return Ok(None);
     };
-    let query: Vec<(String, String)> =
-        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
-    let secret = query.into_iter().find(|(name, _)| name == "client_secret");
-    let Some(secret) = secret.map(|(_, text)| SecretString::from(text)) else {
-        return Ok(None);
-    };
     let keys = &app.store().keys;
     let found = keys
         .caller(KeyKind::StripePublishable, None, presented.secret())
         .await;
-    Ok(found
-        .map_err(AppError::from)?
-        .map(|caller| (caller, secret)))
+    let Some(caller) = found.map_err(AppError::from)? else {
+        return Ok(None);
+    };
+    let query: Vec<(String, String)> =
+        serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    let secret = query.into_iter().find(|(name, _)| name == "client_secret");
+    match secret {
+        Some((_, secret)) => Ok(Some((caller, SecretString::from(secret)))),
+        None => Err(Params::root(&Map::new()).missing("client_secret")),
+    }
 }
 
 /// Whose secret key it is. A publishable key is in every customer's browser, so it may do nothing here.
@@ -187,6 +195,16 @@ fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Stripe
     } else {
         Ok(body::json(body)?)
     }
+}
+
+/// Tells the caller its idempotency key again, as Stripe does.
+pub async fn echo_key(request: Request, next: Next) -> Response {
+    let key = request.headers().get(&IDEMPOTENCY_KEY).cloned();
+    let mut response = next.run(request).await;
+    if let Some(key) = key {
+        response.headers_mut().insert(IDEMPOTENCY_KEY.clone(), key);
+    }
+    response
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, StripeError> {

@@ -22,6 +22,8 @@ static STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-
 const INVALID_REQUEST: &str = "invalid_request_error";
 const API: &str = "api_error";
 const CARD: &str = "card_error";
+const IDEMPOTENCY: &str = "idempotency_error";
+const MISSING: &str = "resource_missing";
 const UNEXPECTED_STATE: &str = "payment_intent_unexpected_state";
 
 /// An error answer of this door.
@@ -98,7 +100,7 @@ impl StripeError {
     pub fn publishable_key() -> Self {
         let message =
             "This call cannot be made with a publishable API key. Please use a secret API key.";
-        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("secret_key_required")
+        Self::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message).code("secret_key_required")
     }
 
     /// The key may not do this.
@@ -166,6 +168,27 @@ impl StripeError {
         let written = to_raw_value(intent).expect("an intent of texts and numbers serialises");
         self.0.error.payment_intent = Some(written);
         self
+    }
+
+    /// Where a key was used for another request, the message names the key.
+    pub fn naming(mut self, key: Option<&str>) -> Self {
+        let error = &mut self.0.error;
+        if let Some(key) = key.filter(|key| error.r#type == IDEMPOTENCY && !holds_card_number(key))
+        {
+            error.message.push_str(&format!(
+                " Try using a key other than '{key}' if you meant to execute a different request."
+            ));
+        }
+        self
+    }
+
+    /// Whether nothing was found; `param` says where it was looked for.
+    pub fn or_missing(self, param: &str) -> Self {
+        if self.0.error.code.as_deref() == Some(MISSING) {
+            self.param(param)
+        } else {
+            self
+        }
     }
 
     /// Whether it is an answer that was given before.
@@ -253,7 +276,7 @@ impl From<AppError> for StripeError {
             }
             AppError::KeyReused => {
                 let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
-                Self::new(StatusCode::BAD_REQUEST, "idempotency_error", message)
+                Self::new(StatusCode::BAD_REQUEST, IDEMPOTENCY, message)
             }
             AppError::Unavailable => {
                 let message =
@@ -282,7 +305,7 @@ fn not_found(what: &str, id: &str) -> StripeError {
         INVALID_REQUEST,
         format!("No such {what}: '{shown}'"),
     );
-    error.code("resource_missing").param(what)
+    error.code(MISSING).param(what)
 }
 
 fn of_payment(error: &PaymentError) -> StripeError {
@@ -301,10 +324,10 @@ fn of_payment(error: &PaymentError) -> StripeError {
         PaymentError::ExceedsRefundable { .. } => invalid.code("amount_too_large").param("amount"),
         PaymentError::AlreadyRefunded => invalid.code("charge_already_refunded"),
         PaymentError::Metadata(_) => invalid.param("metadata"),
+        PaymentError::NothingCaptured => invalid.code("charge_not_refundable"),
         PaymentError::AlreadyCreated
         | PaymentError::UnexpectedState { .. }
-        | PaymentError::NeedsPaymentMethod
-        | PaymentError::NothingCaptured => invalid.code(UNEXPECTED_STATE),
+        | PaymentError::NeedsPaymentMethod => invalid.code(UNEXPECTED_STATE),
         PaymentError::InProgress => {
             let busy = StripeError::new(
                 StatusCode::TOO_MANY_REQUESTS,

@@ -15,6 +15,7 @@ mod stripe;
 use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
+use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use http::{HeaderMap, Uri};
@@ -48,6 +49,7 @@ pub fn router(app: App) -> Router {
         .merge(stripe::router())
         .method_not_allowed_fallback(|| async { StripeError::method_not_allowed() })
         .route("/v1/{*rest}", any(|| async { StripeError::no_such_path() }))
+        .layer(from_fn(call::echo_key))
         .with_state(app)
 }
 

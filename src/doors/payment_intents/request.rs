@@ -140,6 +140,7 @@ pub fn capture(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     params.only(&["amount_to_capture"])?;
     Ok(PaymentStep::Capture {
         amount_minor: params.positive("amount_to_capture")?,
+        metadata: BTreeMap::new(),
         parameters: Parameters::default(),
     })
 }

@@ -16,8 +16,14 @@ use crate::use_cases::{
 /// Makes an intent.
 pub async fn create(app: &App, call: Call) -> Answer {
     let payment = request::create(&call.params())?;
-    let made = app.create_payment(&call.caller, NAME, payment, call.key);
-    said(app, &call.caller, made.await?).await
+    let key = call.key_name();
+    let made = app
+        .create_payment(&call.caller, NAME, payment, call.key)
+        .await;
+    match made {
+        Ok(made) => said(app, &call.caller, made).await,
+        Err(error) => Err(StripeError::from(error).naming(key.as_deref())),
+    }
 }
 
 /// A step of an intent.
@@ -44,6 +50,7 @@ impl Step {
 pub async fn step(app: &App, call: Call, intent: String, step: Step) -> Answer {
     let read = step.read(&call.params())?;
     let expand = call.params().as_pairs(&["expand"])?;
+    let key = call.key_name();
     let taken = app.step(&call.caller, NAME, intent.clone(), read, call.key);
     match taken.await {
         Ok(mut taken) => {
@@ -53,20 +60,26 @@ pub async fn step(app: &App, call: Call, intent: String, step: Step) -> Answer {
             }
             said(app, &call.caller, taken).await
         }
-        Err(error) => Err(with_intent(app, &call.caller, &intent, error).await),
+        Err(error) => {
+            let error = with_intent(app, &call.caller, &intent, error).await;
+            Err(error.or_missing("intent").naming(key.as_deref()))
+        }
     }
 }
 
 /// Gives money back.
 pub async fn refund(app: &App, call: Call) -> Answer {
     let refund = request::refund(&call.params())?;
-    let of = refund.of.clone();
+    let (of, key) = (refund.of.clone(), call.key_name());
     match app.refund(&call.caller, NAME, refund, call.key).await {
         Ok(refund) => said(app, &call.caller, refund.payment).await,
-        Err(error) => match of {
-            RefundOf::Intent(intent) => Err(with_intent(app, &call.caller, &intent, error).await),
-            RefundOf::Charge(_) => Err(error.into()),
-        },
+        Err(error) => {
+            let error = match of {
+                RefundOf::Intent(intent) => with_intent(app, &call.caller, &intent, error).await,
+                RefundOf::Charge(_) => error.into(),
+            };
+            Err(error.naming(key.as_deref()))
+        }
     }
 }
 

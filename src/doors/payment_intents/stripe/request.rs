@@ -3,11 +3,11 @@
 
 use aggregates::money::Money;
 use aggregates::payment::event::{CancellationReason, RefundReason};
-use aggregates::payment::terms::{ConfirmTerms, Parameters};
+use aggregates::payment::terms::{ConfirmTerms, Metadata, Parameters};
 
 use super::super::card::Method;
 use super::super::error::StripeError;
-use super::super::params::Params;
+use super::super::params::{MetadataChange, Params};
 use super::super::request as common;
 use crate::use_cases::{CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};
 
@@ -87,6 +87,7 @@ const CONFIRM_PASSED: &[&str] = &[
 const CAPTURE_PASSED: &[&str] = &[
     "application_fee_amount",
     "expand",
+    "metadata",
     "statement_descriptor",
     "statement_descriptor_suffix",
 ];
@@ -127,7 +128,7 @@ pub fn create(params: &Params<'_>) -> Result<CreatePayment, StripeError> {
         card: method.card,
         customer: common::customer(params)?,
         description: common::description(params)?.filter(|text| !text.is_empty()),
-        metadata: common::whole_metadata(params)?,
+        metadata: metadata(params)?,
         attributes: std::collections::BTreeMap::new(),
         personal: common::personal(params)?,
         parameters: parameters(passed)?,
@@ -137,7 +138,7 @@ pub fn create(params: &Params<'_>) -> Result<CreatePayment, StripeError> {
 /// `POST /v1/payment_intents/{id}`: only what is named changes.
 pub fn update(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     only(params, &[UPDATE, UPDATE_PASSED])?;
-    let metadata = params.metadata()?;
+    let metadata = metadata_change(params)?;
     let method = Method::read(params)?;
     Ok(PaymentStep::Update(Box::new(Update {
         amount_minor: params.positive("amount")?,
@@ -173,6 +174,7 @@ pub fn capture(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     only(params, &[&["amount_to_capture"], CAPTURE_PASSED])?;
     Ok(PaymentStep::Capture {
         amount_minor: params.positive("amount_to_capture")?,
+        metadata: metadata_change(params)?.pairs,
         parameters: parameters(params.as_pairs(CAPTURE_PASSED)?)?,
     })
 }
@@ -205,9 +207,35 @@ pub fn refund(params: &Params<'_>) -> Result<RefundPayment, StripeError> {
         of,
         amount_minor: params.positive("amount")?,
         reason: params.word::<RefundReason>("reason", words)?,
-        metadata: common::whole_metadata(params)?,
+        metadata: metadata(params)?,
         parameters: parameters(params.as_pairs(REFUND_PASSED)?)?,
     })
+}
+
+/// The pairs of something new.
+fn metadata(params: &Params<'_>) -> Result<Metadata, StripeError> {
+    metadata_change(params)?;
+    common::whole_metadata(params)
+}
+
+/// A key that is too long, or a value, is named as Stripe names it.
+fn metadata_change(params: &Params<'_>) -> Result<MetadataChange, StripeError> {
+    let change = params.metadata()?;
+    for (key, value) in &change.pairs {
+        let (what, given, most) = if key.chars().count() > Metadata::KEY_LENGTH_MAX {
+            ("keys", key.chars().count(), Metadata::KEY_LENGTH_MAX)
+        } else if value.chars().count() > Metadata::VALUE_LENGTH_MAX {
+            ("values", value.chars().count(), Metadata::VALUE_LENGTH_MAX)
+        } else {
+            continue;
+        };
+        let message = format!(
+            "Metadata {what} can have up to {most} characters, but you passed in a value with length {given}."
+        );
+        let name: String = key.chars().take(100).collect();
+        return Err(StripeError::invalid(message).param(&format!("metadata[{name}]")));
+    }
+    Ok(change)
 }
 
 fn plain(what: &'static str, id: &str) -> Result<String, StripeError> {

@@ -99,7 +99,9 @@ async fn carry_out(app: &App, request: Request, more: impl FnOnce(&mut Change)) 
         makes_intent: false,
     };
     more(&mut change);
-    let said = app.change(&call.caller, NAME, change, call.key).await?;
+    let key = call.key_name();
+    let changed = app.change(&call.caller, NAME, change, call.key).await;
+    let said = changed.map_err(|error| StripeError::from(error).naming(key.as_deref()))?;
     Ok(answer(&said, said.replayed))
 }
 
