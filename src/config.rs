@@ -19,6 +19,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::outbound::Reach;
+
 /// The file that is read where `COUNTERFOIL_CONFIG` names none, and that need not be there.
 const USUAL_FILE: &str = "counterfoil.toml";
 const STRIPES_OWN_API: &str = "https://api.stripe.com/";
@@ -42,6 +44,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `COUNTERFOIL_CONNECTIONS_MAX`, HTTP connections served at once; 4096 unless set.
     pub connections_max: usize,
+    /// `COUNTERFOIL_WEBHOOK_REACH`, where merchants' webhooks may be sent; public addresses unless set.
+    pub webhook_reach: Reach,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -162,6 +166,11 @@ impl Config {
             "connections_max",
             values::between(1, 1_000_000),
         );
+        let reach = from.plain(
+            "COUNTERFOIL_WEBHOOK_REACH",
+            "webhook_reach",
+            values::webhook_reach,
+        );
         let filter = from.plain("COUNTERFOIL_LOG", "log", values::log_filter);
         let format = from.plain("COUNTERFOIL_LOG_FORMAT", "log_format", values::log_format);
         let config = Self {
@@ -179,6 +188,7 @@ impl Config {
             connections_max: connections
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(4096),
+            webhook_reach: reach.unwrap_or(Reach::Public),
             log: LogSettings {
                 filter: filter.unwrap_or_else(|| "info,sqlx=warn".to_owned()),
                 format: format.unwrap_or(LogFormat::Auto),

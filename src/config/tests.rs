@@ -123,6 +123,11 @@ fn every_wrong_value_is_one_error_that_names_the_variable_and_what_it_wants() {
             "xml",
             "must be `auto`, `human` or `json`",
         ),
+        (
+            "COUNTERFOIL_WEBHOOK_REACH",
+            "everywhere",
+            "must be `public` or `anywhere`",
+        ),
     ];
     for (name, value, expected) in table {
         let said = error(&[(name, value)]);

@@ -1,6 +1,7 @@
 //! What each setting may hold. A parser's error is what the setting wants, to follow "must be".
 
 use super::LogFormat;
+use crate::outbound::Reach;
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -156,6 +157,14 @@ pub(super) fn between(least: u64, most: u64) -> impl Fn(&str) -> Parsed<u64> {
             .ok()
             .filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| format!("a whole number from {least} to {most}"))
+    }
+}
+
+pub(super) fn webhook_reach(text: &str) -> Parsed<Reach> {
+    match text {
+        "public" => Ok(Reach::Public),
+        "anywhere" => Ok(Reach::Anywhere),
+        _ => Err("`public` or `anywhere`".to_owned()),
     }
 }
 

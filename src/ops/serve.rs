@@ -114,7 +114,10 @@ pub fn parts(
             answer_within: timeouts.stripe + Duration::from_secs(5),
             join_within: timeouts.join,
         },
-        outbound: outbound::Options::default(),
+        outbound: outbound::Options {
+            reach: config.webhook_reach,
+            ..outbound::Options::default()
+        },
         recovery: Recovery::default(),
         limits: Limits {
             connections_max: config.connections_max,
