@@ -100,7 +100,7 @@ impl StripeError {
     pub fn publishable_key() -> Self {
         let message =
             "This call cannot be made with a publishable API key. Please use a secret API key.";
-        Self::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message).code("secret_key_required")
+        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("secret_key_required")
     }
 
     /// The key may not do this.
@@ -182,13 +182,25 @@ impl StripeError {
         self
     }
 
-    /// Whether nothing was found; `param` says where it was looked for.
-    pub fn or_missing(self, param: &str) -> Self {
-        if self.0.error.code.as_deref() == Some(MISSING) {
+    /// Where the thing that was not found stands in the path, Stripe calls it so.
+    pub fn missing_in_path(self, param: &str) -> Self {
+        if self.is_missing() {
             self.param(param)
         } else {
             self
         }
+    }
+
+    /// Where the thing that was not found is named by a parameter, it is the request that is at fault: 400.
+    pub fn missing_in_body(mut self) -> Self {
+        if self.is_missing() {
+            self.0.status = StatusCode::BAD_REQUEST;
+        }
+        self
+    }
+
+    fn is_missing(&self) -> bool {
+        self.0.error.code.as_deref() == Some(MISSING)
     }
 
     /// Whether it is an answer that was given before.

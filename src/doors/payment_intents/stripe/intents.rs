@@ -62,7 +62,7 @@ pub async fn step(app: &App, call: Call, intent: String, step: Step) -> Answer {
         }
         Err(error) => {
             let error = with_intent(app, &call.caller, &intent, error).await;
-            Err(error.or_missing("intent").naming(key.as_deref()))
+            Err(error.missing_in_path("intent").naming(key.as_deref()))
         }
     }
 }
@@ -78,7 +78,7 @@ pub async fn refund(app: &App, call: Call) -> Answer {
                 RefundOf::Intent(intent) => with_intent(app, &call.caller, &intent, error).await,
                 RefundOf::Charge(_) => error.into(),
             };
-            Err(error.naming(key.as_deref()))
+            Err(error.missing_in_body().naming(key.as_deref()))
         }
     }
 }
