@@ -16,10 +16,9 @@ impl Adopt {
             current: true,
             said: Said::Intent(Box::new(self.seen)),
         };
-        let since = payment.facts().map(|facts| facts.observe(observation));
-        let mut events = vec![adopted];
-        events.extend(since.unwrap_or_default());
-        events
+        let facts = payment.facts().expect("an adoption begins a payment");
+        let since = facts.observe(observation);
+        [adopted].into_iter().chain(since).collect()
     }
 
     fn adopted(&self) -> Adopted {

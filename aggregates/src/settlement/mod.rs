@@ -55,10 +55,9 @@ fn begun(merchant: MerchantId, seen: &PayoutSnapshot) -> Vec<SettlementEvent> {
     }));
     let mut settlement = Settlement::default();
     settlement.apply(&first);
-    let since = settlement.facts().map(|facts| facts.see(seen));
-    let mut events = vec![first];
-    events.extend(since.unwrap_or_default());
-    events
+    let facts = settlement.facts().expect("an observation begins a payout");
+    let since = facts.see(seen);
+    [first].into_iter().chain(since).collect()
 }
 
 impl Facts {

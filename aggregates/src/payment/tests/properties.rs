@@ -205,8 +205,7 @@ proptest! {
     /// Whatever became of an intent before it came into the ledger, it stands there as it does at Stripe, whatever old news
     /// comes after it, and its money is in the books.
     ///
-    /// Red when the adoption does not observe what came before it, or when an old answer to another stream's intention is
-    /// taken for news.
+    /// Red when the adoption does not observe what came before it.
     #[test]
     fn an_adopted_payment_stands_where_stripes_intent_stands(manual: bool, moves in prop::collection::vec(truthful(), 1..60), after in prop::collection::vec(truthful(), 0..20)) {
         let mut world = World::new(manual);
