@@ -80,6 +80,8 @@ pub enum Refunding {
     Succeed,
     /// It is pending, and later succeeds.
     SucceedLater,
+    /// The payer has to do something for it, and later does.
+    RequireAction,
     /// It succeeds, and later fails.
     FailLater,
 }
@@ -209,10 +211,19 @@ const TOKENS: &[(&str, &str)] = &[
     ("refundFail", "4000000000005126"),
 ];
 
-/// Ready-made methods of the simulator's own, for a state that Stripe's cards do not reach: the payment is `processing` for a while.
-const PROCESSING_TOKENS: &[(&str, Charging)] = &[
-    ("simProcessing", Charging::ProcessThenApprove),
-    ("simProcessingDeclined", Charging::ProcessThenRefuse),
+const fn process(charging: Charging) -> Behaviour {
+    Behaviour { charging, ..PLAIN }
+}
+
+/// Ready-made methods of the simulator's own, for states that Stripe's cards do not reach: a payment that is `processing` for a while, and a
+/// refund that is in `requires_action`.
+const OWN_TOKENS: &[(&str, Behaviour)] = &[
+    ("simProcessing", process(Charging::ProcessThenApprove)),
+    (
+        "simProcessingDeclined",
+        process(Charging::ProcessThenRefuse),
+    ),
+    ("simRefundRequiresAction", refund(Refunding::RequireAction)),
 ];
 
 /// What is kept of a card.
@@ -272,9 +283,9 @@ impl Card {
     /// The card behind `pm_card_<name>` or `tok_<name>`.
     pub fn ready_made(name: &str, secrets: &Secrets, today: (i64, i64)) -> Option<Self> {
         let exp_year = today.0 + 1;
-        if let Some((_, charging)) = PROCESSING_TOKENS.iter().find(|(token, _)| *token == name) {
+        if let Some((_, behaviour)) = OWN_TOKENS.iter().find(|(token, _)| *token == name) {
             let mut card = Self::from_number("4242424242424242", 12, exp_year, secrets);
-            card.behaviour.charging = *charging;
+            card.behaviour = *behaviour;
             return Some(card);
         }
         let (_, number) = TOKENS.iter().find(|(token, _)| *token == name)?;

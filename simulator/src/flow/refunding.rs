@@ -32,6 +32,7 @@ pub fn refund(tx: &mut Tx<'_>, mut charge: Charge, asked: NewRefund) -> Outcome<
     let (status, turns) = match charge.card.behaviour.refunding {
         Refunding::Succeed => (RefundStatus::Succeeded, false),
         Refunding::SucceedLater => (RefundStatus::Pending, true),
+        Refunding::RequireAction => (RefundStatus::RequiresAction, true),
         Refunding::FailLater => (RefundStatus::Succeeded, true),
     };
     let balance_transaction = book_refund(tx, BalanceType::Refund, -amount, &id, &charge);
@@ -103,12 +104,12 @@ fn check_amount(charge: &Charge, asked: Option<i64>) -> Outcome<i64> {
     Ok(amount)
 }
 
-/// Cancels a refund that is still pending.
+/// Cancels a refund for which the payer has to do something; it is documented that no other can be, not even a pending one.
 ///
 /// # Errors
 /// 400 in any other state.
 pub fn cancel_refund(tx: &mut Tx<'_>, mut refund: Refund) -> Outcome<Refund> {
-    if refund.status != RefundStatus::Pending {
+    if refund.status != RefundStatus::RequiresAction {
         return Err(ApiError::invalid(format!(
             "Refund {} could not be canceled because it has a status of {}.",
             refund.id,
@@ -122,9 +123,9 @@ pub fn cancel_refund(tx: &mut Tx<'_>, mut refund: Refund) -> Outcome<Refund> {
     Ok(refund)
 }
 
-/// The time has come: a pending refund succeeds, a succeeded one fails.
+/// The time has come: a refund that is under way succeeds, a succeeded one fails.
 pub(super) fn turn(tx: &mut Tx<'_>, mut refund: Refund) {
-    if refund.status == RefundStatus::Pending {
+    if refund.status != RefundStatus::Succeeded {
         refund.status = RefundStatus::Succeeded;
         refund.turns_at = None;
         tx.put(refund.clone());

@@ -8,6 +8,7 @@ words! {
     /// Where a refund stands.
     RefundStatus {
         Pending => "pending",
+        RequiresAction => "requires_action",
         Succeeded => "succeeded",
         Failed => "failed",
         Canceled => "canceled",
@@ -39,7 +40,7 @@ pub struct Refund {
     pub balance_transaction: String,
     pub failure_balance_transaction: Option<String>,
     pub failure_reason: Option<String>,
-    /// When it turns: a pending one succeeds, a succeeded one fails.
+    /// When it turns: a pending one succeeds, as does one that the payer has to do something for; a succeeded one fails.
     pub turns_at: Option<i64>,
 }
 

@@ -135,15 +135,14 @@ async fn a_refund_may_fail_after_it_succeeded_and_the_money_comes_back() {
 }
 
 #[tokio::test]
-async fn a_pending_refund_succeeds_later_or_is_cancelled() {
+async fn a_refund_is_cancelled_while_the_payer_has_to_act_and_in_no_other_state() {
+    // Turned red by cancelling a pending refund, or by leaving the money refunded.
     let (_running, api) = start().await;
-    let intent = api.paid("pm_card_pendingRefund").await;
+    let intent = api.paid("pm_card_simRefundRequiresAction").await;
     let half = [("payment_intent", text(&intent, "id")), ("amount", "500")];
     let kept = api.post("v1/refunds", &half).await.ok();
     let dropped = api.post("v1/refunds", &half).await.ok();
-    assert_eq!(text(&kept, "status"), "pending");
-    let over = api.post("v1/refunds", &half).await;
-    assert_eq!(over.error(), (400, "charge_already_refunded", ""));
+    assert_eq!(text(&dropped, "status"), "requires_action");
     let cancel = format!("v1/refunds/{}/cancel", text(&dropped, "id"));
     assert_eq!(
         text(&api.post(&cancel, &[]).await.ok(), "status"),
@@ -153,6 +152,28 @@ async fn a_pending_refund_succeeds_later_or_is_cancelled() {
         charge(&api, text(&intent, "latest_charge")).await["amount_refunded"],
         500
     );
+    assert_eq!(api.post(&cancel, &[]).await.status, 400);
+    api.advance(3_601).await;
+    let path = format!("v1/refunds/{}", text(&kept, "id"));
+    assert_eq!(text(&api.get(&path).await.ok(), "status"), "succeeded");
+    let pending = api.paid("pm_card_pendingRefund").await;
+    let form = [("payment_intent", text(&pending, "id"))];
+    let refund = api.post("v1/refunds", &form).await.ok();
+    let path = format!("v1/refunds/{}", text(&refund, "id"));
+    assert_eq!(api.post(&format!("{path}/cancel"), &[]).await.status, 400);
+    assert_eq!(text(&api.get(&path).await.ok(), "status"), "pending");
+}
+
+#[tokio::test]
+async fn a_pending_refund_succeeds_later() {
+    let (_running, api) = start().await;
+    let intent = api.paid("pm_card_pendingRefund").await;
+    let half = [("payment_intent", text(&intent, "id")), ("amount", "500")];
+    let kept = api.post("v1/refunds", &half).await.ok();
+    api.post("v1/refunds", &half).await.ok();
+    assert_eq!(text(&kept, "status"), "pending");
+    let over = api.post("v1/refunds", &half).await;
+    assert_eq!(over.error(), (400, "charge_already_refunded", ""));
     api.advance(3_601).await;
     let path = format!("v1/refunds/{}", text(&kept, "id"));
     assert_eq!(text(&api.get(&path).await.ok(), "status"), "succeeded");

@@ -80,11 +80,11 @@ export default {
     assert.equal((await stripe.refunds.retrieve(refund.id)).status, 'succeeded');
   },
 
-  'a pending refund is cancelled, and its money can be refunded again': async (world) => {
+  'a refund that the payer has to act on is cancelled, and its money can be refunded again': async (world) => {
     const { stripe } = world;
-    const paid = await world.paid(900, { payment_method: 'pm_card_pendingRefund' });
+    const paid = await world.paid(900, { payment_method: 'pm_card_simRefundRequiresAction' });
     const refund = await stripe.refunds.create({ payment_intent: paid.id });
-    assert.equal(refund.status, 'pending');
+    assert.equal(refund.status, 'requires_action');
     const gone = await stripe.refunds.cancel(refund.id);
     assert.equal(gone.status, 'canceled');
     const again = await stripe.refunds.create({ payment_intent: paid.id, amount: 900 });

@@ -68,9 +68,9 @@ def not_cancelled(world):
 
 def cancelled(world):
     refunds = world.stripe.refunds
-    paid = world.paid(900, payment_method="pm_card_pendingRefund")
+    paid = world.paid(900, payment_method="pm_card_simRefundRequiresAction")
     refund = refunds.create({"payment_intent": paid.id})
-    same(refund.status, "pending")
+    same(refund.status, "requires_action")
     same(refunds.cancel(refund.id).status, "canceled")
     same(refunds.create({"payment_intent": paid.id, "amount": 900}).amount, 900)
 
@@ -98,7 +98,7 @@ SCENARIOS = {
     "refunds are listed, newest first": listed,
     "a refund is described after the fact": described,
     "a refund that has succeeded cannot be cancelled": not_cancelled,
-    "a pending refund is cancelled, and its money can be refunded again": cancelled,
+    "a refund that the payer has to act on is cancelled, and its money can be refunded again": cancelled,
     "a refund fails later, and its money is there again": failed,
     "what was not taken cannot be refunded": not_taken,
 }
