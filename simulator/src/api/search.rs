@@ -1,8 +1,9 @@
 //! `GET /v1/payment_intents/search`, and the same for charges and customers: Stripe's query language, as far as the objects have its fields.
 //!
-//! Clauses are joined by `AND` or by `OR`, never both. `metadata['key']:'value'`, `status:'…'`, `currency:'…'` compare whole texts; `~` looks for
-//! a part; numbers such as `amount` and `created` take `:`, `<`, `<=`, `>` and `>=`; a `-` before a clause negates it. Unlike Stripe's, which may lag behind by a
-//! minute, the search sees every write at once.
+//! At most ten clauses are joined by `AND` or by `OR`, never both. `metadata['key']:'value'`, `status:'…'`, `currency:'…'` compare whole texts; `~`
+//! looks for a part of three characters or more; upper and lower case are the same; `:null` holds where there is nothing. Numbers such as `amount`
+//! and `created` take `:`, `<`, `<=`, `>` and `>=`; a `-` before a clause negates it. Unlike Stripe's, which may lag behind by a minute, the search
+//! sees every write at once.
 
 use std::borrow::Cow;
 
@@ -206,7 +207,8 @@ struct Clause {
     negated: bool,
     field: Field,
     operator: Operator,
-    value: String,
+    /// None for `null`.
+    value: Option<String>,
 }
 
 enum Field {
@@ -224,6 +226,11 @@ enum Operator {
     Greater,
     GreaterOrEqual,
 }
+
+/// The most clauses in a query.
+const CLAUSES_MAX: usize = 10;
+/// The shortest part that `~` looks for, in characters.
+const PART_CHARS_MIN: usize = 3;
 
 /// Longer spellings first.
 const OPERATORS: &[(&str, Operator)] = &[
@@ -251,6 +258,9 @@ impl Query {
         loop {
             let (clause, after) = Clause::parse::<T>(rest)?;
             clauses.push(clause);
+            if clauses.len() > CLAUSES_MAX {
+                return Err(invalid("There are more than 10 clauses."));
+            }
             rest = after.trim_start();
             if rest.is_empty() {
                 break;
@@ -329,39 +339,47 @@ impl Clause {
     fn check(&self) -> Outcome<()> {
         let is_number = matches!(self.field, Field::Number(_));
         let orders = !matches!(self.operator, Operator::Is | Operator::Contains);
-        if is_number && self.value.parse::<i64>().is_err() {
+        let Some(value) = &self.value else {
+            return match self.operator {
+                Operator::Is if !is_number => Ok(()),
+                _ => Err(invalid("Only a text can be null.")),
+            };
+        };
+        if is_number && value.parse::<i64>().is_err() {
             return Err(invalid("A number is expected."));
         }
         if orders && !is_number {
             return Err(invalid("Only numbers can be compared."));
+        }
+        if self.operator == Operator::Contains && value.chars().count() < PART_CHARS_MIN {
+            return Err(invalid("A part must have at least 3 characters."));
         }
         Ok(())
     }
 
     fn matches<T: Searched>(&self, object: &T) -> bool {
         let holds = match &self.field {
-            Field::Metadata(key) => object
-                .metadata()
-                .get(key)
-                .is_some_and(|it| self.is_text(it)),
-            Field::Text(name) => object.text(name).is_some_and(|it| self.is_text(&it)),
+            Field::Metadata(key) => self.is_text(object.metadata().get(key).map(String::as_str)),
+            Field::Text(name) => self.is_text(object.text(name).as_deref()),
             Field::Number(name) => object.number(name).is_some_and(|it| self.is_number(it)),
         };
         holds != self.negated
     }
 
-    fn is_text(&self, text: &str) -> bool {
+    fn is_text(&self, text: Option<&str>) -> bool {
+        let (Some(text), Some(value)) = (text, &self.value) else {
+            return text.is_none() && self.value.is_none();
+        };
+        let (text, value) = (text.to_lowercase(), value.to_lowercase());
         match self.operator {
-            Operator::Contains => text.contains(&self.value),
-            _ => text == self.value,
+            Operator::Contains => text.contains(&value),
+            _ => text == value,
         }
     }
 
     fn is_number(&self, number: i64) -> bool {
-        let value: i64 = self
-            .value
-            .parse()
-            .expect("checked when the query was parsed");
+        let value = self.value.as_deref().and_then(|it| it.parse().ok());
+        let value: i64 = value.expect("checked when the query was parsed");
         match self.operator {
             Operator::Is | Operator::Contains => number == value,
             Operator::Less => number < value,
@@ -390,17 +408,18 @@ fn quoted(text: &str) -> Outcome<(String, &str)> {
     Err(invalid("A quote is not closed."))
 }
 
-/// A quoted text or a bare number.
-fn value(text: &str) -> Outcome<(String, &str)> {
+/// A quoted text, a bare number, or `null`, which is none.
+fn value(text: &str) -> Outcome<(Option<String>, &str)> {
     if text.starts_with(['\'', '"']) {
-        return quoted(text);
+        return quoted(text).map(|(value, rest)| (Some(value), rest));
     }
     let end = text.find(char::is_whitespace).unwrap_or(text.len());
-    let (number, rest) = text.split_at(end);
-    if number.parse::<i64>().is_err() {
-        return Err(invalid("A quote is missing."));
+    let (bare, rest) = text.split_at(end);
+    match bare {
+        "null" => Ok((None, rest)),
+        _ if bare.parse::<i64>().is_ok() => Ok((Some(bare.to_owned()), rest)),
+        _ => Err(invalid("A quote is missing.")),
     }
-    Ok((number.to_owned(), rest))
 }
 
 #[cfg(test)]
@@ -420,7 +439,11 @@ mod tests {
         let cases = [
             (r#"metadata["payment"]:"it's 7""#, true),
             (r"metadata['payment']:'it\'s 7'", true),
-            ("metadata['payment']~'7'", true),
+            ("metadata['payment']~'S 7'", true),
+            ("metadata['payment']:null", false),
+            ("-metadata['payment']:null", true),
+            ("metadata['other']:null AND customer:null", true),
+            ("currency:'USD'", true),
             ("metadata['other']:'7'", false),
             ("-metadata['other']:'7'", true),
             ("status:'requires_payment_method' AND amount>499", true),
@@ -451,11 +474,14 @@ mod tests {
             "metadata['a']:'b",
             "colour:'red'",
             "status>'a'",
+            "metadata['a']~'ab'",
+            "amount:null",
             "amount>'b'",
             "status:'a' AND",
             "status:'a' AND status:'b' OR status:'c'",
         ];
-        for query in queries {
+        let eleven = ["amount>1"; 11].join(" AND ");
+        for query in queries.into_iter().chain([eleven.as_str()]) {
             assert!(Query::parse::<PaymentIntent>(query).is_err(), "{query}");
         }
     }
