@@ -15,6 +15,39 @@ use crate::state::Tx;
 /// The deepest path that Stripe expands.
 const DEPTH_MAX: usize = 4;
 
+/// What may be expanded, also where it is null: the expandable fields of Stripe's description.
+const EXPANDABLE: &[&str] = &[
+    "application",
+    "application_fee",
+    "balance_transaction",
+    "charge",
+    "customer",
+    "default_payment_method",
+    "default_source",
+    "destination",
+    "dispute",
+    "failure_balance_transaction",
+    "invoice",
+    "latest_charge",
+    "line_items",
+    "on_behalf_of",
+    "original_payout",
+    "payment_intent",
+    "payment_link",
+    "payment_method",
+    "refunds",
+    "reversed_by",
+    "review",
+    "setup_intent",
+    "source",
+    "source_transfer",
+    "source_transfer_reversal",
+    "subscription",
+    "test_clock",
+    "transfer",
+    "transfer_reversal",
+];
+
 /// How many items of a session an expansion shows.
 const ITEMS_MAX: usize = 10;
 
@@ -37,8 +70,15 @@ fn descend(tx: &Tx<'_>, object: &mut Value, segments: &[&str], path: &str) -> Ou
     let [segment, rest @ ..] = segments else {
         return Ok(());
     };
-    let cannot =
-        || ApiError::invalid(format!("This property cannot be expanded ({path}).")).param("expand");
+    let is_list = object["object"] == "list" || object["object"] == "search_result";
+    let cannot = || {
+        let advice = match is_list && *segment != "data" {
+            true => format!(" You may want to try expanding 'data.{path}' instead."),
+            false => String::new(),
+        };
+        let message = format!("This property cannot be expanded ({path}).{advice}");
+        ApiError::invalid(message).param("expand")
+    };
     let is_charge = object["object"] == "charge";
     let id = object["id"].as_str().unwrap_or_default().to_owned();
     if object["object"] == "checkout.session" && *segment == "line_items" {
@@ -51,13 +91,23 @@ fn descend(tx: &Tx<'_>, object: &mut Value, segments: &[&str], path: &str) -> Ou
         *member = refunds_of(tx, &id);
     }
     match member {
-        Value::Null => return Ok(()),
+        // Within what is not there nothing is missed.
+        Value::Null if EXPANDABLE.contains(segment) || !rest.is_empty() => return Ok(()),
+        Value::Null => return Err(cannot()),
+        Value::Array(_) if rest.is_empty() => return Err(cannot()),
         Value::Array(items) => {
             return items
                 .iter_mut()
                 .try_for_each(|item| descend(tx, item, rest, path));
         }
-        Value::String(id) => *member = find(tx, id).ok_or_else(cannot)?,
+        Value::String(id) if EXPANDABLE.contains(segment) => {
+            *member = find(tx, id).ok_or_else(cannot)?;
+        }
+        Value::String(_) => return Err(cannot()),
+        // An object that was expanded before is one of its own.
+        Value::Object(inner) if rest.is_empty() && !inner.contains_key("object") => {
+            return Err(cannot());
+        }
         Value::Object(_) => {}
         Value::Bool(_) | Value::Number(_) => return Err(cannot()),
     }

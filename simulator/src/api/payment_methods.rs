@@ -183,6 +183,11 @@ fn the(call: &mut Call<'_, '_>) -> Outcome<PaymentMethod> {
 pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(UPDATE)?;
     let mut method = the(call)?;
+    if method.customer.is_none() {
+        return Err(ApiError::invalid(
+            "You must save this PaymentMethod to a customer before you can update it.",
+        ));
+    }
     read_billing_details(&call.params, &mut method.billing_details)?;
     read_metadata(&call.params, &mut method.metadata)?;
     if let Some(card) = call.params.hash("card")?.given() {
@@ -288,6 +293,21 @@ pub fn list_of_customer(call: &mut Call<'_, '_>) -> Outcome<Value> {
     }
     let url = format!("/v1/customers/{}/payment_methods", call.id);
     listed(call, Some(call.id), &url)
+}
+
+/// `GET /v1/customers/:customer/payment_methods/:id`; the id of the call is all that follows `customers/`.
+pub fn retrieve_of_customer(call: &mut Call<'_, '_>) -> Outcome<Value> {
+    call.params.only(&[("expand", Shape::Any)])?;
+    let (owner, id) = call.id.split_once("/payment_methods/").unwrap_or_default();
+    let customer: Option<Customer> = call.tx.get(owner);
+    if customer.is_none_or(|it| it.deleted) {
+        return Err(ApiError::not_found("customer", owner, "customer"));
+    }
+    let method: Option<PaymentMethod> = call.tx.get(id);
+    let method = method.filter(|it| it.customer.as_deref() == Some(owner));
+    method
+        .map(|it| it.render())
+        .ok_or_else(|| ApiError::not_found("PaymentMethod", id, "payment_method"))
 }
 
 fn listed(call: &Call<'_, '_>, customer: Option<&str>, url: &str) -> Outcome<Value> {

@@ -23,12 +23,21 @@ pub fn find(method: &Method, path: &str) -> Outcome<Route> {
         ["v1", resource, "search"] if method == Method::GET => {
             searched(resource).map(|handler| (handler, ""))
         }
+        ["v1", "balance", "history"] if method == Method::GET => {
+            Some((balance::list as Handler, ""))
+        }
         ["v1", resource, id] => member(method, resource).map(|handler| (handler, *id)),
         ["v1", resource, id, verb] if method == Method::POST => {
             command(resource, verb).map(|handler| (handler, *id))
         }
         ["v1", "customers", id, "payment_methods"] if method == Method::GET => {
             Some((payment_methods::list_of_customer as Handler, *id))
+        }
+        ["v1", "customers", _, "payment_methods", _] if method == Method::GET => path
+            .split_once("customers/")
+            .map(|(_, ids)| (payment_methods::retrieve_of_customer as Handler, ids)),
+        ["v1", "balance", "history", id] if method == Method::GET => {
+            Some((balance::retrieve as Handler, *id))
         }
         _ => None,
     };
@@ -121,6 +130,7 @@ fn member(method: &Method, resource: &str) -> Option<Handler> {
 
 fn command(resource: &str, verb: &str) -> Option<Handler> {
     Some(match (resource, verb) {
+        ("charges", "capture") => charges::capture,
         ("payment_intents", "confirm") => payment_intents::confirm,
         ("payment_intents", "capture") => payment_intents::capture,
         ("payment_intents", "cancel") => payment_intents::cancel,

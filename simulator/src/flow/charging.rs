@@ -51,7 +51,7 @@ pub(super) fn approve(
     authenticated: bool,
 ) -> PaymentIntent {
     let mut charge = new_charge(tx, &intent, method, authenticated);
-    let held = intent.capture_method == CaptureMethod::Manual;
+    let held = intent.is_captured_by_hand();
     intent.latest_charge = Some(charge.id.clone());
     intent.due = None;
     if held {
@@ -85,7 +85,7 @@ pub(super) fn approve(
 
 /// A method that is meant for later payments becomes the customer's with the first one.
 fn keep_method(tx: &mut Tx<'_>, intent: &PaymentIntent, method: &PaymentMethod) {
-    let wanted = intent.setup_future_usage.is_some() && method.customer.is_none();
+    let wanted = intent.keeps_method() && method.customer.is_none();
     let Some(customer) = intent.customer.as_ref().filter(|_| wanted) else {
         return;
     };
@@ -158,6 +158,7 @@ fn new_charge(
         transfer_group: intent.transfer_group.clone(),
         customer: intent.customer.clone(),
         dispute: None,
+        user_report: None,
         disputes_at: None,
     }
 }
@@ -186,6 +187,14 @@ pub fn capture(
     let mut charge = latest_charge(tx, &intent);
     charge.captured = true;
     charge.amount_captured = amount;
+    charge
+        .statement_descriptor
+        .clone_from(&intent.statement_descriptor);
+    charge
+        .statement_descriptor_suffix
+        .clone_from(&intent.statement_descriptor_suffix);
+    charge.receipt_email.clone_from(&intent.receipt_email);
+    charge.transfer_group.clone_from(&intent.transfer_group);
     foresee(tx, &mut charge);
     settle(tx, &mut charge);
     intent.status = Status::Succeeded;

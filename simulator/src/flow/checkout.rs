@@ -4,8 +4,8 @@ use super::charging::cancel;
 use super::confirming::{Confirmation, confirm};
 use crate::errors::{ApiError, Outcome};
 use crate::objects::{
-    CaptureMethod, CheckoutSession, Customer, CustomerCreation, PaymentIntent,
-    PaymentIntentStatus as Status, PaymentMethod, PaymentStatus, SessionStatus,
+    CheckoutSession, Customer, CustomerCreation, PaymentIntent, PaymentIntentStatus as Status,
+    PaymentMethod, PaymentStatus, SessionStatus,
 };
 use crate::state::Tx;
 use crate::wire::Word;
@@ -122,11 +122,7 @@ pub(super) fn follow(tx: &mut Tx<'_>, intent: &PaymentIntent) {
             Some("checkout.session.completed")
         }
         // A capture is the merchant's own doing.
-        (SessionStatus::Complete, Status::Succeeded)
-            if intent.capture_method == CaptureMethod::Manual =>
-        {
-            None
-        }
+        (SessionStatus::Complete, Status::Succeeded) if intent.is_captured_by_hand() => None,
         (SessionStatus::Complete, Status::Succeeded) => {
             Some("checkout.session.async_payment_succeeded")
         }

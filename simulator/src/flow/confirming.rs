@@ -7,7 +7,8 @@ use super::unexpected::{cannot_be, unexpected_state};
 use crate::cards::Decline;
 use crate::errors::{ApiError, ErrorType, Outcome};
 use crate::objects::{
-    NextAction, PaymentIntent, PaymentIntentStatus as Status, PaymentMethod, RequestThreeDSecure,
+    ConfirmationMethod, NextAction, PaymentIntent, PaymentIntentStatus as Status, PaymentMethod,
+    RequestThreeDSecure,
 };
 use crate::state::Tx;
 
@@ -36,6 +37,9 @@ pub fn confirm(
     let method = method_of(tx, &intent)?;
     intent.last_payment_error = None;
     intent.next_action = None;
+    if std::mem::take(&mut intent.authenticated) {
+        return attempt(tx, intent, &method, true);
+    }
     let asked_for = intent.request_three_d_secure != RequestThreeDSecure::Automatic;
     let issuer_asks = method.card.behaviour.authenticate;
     if issuer_asks && (how.off_session || how.error_on_requires_action) {
@@ -111,6 +115,13 @@ pub fn finish_authentication(
     intent.next_action = None;
     if !passed {
         return Ok(fail_authentication(tx, intent, &method));
+    }
+    if intent.confirmation_method == ConfirmationMethod::Manual {
+        // The merchant's server takes the money, by confirming once more.
+        intent.status = Status::RequiresConfirmation;
+        intent.authenticated = true;
+        tx.put(intent.clone());
+        return Ok(intent);
     }
     let id = intent.id.clone();
     match attempt(tx, intent, &method, true) {

@@ -14,6 +14,14 @@ words! {
     }
 }
 
+words! {
+    /// What the merchant says of a charge.
+    UserReport {
+        Fraudulent => "fraudulent",
+        Safe => "safe",
+    }
+}
+
 /// Why an attempt failed.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Failure {
@@ -61,6 +69,8 @@ pub struct Charge {
     /// The dispute of it.
     #[serde(default)]
     pub dispute: Option<String>,
+    #[serde(default)]
+    pub user_report: Option<UserReport>,
     /// When the payer's bank will dispute it.
     #[serde(default)]
     pub disputes_at: Option<i64>,
@@ -99,7 +109,7 @@ impl Charge {
             "application_fee_amount": null,
             "balance_transaction": self.balance_transaction,
             "billing_details": self.billing_details,
-            "calculated_statement_descriptor": self.statement_descriptor.as_deref().unwrap_or("SIMULATOR"),
+            "calculated_statement_descriptor": self.calculated_descriptor(),
             "captured": self.captured,
             "created": self.created,
             "currency": self.currency,
@@ -111,7 +121,7 @@ impl Charge {
             "failure_balance_transaction": null,
             "failure_code": failure.map(|it| &it.code),
             "failure_message": failure.map(|it| &it.message),
-            "fraud_details": {},
+            "fraud_details": self.user_report.map_or(json!({}), |it| json!({ "user_report": it })),
             "invoice": null,
             "livemode": false,
             "metadata": self.metadata,
@@ -141,6 +151,19 @@ impl Charge {
             "transfer_data": null,
             "transfer_group": self.transfer_group,
         })
+    }
+
+    /// What the payer's bank prints: the merchant's own text, or the account's with the suffix, cut to 22 characters.
+    fn calculated_descriptor(&self) -> String {
+        const ACCOUNT: &str = "SIMULATOR";
+        match (
+            &self.statement_descriptor,
+            &self.statement_descriptor_suffix,
+        ) {
+            (_, Some(suffix)) => format!("{ACCOUNT}* {suffix}").chars().take(22).collect(),
+            (Some(own), None) => own.clone(),
+            (None, None) => ACCOUNT.to_owned(),
+        }
     }
 
     fn render_outcome(&self) -> Value {

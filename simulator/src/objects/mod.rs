@@ -26,8 +26,8 @@ pub use customer::Customer;
 pub use dispute::{Dispute, DisputeStatus, EVIDENCE_FILES, EVIDENCE_TEXTS};
 pub use event::{Cause, Delivery, DeliveryState, Event};
 pub use payment_intent::{
-    CancellationReason, CaptureMethod, Due, NextAction, PaymentIntent, PaymentIntentStatus,
-    RequestThreeDSecure,
+    CancellationReason, CaptureMethod, ConfirmationMethod, Due, NextAction, PaymentIntent,
+    PaymentIntentStatus, RequestThreeDSecure,
 };
 pub use payment_method::PaymentMethod;
 pub use payout::{Payout, PayoutMethod, PayoutStatus, Schedule};

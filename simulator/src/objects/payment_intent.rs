@@ -65,6 +65,47 @@ words! {
     }
 }
 
+words! {
+    /// When the money is taken from a card, where that differs from the rest.
+    CardCaptureMethod {
+        Manual => "manual",
+    }
+}
+
+words! {
+    /// Whether a card shall be kept for later payments, where that differs from the rest.
+    CardFutureUsage {
+        None => "none",
+        OffSession => "off_session",
+        OnSession => "on_session",
+    }
+}
+
+words! {
+    /// The network that a card is charged on, where it has several.
+    Network {
+        Amex => "amex",
+        CartesBancaires => "cartes_bancaires",
+        Diners => "diners",
+        Discover => "discover",
+        EftposAu => "eftpos_au",
+        Interac => "interac",
+        Jcb => "jcb",
+        Mastercard => "mastercard",
+        Unionpay => "unionpay",
+        Unknown => "unknown",
+        Visa => "visa",
+    }
+}
+
+/// What `payment_method_options[card]` says besides 3-D Secure.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct CardOptions {
+    pub capture_method: Option<CardCaptureMethod>,
+    pub network: Option<Network>,
+    pub setup_future_usage: Option<CardFutureUsage>,
+}
+
 /// What the payer has to do.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -91,6 +132,11 @@ pub struct PaymentIntent {
     pub capture_method: CaptureMethod,
     pub confirmation_method: ConfirmationMethod,
     pub request_three_d_secure: RequestThreeDSecure,
+    #[serde(default)]
+    pub card_options: CardOptions,
+    /// The payer has passed 3-D Secure, and the merchant is to confirm once more.
+    #[serde(default)]
+    pub authenticated: bool,
     /// `allow_redirects` of `automatic_payment_methods`, where those are on.
     pub automatic_payment_methods: Option<String>,
     pub payment_method_types: Vec<String>,
@@ -154,6 +200,8 @@ impl PaymentIntent {
             capture_method: CaptureMethod::Automatic,
             confirmation_method: ConfirmationMethod::Automatic,
             request_three_d_secure: RequestThreeDSecure::Automatic,
+            card_options: CardOptions::default(),
+            authenticated: false,
             automatic_payment_methods: None,
             payment_method_types: vec!["card".to_owned()],
             payment_method: None,
@@ -182,6 +230,35 @@ impl PaymentIntent {
         let mut intent = Self::new(id, created, planted.amount, currency);
         intent.description.clone_from(&planted.description);
         intent
+    }
+
+    /// Whether the money is only held when a card is charged.
+    pub fn is_captured_by_hand(&self) -> bool {
+        self.capture_method == CaptureMethod::Manual || self.card_options.capture_method.is_some()
+    }
+
+    /// Whether the method is meant for later payments; what is said of cards goes before what is said of all methods.
+    pub fn keeps_method(&self) -> bool {
+        match self.card_options.setup_future_usage {
+            Some(usage) => usage != CardFutureUsage::None,
+            None => self.setup_future_usage.is_some(),
+        }
+    }
+
+    fn render_card_options(&self) -> Value {
+        let mut card = json!({
+            "installments": null,
+            "mandate_options": null,
+            "network": self.card_options.network,
+            "request_three_d_secure": self.request_three_d_secure,
+        });
+        if let Some(method) = self.card_options.capture_method {
+            card["capture_method"] = json!(method);
+        }
+        if let Some(usage) = self.card_options.setup_future_usage {
+            card["setup_future_usage"] = json!(usage);
+        }
+        card
     }
 
     /// The intent as Stripe shows it, without its client secret.
@@ -216,14 +293,7 @@ impl PaymentIntent {
             "on_behalf_of": null,
             "payment_method": self.payment_method,
             "payment_method_configuration_details": null,
-            "payment_method_options": {
-                "card": {
-                    "installments": null,
-                    "mandate_options": null,
-                    "network": null,
-                    "request_three_d_secure": self.request_three_d_secure,
-                }
-            },
+            "payment_method_options": { "card": self.render_card_options() },
             "payment_method_types": self.payment_method_types,
             "processing": null,
             "receipt_email": self.receipt_email,

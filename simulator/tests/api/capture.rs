@@ -75,6 +75,64 @@ async fn a_part_is_captured_once_and_the_rest_released() {
 }
 
 #[tokio::test]
+async fn a_held_charge_is_captured_by_its_own_id_and_its_intent_with_it() {
+    // Turned red by leaving the intent behind, or by capturing what is not held.
+    let (_running, api) = start().await;
+    let path = held(&api).await;
+    let held_charge = charge_of(&api, &path).await;
+    let capture = format!("v1/charges/{}/capture", text(&held_charge, "id"));
+    let form = [("amount", "600"), ("statement_descriptor_suffix", "NINE")];
+    let captured = api.post(&capture, &form).await.ok();
+    assert_eq!(captured["amount_captured"], 600);
+    let descriptor = text(&captured, "calculated_statement_descriptor");
+    assert_eq!(descriptor, "SIMULATOR* NINE");
+    let intent = api.get(&path).await.ok();
+    assert_eq!(text(&intent, "status"), "succeeded");
+    assert_eq!(intent["amount_received"], 600);
+    let twice = api.post(&capture, &[]).await;
+    assert_eq!(twice.error(), (400, "charge_already_captured", ""));
+    let late = charge_of(&api, &held(&api).await).await;
+    api.advance(7 * 24 * 3_600 + 1).await;
+    let capture = format!("v1/charges/{}/capture", text(&late, "id"));
+    let expired = api.post(&capture, &[]).await;
+    assert_eq!(expired.error(), (400, "charge_expired_for_capture", ""));
+}
+
+#[tokio::test]
+async fn a_card_alone_may_be_captured_by_hand() {
+    // Turned red by reading `payment_method_options` without acting on it.
+    let (_running, api) = start().await;
+    let form = [
+        ("confirm", "true"),
+        ("payment_method", "pm_card_visa"),
+        ("payment_method_options[card][capture_method]", "manual"),
+        ("payment_method_options[card][network]", "visa"),
+        ("payment_method_options[card][setup_future_usage]", "none"),
+    ];
+    let intent = api.intent(&form).await.ok();
+    assert_eq!(text(&intent, "status"), "requires_capture");
+    assert_eq!(text(&intent, "capture_method"), "automatic");
+    let card = &intent["payment_method_options"]["card"];
+    assert_eq!(text(card, "capture_method"), "manual");
+    assert_eq!(text(card, "network"), "visa");
+    assert_eq!(text(card, "setup_future_usage"), "none");
+    for (name, value, code) in [
+        ("payment_method_options[card][capture_method]", "later", ""),
+        (
+            "payment_method_options[card][colour]",
+            "red",
+            "parameter_unknown",
+        ),
+        ("payment_method_options[cash]", "1", "parameter_unknown"),
+    ] {
+        assert_eq!(
+            api.intent(&[(name, value)]).await.error(),
+            (400, code, name)
+        );
+    }
+}
+
+#[tokio::test]
 async fn no_more_than_what_is_held_is_captured() {
     let (_running, api) = start().await;
     let path = held(&api).await;

@@ -208,6 +208,10 @@ async fn one_number_has_one_fingerprint_and_a_method_can_be_annotated() {
         ("metadata[a]", "b"),
         ("card[exp_month]", "2"),
     ];
+    assert_eq!(api.post(&path, &update).await.status, 400);
+    let customer = api.post("v1/customers", &[]).await.ok();
+    let owner = [("customer", text(&customer, "id"))];
+    api.post(&format!("{path}/attach"), &owner).await.ok();
     let updated = api.post(&path, &update).await.ok();
     assert_eq!(text(&updated["billing_details"], "name"), "Tom");
     assert_eq!(

@@ -201,3 +201,42 @@ async fn a_method_meant_for_later_becomes_the_customers_with_the_first_payment()
         ["payment_method.detached", "customer.deleted"]
     );
 }
+
+#[tokio::test]
+async fn a_method_is_read_through_its_customer_and_through_no_other() {
+    let (_running, api) = start().await;
+    let ada = customer(&api, &[("name", "Ada")]).await;
+    let bob = customer(&api, &[("name", "Bob")]).await;
+    let method = card(&api).await;
+    let attached = attach(&api, &method, &ada).await.ok();
+    let path = |owner: &Value| {
+        let (owner, id) = (text(owner, "id"), text(&method, "id"));
+        format!("v1/customers/{owner}/payment_methods/{id}")
+    };
+    assert_eq!(api.get(&path(&ada)).await.ok(), attached);
+    let foreign = api.get(&path(&bob)).await;
+    assert_eq!(foreign.error(), (404, "resource_missing", "payment_method"));
+    let nobody = api.get(&path(&method)).await;
+    assert_eq!(nobody.error(), (404, "resource_missing", "customer"));
+}
+
+#[tokio::test]
+async fn a_charge_is_annotated_with_its_customer_and_with_fraud() {
+    let (_running, api) = start().await;
+    let ada = customer(&api, &[("name", "Ada")]).await;
+    let bob = customer(&api, &[("name", "Bob")]).await;
+    let paid = api.paid("pm_card_visa").await;
+    let path = format!("v1/charges/{}", text(&paid, "latest_charge"));
+    let form = [
+        ("customer", text(&ada, "id")),
+        ("fraud_details[user_report]", "safe"),
+    ];
+    let charge = api.post(&path, &form).await.ok();
+    assert_eq!(charge["customer"], ada["id"]);
+    assert_eq!(text(&charge["fraud_details"], "user_report"), "safe");
+    let other = api.post(&path, &[("customer", text(&bob, "id"))]).await;
+    assert_eq!(other.error(), (400, "", "customer"));
+    let odd = [("fraud_details[user_report]", "perhaps")];
+    let param = "fraud_details[user_report]";
+    assert_eq!(api.post(&path, &odd).await.error(), (400, "", param));
+}

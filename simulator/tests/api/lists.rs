@@ -129,6 +129,29 @@ async fn an_intent_is_found_by_its_metadata() {
 }
 
 #[tokio::test]
+async fn a_list_says_where_its_objects_are_expanded() {
+    let (_running, api) = start().await;
+    let answer = api.get("v1/charges?expand[]=customer").await;
+    assert_eq!(answer.error(), (400, "", "expand"));
+    let message = text(&answer.body["error"], "message");
+    assert_eq!(
+        message,
+        "This property cannot be expanded (customer). You may want to try expanding 'data.customer' instead."
+    );
+}
+
+#[tokio::test]
+async fn what_moved_the_balance_is_found_under_its_older_name_too() {
+    let (_running, api) = start().await;
+    api.paid("pm_card_visa").await;
+    let history = api.get("v1/balance/history").await.ok();
+    let listed = api.get("v1/balance_transactions").await.ok();
+    assert_eq!(history["data"], listed["data"]);
+    let path = format!("v1/balance/history/{}", ids(&history)[0]);
+    assert_eq!(api.get(&path).await.ok(), history["data"][0]);
+}
+
+#[tokio::test]
 async fn ids_are_expanded_on_request() {
     let (_running, api) = start().await;
     let intent = api.paid("pm_card_visa").await;
@@ -150,7 +173,16 @@ async fn ids_are_expanded_on_request() {
         text(&listed["data"][0]["latest_charge"], "object"),
         "charge"
     );
-    for odd in ["amount", "currency", "nothing", "a.b.c.d.e"] {
+    let odd = [
+        "amount",
+        "currency",
+        "nothing",
+        "canceled_at",
+        "metadata",
+        "payment_method_types",
+        "a.b.c.d.e",
+    ];
+    for odd in odd {
         let answer = api.get(&format!("{path}?expand[]={odd}")).await;
         assert_eq!(answer.error(), (400, "", "expand"), "{odd}");
     }

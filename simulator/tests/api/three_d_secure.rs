@@ -43,6 +43,35 @@ async fn press(api: &Api, intent: &Value, outcome: &str) -> String {
 }
 
 #[tokio::test]
+async fn with_manual_confirmation_the_merchant_confirms_once_more() {
+    // Turned red by taking the money on the payer's page, or by asking the payer again.
+    let (_running, api) = start().await;
+    let form = [
+        ("confirm", "true"),
+        ("confirmation_method", "manual"),
+        ("payment_method", "pm_card_authenticationRequired"),
+        ("return_url", "https://shop.example/back"),
+    ];
+    let intent = api.intent(&form).await.ok();
+    press(&api, &intent, "complete").await;
+    let path = format!("v1/payment_intents/{}", text(&intent, "id"));
+    let passed = api.get(&path).await.ok();
+    assert_eq!(text(&passed, "status"), "requires_confirmation");
+    assert_eq!(passed["latest_charge"], Value::Null);
+    let browser = api.with_key(PUBLISHABLE_KEY);
+    let secret = [("client_secret", text(&intent, "client_secret"))];
+    let confirm = format!("{path}/confirm");
+    assert_eq!(browser.post(&confirm, &secret).await.status, 400);
+    let paid = api.post(&confirm, &[]).await.ok();
+    assert_eq!(text(&paid, "status"), "succeeded");
+    let failing = api.intent(&form).await.ok();
+    press(&api, &failing, "fail").await;
+    let path = format!("v1/payment_intents/{}", text(&failing, "id"));
+    let failed = api.get(&path).await.ok();
+    assert_eq!(text(&failed, "status"), "requires_payment_method");
+}
+
+#[tokio::test]
 async fn a_payer_who_authenticates_pays_and_comes_back() {
     let (_running, api) = start().await;
     let intent = asked(&api, "pm_card_authenticationRequired").await;

@@ -16,7 +16,9 @@ use super::lists::{Created, Page, envelope};
 use crate::errors::{ApiError, Outcome};
 use crate::flow;
 use crate::money;
-use crate::objects::{CancellationReason, PaymentIntent, PaymentIntentStatus as Status};
+use crate::objects::{
+    CancellationReason, ConfirmationMethod, PaymentIntent, PaymentIntentStatus as Status,
+};
 use crate::params::{Field, Known, Shape};
 use crate::wire::Word;
 
@@ -126,6 +128,7 @@ pub fn update(call: &mut Call<'_, '_>) -> Outcome<Value> {
         let with_minimum = call.tx.cell.settings.minimum_charge;
         money::check_charge(intent.amount, &intent.currency, with_minimum)?;
         // What the payer was asked to approve is no longer the price.
+        intent.authenticated = false;
         if intent.status == Status::RequiresAction {
             intent.status = Status::RequiresConfirmation;
             intent.next_action = None;
@@ -182,6 +185,14 @@ pub fn confirm(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(CONFIRM)?;
     let mut intent = the(call)?;
     check_free(call, &intent, "confirm")?;
+    if call.caller == Caller::Publishable
+        && intent.confirmation_method == ConfirmationMethod::Manual
+    {
+        return Err(ApiError::invalid(
+            "This PaymentIntent cannot be confirmed using your publishable key because its `confirmation_method` is set to `manual`. Please use \
+             your secret key instead, or create a PaymentIntent with `confirmation_method` set to `automatic`.",
+        ));
+    }
     let how = read_confirmation(&call.params)?;
     // In a state that cannot be confirmed nothing of the request is read into the intent.
     if matches!(

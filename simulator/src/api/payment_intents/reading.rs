@@ -12,6 +12,57 @@ use crate::params::{Field, Known, Params, Shape};
 const AUTOMATIC_PAYMENT_METHODS: Shape =
     Shape::Hash(&[("allow_redirects", Shape::Any), ("enabled", Shape::Any)]);
 
+/// Of the methods that the simulator does not have, what is said is not looked at.
+const METHOD_OPTIONS: Shape = Shape::Hash(&[
+    (
+        "card",
+        Shape::Hash(&[
+            ("capture_method", Shape::Any),
+            ("cvc_token", Shape::Any),
+            ("installments", Shape::Open),
+            ("mandate_options", Shape::Open),
+            ("moto", Shape::Any),
+            ("network", Shape::Any),
+            ("request_three_d_secure", Shape::Any),
+            ("setup_future_usage", Shape::Any),
+            ("statement_descriptor_suffix_kana", Shape::Any),
+            ("statement_descriptor_suffix_kanji", Shape::Any),
+        ]),
+    ),
+    ("acss_debit", Shape::Open),
+    ("affirm", Shape::Open),
+    ("afterpay_clearpay", Shape::Open),
+    ("alipay", Shape::Open),
+    ("au_becs_debit", Shape::Open),
+    ("bacs_debit", Shape::Open),
+    ("bancontact", Shape::Open),
+    ("blik", Shape::Open),
+    ("boleto", Shape::Open),
+    ("card_present", Shape::Open),
+    ("cashapp", Shape::Open),
+    ("customer_balance", Shape::Open),
+    ("eps", Shape::Open),
+    ("fpx", Shape::Open),
+    ("giropay", Shape::Open),
+    ("grabpay", Shape::Open),
+    ("ideal", Shape::Open),
+    ("interac_present", Shape::Open),
+    ("klarna", Shape::Open),
+    ("konbini", Shape::Open),
+    ("link", Shape::Open),
+    ("oxxo", Shape::Open),
+    ("p24", Shape::Open),
+    ("paynow", Shape::Open),
+    ("paypal", Shape::Open),
+    ("pix", Shape::Open),
+    ("promptpay", Shape::Open),
+    ("sepa_debit", Shape::Open),
+    ("sofort", Shape::Open),
+    ("us_bank_account", Shape::Open),
+    ("wechat_pay", Shape::Open),
+    ("zip", Shape::Open),
+]);
+
 pub(super) const CREATE: Known = &[
     ("amount", Shape::Any),
     ("automatic_payment_methods", AUTOMATIC_PAYMENT_METHODS),
@@ -27,7 +78,7 @@ pub(super) const CREATE: Known = &[
     ("off_session", Shape::Any),
     ("payment_method", Shape::Any),
     ("payment_method_data", Shape::Hash(payment_methods::DATA)),
-    ("payment_method_options", Shape::Open),
+    ("payment_method_options", METHOD_OPTIONS),
     ("payment_method_types", Shape::Any),
     ("receipt_email", Shape::Any),
     ("return_url", Shape::Any),
@@ -50,7 +101,7 @@ pub(super) const UPDATE: Known = &[
     ("metadata", Shape::Open),
     ("payment_method", Shape::Any),
     ("payment_method_data", Shape::Hash(payment_methods::DATA)),
-    ("payment_method_options", Shape::Open),
+    ("payment_method_options", METHOD_OPTIONS),
     ("payment_method_types", Shape::Any),
     ("receipt_email", Shape::Any),
     ("setup_future_usage", Shape::Any),
@@ -68,7 +119,7 @@ pub(super) const CONFIRM: Known = &[
     ("off_session", Shape::Any),
     ("payment_method", Shape::Any),
     ("payment_method_data", Shape::Hash(payment_methods::DATA)),
-    ("payment_method_options", Shape::Open),
+    ("payment_method_options", METHOD_OPTIONS),
     ("payment_method_types", Shape::Any),
     ("receipt_email", Shape::Any),
     ("return_url", Shape::Any),
@@ -175,6 +226,14 @@ fn read_options(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> 
     if let Some(request) = card.plain_word("request_three_d_secure")? {
         intent.request_three_d_secure = request;
     }
+    let options = &mut intent.card_options;
+    card.word("capture_method")?
+        .apply(&mut options.capture_method);
+    card.word("setup_future_usage")?
+        .apply(&mut options.setup_future_usage);
+    if let Some(network) = card.plain_word("network")? {
+        options.network = Some(network);
+    }
     Ok(())
 }
 
@@ -205,6 +264,7 @@ fn read_method(
         (Field::Absent, None) => return Ok(()),
     }
     intent.next_action = None;
+    intent.authenticated = false;
     intent.status = match intent.payment_method {
         Some(_) => Status::RequiresConfirmation,
         None => Status::RequiresPaymentMethod,
@@ -212,12 +272,16 @@ fn read_method(
     Ok(())
 }
 
-/// Reads `automatic_payment_methods`.
+/// Reads `automatic_payment_methods`. Unlike Stripe's, a confirmation without `return_url` is not refused where they may redirect: cards, the only
+/// methods here, do not.
 ///
 /// # Errors
 /// 400 when it says nothing, or is given beside `payment_method_types`.
 pub(super) fn read_automatic(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
     let Some(automatic) = params.hash("automatic_payment_methods")?.given() else {
+        // Since 2023-08-16 they are on unless the caller names the types.
+        let named = params.has("payment_method_types");
+        intent.automatic_payment_methods = (!named).then(|| "always".to_owned());
         return Ok(());
     };
     let enabled = automatic
