@@ -143,7 +143,15 @@ mod tests {
         for ip in inside.split_whitespace() {
             assert!(!Reach::Public.allows(ip.parse().unwrap()), "{ip}");
         }
-        for ip in ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.0.1", "2606:4700::1111", "2a00:1450::1", "::ffff:8.8.8.8"] {
+        for ip in [
+            "8.8.8.8",
+            "172.15.0.1",
+            "172.32.0.1",
+            "100.63.0.1",
+            "2606:4700::1111",
+            "2a00:1450::1",
+            "::ffff:8.8.8.8",
+        ] {
             assert!(Reach::Public.allows(ip.parse().unwrap()), "{ip}");
         }
     }
@@ -160,7 +168,11 @@ mod tests {
             "http://[::ffff:127.0.0.1]:80/",
             "https://10.1.2.3/hook",
         ] {
-            assert_eq!(Reach::Public.url(text), Err(UrlRefused::NotPublic), "{text}");
+            assert_eq!(
+                Reach::Public.url(text),
+                Err(UrlRefused::NotPublic),
+                "{text}"
+            );
         }
         assert!(Reach::Public.url("https://example.com/hook?a=b").is_ok());
         assert!(Reach::Anywhere.url("http://127.0.0.1:9/hook").is_ok());

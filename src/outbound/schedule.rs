@@ -50,7 +50,15 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest_and_lie_between_half_and_all_of_it() {
         let schedule = Schedule::default();
-        for (failures, full_s) in [(1, 30), (2, 60), (3, 120), (10, 15_360), (11, 21_600), (40, 21_600), (u32::MAX, 21_600)] {
+        for (failures, full_s) in [
+            (1, 30),
+            (2, 60),
+            (3, 120),
+            (10, 15_360),
+            (11, 21_600),
+            (40, 21_600),
+            (u32::MAX, 21_600),
+        ] {
             let full = Duration::from_secs(full_s);
             assert_eq!(schedule.pause(failures, NEW, 0), Some(full / 2));
             assert_eq!(schedule.pause(failures, NEW, u32::MAX), Some(full));
