@@ -81,10 +81,13 @@ const LIST: Known = &[
     ("expand", Shape::Any),
     ("limit", Shape::Any),
     ("payment_intent", Shape::Any),
+    ("payment_link", Shape::Any),
     ("starting_after", Shape::Any),
     ("status", Shape::Any),
+    ("subscription", Shape::Any),
 ];
 const LIST_ITEMS: Known = &[
+    ("ending_before", Shape::Any),
     ("expand", Shape::Any),
     ("limit", Shape::Any),
     ("starting_after", Shape::Any),
@@ -351,6 +354,12 @@ pub fn list(call: &mut Call<'_, '_>) -> Outcome<Value> {
     let customer = customers::filter(call)?;
     let intent = call.params.text("payment_intent", 500)?.given();
     let status: Option<SessionStatus> = call.params.word("status")?.given();
+    for what in ["payment_link", "subscription"] {
+        // There are none at the simulator.
+        if let Some(id) = call.params.text(what, 500)?.given() {
+            return Err(ApiError::no_such(what, &id, what));
+        }
+    }
     let email = match call.params.hash("customer_details")?.given() {
         Some(details) => details.text("email", 800)?.given(),
         None => None,
@@ -373,16 +382,27 @@ pub fn list_items(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(LIST_ITEMS)?;
     let session = the(call)?;
     let limit = read_limit(&call.params)?;
-    let after = call.params.text("starting_after", 500)?.given();
-    let items = &session.line_items;
-    let begin = match after {
-        None => 0,
-        Some(id) => match items.iter().position(|it| it.id == id) {
-            Some(place) => place + 1,
-            None => return Err(ApiError::no_such("item", &id, "starting_after")),
+    let place = |param: &str| match call.params.text(param, 500)?.given() {
+        None => Ok(None),
+        Some(id) => match session.line_items.iter().position(|it| it.id == id) {
+            Some(place) => Ok(Some(place)),
+            None => Err(ApiError::no_such("item", &id, param)),
         },
     };
-    Ok(items_of(&session, begin, limit))
+    match (place("starting_after")?, place("ending_before")?) {
+        (Some(_), Some(_)) => Err(ApiError::invalid(
+            "You can only pass one of these parameters: starting_after, ending_before.",
+        )
+        .param("starting_after")),
+        (Some(after), None) => Ok(items_of(&session, after + 1, limit)),
+        (None, None) => Ok(items_of(&session, 0, limit)),
+        (None, Some(end)) => {
+            let begin = end.saturating_sub(limit);
+            let mut page = items_of(&session, begin, end - begin);
+            page["has_more"] = Value::Bool(begin > 0);
+            Ok(page)
+        }
+    }
 }
 
 /// The session's items from a place on.

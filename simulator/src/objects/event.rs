@@ -85,3 +85,16 @@ impl Entity for Delivery {
         &self.id
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Delivery;
+
+    #[test]
+    fn a_delivery_of_before_endpoints_had_ids_is_still_read() {
+        // Turned red by requiring `endpoint_id`: the simulator would not start on the state of an earlier one.
+        let line = r#"{"id":"evt_1/0","event":"evt_1","endpoint":0,"state":"pending","attempts":1,"next_at_ms":5,"last_status":500}"#;
+        let delivery: Delivery = serde_json::from_str(line).expect("a delivery");
+        assert_eq!((delivery.endpoint_id.as_str(), delivery.attempts), ("", 1));
+    }
+}

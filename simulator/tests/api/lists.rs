@@ -187,3 +187,57 @@ async fn ids_are_expanded_on_request() {
         assert_eq!(answer.error(), (400, "", "expand"), "{odd}");
     }
 }
+
+#[tokio::test]
+async fn the_items_of_a_checkout_are_paged_in_their_own_order_both_ways() {
+    let (_running, api) = start().await;
+    let mut form = vec![
+        ("mode".to_owned(), "payment".to_owned()),
+        ("success_url".to_owned(), "https://shop.example/".to_owned()),
+    ];
+    for place in 0..4 {
+        let item = format!("line_items[{place}]");
+        form.push((format!("{item}[amount]"), "500".to_owned()));
+        form.push((format!("{item}[currency]"), "usd".to_owned()));
+        form.push((format!("{item}[name]"), format!("Tea {place}")));
+    }
+    let form: Vec<_> = form.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let session = api.post("v1/checkout/sessions", &form).await.ok();
+    let path = format!("v1/checkout/sessions/{}/line_items", text(&session, "id"));
+    let all = api.get(&path).await.ok();
+    let items = ids(&all);
+    assert_eq!(items.len(), 4);
+    for (query, expected, has_more) in [
+        (
+            format!("limit=2&starting_after={}", items[0]),
+            &items[1..3],
+            true,
+        ),
+        (
+            format!("limit=2&starting_after={}", items[1]),
+            &items[2..],
+            false,
+        ),
+        (
+            format!("limit=2&ending_before={}", items[3]),
+            &items[1..3],
+            true,
+        ),
+        (
+            format!("limit=2&ending_before={}", items[2]),
+            &items[..2],
+            false,
+        ),
+        (format!("ending_before={}", items[0]), &items[..0], false),
+    ] {
+        let page = api.get(&format!("{path}?{query}")).await.ok();
+        assert_eq!(ids(&page), expected, "{query}");
+        assert_eq!(page["has_more"], has_more, "{query}");
+    }
+    let nowhere = api.get(&format!("{path}?ending_before=li_nobody")).await;
+    assert_eq!(nowhere.error(), (400, "resource_missing", "ending_before"));
+    for filter in ["payment_link", "subscription"] {
+        let answer = api.get(&format!("v1/checkout/sessions?{filter}=x_1")).await;
+        assert_eq!(answer.error(), (400, "resource_missing", filter));
+    }
+}
