@@ -16,10 +16,12 @@ use secrecy::{ExposeSecret, SecretString};
 use source::{FileText, Settings, Shown};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::outbound::Reach;
+use crate::use_cases::RateLimit;
 
 /// The file that is read where `COUNTERFOIL_CONFIG` names none, and that need not be there.
 const USUAL_FILE: &str = "counterfoil.toml";
@@ -44,11 +46,16 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `COUNTERFOIL_CONNECTIONS_MAX`, HTTP connections served at once; 4096 unless set.
     pub connections_max: usize,
+    /// `COUNTERFOIL_RATE_LIMIT`, requests a second for each key, 0 for no limit; 250 unless set.
+    pub rate_limit: Option<RateLimit>,
     /// `COUNTERFOIL_WEBHOOK_REACH`, where merchants' webhooks may be sent; public addresses unless set.
     pub webhook_reach: Reach,
     /// What is logged, and how.
     pub log: LogSettings,
 }
+
+/// Requests a second for each key, unless set otherwise.
+const RATE_LIMIT: u64 = 250;
 
 /// The Stripe accounts by configuration name: what a merchant's setting refers to.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +173,11 @@ impl Config {
             "connections_max",
             values::between(1, 1_000_000),
         );
+        let rate = from.plain(
+            "COUNTERFOIL_RATE_LIMIT",
+            "rate_limit",
+            values::between(0, 1_000_000),
+        );
         let reach = from.plain(
             "COUNTERFOIL_WEBHOOK_REACH",
             "webhook_reach",
@@ -188,6 +200,10 @@ impl Config {
             connections_max: connections
                 .and_then(|count| usize::try_from(count).ok())
                 .unwrap_or(4096),
+            rate_limit: u32::try_from(rate.unwrap_or(RATE_LIMIT))
+                .ok()
+                .and_then(NonZeroU32::new)
+                .map(RateLimit::per_second),
             webhook_reach: reach.unwrap_or(Reach::Public),
             log: LogSettings {
                 filter: filter.unwrap_or_else(|| "info,sqlx=warn".to_owned()),

@@ -124,6 +124,11 @@ fn every_wrong_value_is_one_error_that_names_the_variable_and_what_it_wants() {
             "must be `auto`, `human` or `json`",
         ),
         (
+            "COUNTERFOIL_RATE_LIMIT",
+            "a lot",
+            "a whole number from 0 to 1000000",
+        ),
+        (
             "COUNTERFOIL_WEBHOOK_REACH",
             "everywhere",
             "must be `public` or `anywhere`",

@@ -113,6 +113,7 @@ pub fn parts(
         options: Options {
             answer_within: timeouts.stripe + Duration::from_secs(5),
             join_within: timeouts.join,
+            rate_limit: config.rate_limit,
         },
         outbound: outbound::Options {
             reach: config.webhook_reach,

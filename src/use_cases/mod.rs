@@ -9,6 +9,7 @@ mod drive;
 mod endpoints;
 mod idempotency;
 mod kept;
+mod limits;
 mod orders;
 mod payments;
 mod recovery;
@@ -24,6 +25,7 @@ pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
 };
 pub use idempotency::Idempotency;
+pub use limits::RateLimit;
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
@@ -47,6 +49,7 @@ use tokio_util::task::TaskTracker;
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
 use drive::Locks;
+use limits::Allowances;
 
 /// The use cases and what they work with. Clones are the same application.
 #[derive(Clone)]
@@ -60,6 +63,7 @@ struct Inner {
     options: Options,
     tasks: TaskTracker,
     locks: Locks,
+    allowances: Option<Allowances>,
     delivered: Notify,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
@@ -72,6 +76,8 @@ pub struct Options {
     pub answer_within: Duration,
     /// For a command that runs already under the same idempotency key.
     pub join_within: Duration,
+    /// For each key; none lets any number in.
+    pub rate_limit: Option<RateLimit>,
 }
 
 impl Default for Options {
@@ -79,6 +85,7 @@ impl Default for Options {
         Self {
             answer_within: Duration::from_secs(25),
             join_within: Duration::from_secs(10),
+            rate_limit: None,
         }
     }
 }
@@ -105,6 +112,9 @@ pub enum AppError {
     /// The same request is running.
     #[error("a request with this idempotency key is still running")]
     KeyInUse,
+    /// The key has asked too often; it may ask again in `wait_s` seconds.
+    #[error("too many requests with this key")]
+    TooManyRequests { wait_s: u64 },
     /// The key was used for another request.
     #[error("this idempotency key was used with other parameters")]
     KeyReused,
@@ -131,6 +141,7 @@ impl App {
             options,
             tasks: TaskTracker::new(),
             locks: Locks::default(),
+            allowances: options.rate_limit.and_then(Allowances::new),
             delivered: Notify::new(),
             webhook_secrets,
             outbound,

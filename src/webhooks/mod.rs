@@ -117,6 +117,7 @@ fn of_app(error: &AppError) -> Problem {
         | AppError::Refused(_)
         | AppError::NotPaid { .. }
         | AppError::KeyReused
+        | AppError::TooManyRequests { .. }
         | AppError::Internal => Problem::internal(),
     }
 }

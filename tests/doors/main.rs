@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod limits;
 mod payment_intents;
 mod payment_intents_errors;
 mod payment_intents_parameters;

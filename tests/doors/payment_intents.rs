@@ -447,6 +447,7 @@ async fn a_repeat_of_what_is_still_running_is_told_so() {
     let options = Options {
         answer_within: PATIENCE,
         join_within: Duration::from_millis(50),
+        ..Setup::default().options
     };
     let world = World::start_with(Setup {
         options,

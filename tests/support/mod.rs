@@ -46,6 +46,7 @@ impl Default for Setup {
             options: Options {
                 answer_within: PATIENCE,
                 join_within: PATIENCE,
+                rate_limit: None,
             },
             // Recovery only at the start: a test that wants more says so.
             recovery: Recovery {

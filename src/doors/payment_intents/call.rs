@@ -132,7 +132,10 @@ pub async fn from_browser(
         serde_urlencoded::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
     let secret = query.into_iter().find(|(name, _)| name == "client_secret");
     match secret {
-        Some((_, secret)) => Ok(Some((caller, SecretString::from(secret)))),
+        Some((_, secret)) => {
+            app.admit(&caller)?;
+            Ok(Some((caller, SecretString::from(secret))))
+        }
         None => Err(Params::root(&Map::new()).missing("client_secret")),
     }
 }
@@ -151,7 +154,10 @@ async fn authenticate(
         .await
         .map_err(AppError::from)?;
     match found {
-        Some(caller) if caller.may(scope) => Ok(caller),
+        Some(caller) if caller.may(scope) => {
+            app.admit(&caller)?;
+            Ok(caller)
+        }
         Some(_) => Err(StripeError::scope_missing()),
         None => {
             let publishable = keys

@@ -32,7 +32,7 @@ pub struct StripeError(Box<Parts>);
 struct Parts {
     status: StatusCode,
     error: ErrorObject,
-    retry_after_s: Option<&'static str>,
+    retry_after_s: Option<u64>,
     should_retry: bool,
     replayed: bool,
 }
@@ -215,7 +215,7 @@ impl StripeError {
     }
 
     /// The same request may be sent again.
-    fn retry_after_s(mut self, seconds: &'static str) -> Self {
+    fn retry_after_s(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
         self.0.should_retry = true;
         self
@@ -234,7 +234,7 @@ impl IntoResponse for StripeError {
         let mut response = (status, Json(Body { error })).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after_s {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if should_retry {
             headers.insert(
@@ -278,13 +278,18 @@ impl From<AppError> for StripeError {
             AppError::OutcomeUnknown => {
                 let message =
                     "It is not known yet what came of this request. Please send it again.";
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, API, message).retry_after_s("2")
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, API, message).retry_after_s(2)
             }
             AppError::KeyInUse => {
                 let message =
                     "A request with this idempotency key is still running. Please send it again.";
                 let error = Self::new(StatusCode::CONFLICT, INVALID_REQUEST, message);
-                error.code("idempotency_key_in_use").retry_after_s("1")
+                error.code("idempotency_key_in_use").retry_after_s(1)
+            }
+            AppError::TooManyRequests { wait_s } => {
+                let message = "Too many requests with this key in too short a time. Please send it again, a little later.";
+                let error = Self::new(StatusCode::TOO_MANY_REQUESTS, INVALID_REQUEST, message);
+                error.code("rate_limit").retry_after_s(wait_s)
             }
             AppError::KeyReused => {
                 let message = "Keys for idempotent requests can only be used with the same parameters they were first used with.";
@@ -293,7 +298,7 @@ impl From<AppError> for StripeError {
             AppError::Unavailable => {
                 let message =
                     "The service is not available just now. Please send the request again.";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, API, message).retry_after_s("5")
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, API, message).retry_after_s(5)
             }
             AppError::Internal => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -346,7 +351,7 @@ fn of_payment(error: &PaymentError) -> StripeError {
                 INVALID_REQUEST,
                 sentence(&error.to_string()),
             );
-            busy.code("lock_timeout").retry_after_s("1")
+            busy.code("lock_timeout").retry_after_s(1)
         }
     }
 }

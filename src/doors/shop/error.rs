@@ -40,7 +40,7 @@ struct Dressed {
     message: String,
     /// The field at fault.
     field: Option<&'static str>,
-    retry_after_s: Option<&'static str>,
+    retry_after_s: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -66,7 +66,7 @@ impl Dressed {
         }
     }
 
-    fn retry_after_s(self, seconds: &'static str) -> Self {
+    fn retry_after_s(self, seconds: u64) -> Self {
         Self {
             retry_after_s: Some(seconds),
             ..self
@@ -87,9 +87,7 @@ impl IntoResponse for Dressed {
         });
         let mut response = (self.status, body).into_response();
         if let Some(seconds) = self.retry_after_s {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, seconds.parse().expect("digits make a header"));
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(
@@ -152,14 +150,19 @@ fn of_app(error: &AppError) -> Dressed {
         AppError::NotPaid { .. } => {
             Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())).of("order")
         }
+        AppError::TooManyRequests { wait_s } => Dressed::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "Too many requests with this key. Please send it again, a little later.",
+        )
+        .retry_after_s(*wait_s),
         AppError::KeyReused => Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())),
-        AppError::OutcomeUnknown => unavailable(silent, "2"),
+        AppError::OutcomeUnknown => unavailable(silent, 2),
         AppError::KeyInUse => {
-            unavailable("The same request is still running. Please repeat it.", "1")
+            unavailable("The same request is still running. Please repeat it.", 1)
         }
         AppError::Unavailable => unavailable(
             "The service is not available just now. Please try again.",
-            "5",
+            5,
         ),
         AppError::Internal => Dressed::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -190,7 +193,7 @@ fn of_payment(error: &PaymentError) -> Dressed {
         | PaymentError::NothingCaptured => {
             Dressed::new(StatusCode::CONFLICT, message).of("payment")
         }
-        PaymentError::InProgress => unavailable(&message, "1"),
+        PaymentError::InProgress => unavailable(&message, 1),
     }
 }
 
@@ -214,7 +217,7 @@ fn not_found() -> Dressed {
     Dressed::new(StatusCode::NOT_FOUND, "No such order.").of("order")
 }
 
-fn unavailable(message: &str, retry_after_s: &'static str) -> Dressed {
+fn unavailable(message: &str, retry_after_s: u64) -> Dressed {
     Dressed::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(retry_after_s)
 }
 

@@ -32,6 +32,7 @@ pub async fn shop(app: &App, headers: &HeaderMap) -> Result<Arc<Caller>, ShopErr
         .map_err(AppError::from)?;
     let caller = found.ok_or(ShopError::Unauthenticated)?;
     if caller.may(Scope::PaymentsWrite) {
+        app.admit(&caller)?;
         Ok(caller)
     } else {
         Err(ShopError::ScopeMissing)
