@@ -205,6 +205,25 @@ pub fn read_email(params: &Params<'_>, key: &str) -> Outcome<Field<String>> {
     Ok(email)
 }
 
+/// Reads the text that the payer's bank prints, or the end of it. Stripe documents its rules, and not the words of a refusal.
+///
+/// # Errors
+/// 400 beyond 22 characters, with one of `<>\'"*`, or without any letter.
+pub fn read_descriptor(params: &Params<'_>, key: &str) -> Outcome<Field<String>> {
+    let descriptor = params.text(key, 22)?;
+    let Field::Given(text) = &descriptor else {
+        return Ok(descriptor);
+    };
+    let has_odd = text.contains(['<', '>', '\\', '\'', '"', '*']);
+    if has_odd || !text.chars().any(char::is_alphabetic) {
+        let message = format!(
+            "Invalid {key}: it must contain at least one letter, and none of the characters <>\\'\"*"
+        );
+        return Err(ApiError::invalid(message).param(params.name(key)));
+    }
+    Ok(descriptor)
+}
+
 /// Reads a URL to send a payer to.
 ///
 /// # Errors

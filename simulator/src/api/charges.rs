@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::call::{Call, SHIPPING, read_email, read_metadata, read_shipping};
 use super::customers;
 use super::lists::{Created, Page, envelope};
+use super::payment_intents::read_descriptors;
 use crate::errors::{ApiError, Outcome};
 use crate::flow;
 use crate::money;
@@ -89,15 +90,7 @@ pub fn capture(call: &mut Call<'_, '_>) -> Outcome<Value> {
     let mut intent = intent.expect("a charge has its intent");
     check_capturable(&charge, &intent)?;
     read_email(&call.params, "receipt_email")?.apply(&mut intent.receipt_email);
-    for (name, slot) in [
-        ("statement_descriptor", &mut intent.statement_descriptor),
-        (
-            "statement_descriptor_suffix",
-            &mut intent.statement_descriptor_suffix,
-        ),
-    ] {
-        call.params.text(name, 22)?.apply(slot);
-    }
+    read_descriptors(&call.params, &mut intent)?;
     let group = call.params.text("transfer_group", 500)?;
     group.apply(&mut intent.transfer_group);
     flow::capture(call.tx, intent, amount)?;

@@ -1,4 +1,4 @@
-//! `/v1/customers`
+//! `/v1/customers`. What belongs to invoices, coupons and bank accounts is not known here.
 
 use serde_json::Value;
 
@@ -26,6 +26,7 @@ const CREATE: Known = &[
     ("phone", Shape::Any),
     ("preferred_locales", Shape::Any),
     ("shipping", SHIPPING),
+    ("tax_exempt", Shape::Any),
 ];
 const UPDATE: Known = &[
     ("address", ADDRESS),
@@ -38,6 +39,7 @@ const UPDATE: Known = &[
     ("phone", Shape::Any),
     ("preferred_locales", Shape::Any),
     ("shipping", SHIPPING),
+    ("tax_exempt", Shape::Any),
 ];
 const LIST: Known = &[
     ("created", Shape::Any),
@@ -78,6 +80,9 @@ fn read_attributes(tx: &Tx<'_>, params: &Params<'_>, customer: &mut Customer) ->
     params.text("phone", 20)?.apply(&mut customer.phone);
     read_shipping(params)?.apply(&mut customer.shipping);
     read_metadata(params, &mut customer.metadata)?;
+    if let Some(exempt) = params.word("tax_exempt")?.given() {
+        customer.tax_exempt = exempt;
+    }
     if let Some(locales) = params.texts("preferred_locales")? {
         customer.preferred_locales = locales;
     }

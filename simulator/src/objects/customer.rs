@@ -2,6 +2,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Entity, Metadata};
+use crate::wire::words;
+
+words! {
+    /// Whether somebody pays taxes; shown as it is.
+    #[derive(Default)]
+    TaxExempt {
+        Exempt => "exempt",
+        #[default]
+        None => "none",
+        Reverse => "reverse",
+    }
+}
 
 /// Somebody who pays, and whose methods are kept.
 #[derive(Clone, Serialize, Deserialize)]
@@ -17,6 +29,8 @@ pub struct Customer {
     pub shipping: Option<Value>,
     /// Of `invoice_settings`.
     pub default_payment_method: Option<String>,
+    #[serde(default)]
+    pub tax_exempt: TaxExempt,
     pub metadata: Metadata,
     /// A deleted one stays readable by its id, as a note that it is gone.
     pub deleted: bool,
@@ -42,6 +56,7 @@ impl Customer {
             preferred_locales: Vec::new(),
             shipping: None,
             default_payment_method: None,
+            tax_exempt: TaxExempt::default(),
             metadata: Metadata::new(),
             deleted: false,
         }
@@ -80,7 +95,7 @@ impl Customer {
             "phone": self.phone,
             "preferred_locales": self.preferred_locales,
             "shipping": self.shipping,
-            "tax_exempt": "none",
+            "tax_exempt": self.tax_exempt,
             "test_clock": null,
         })
     }

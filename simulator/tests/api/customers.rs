@@ -30,8 +30,10 @@ async fn a_customer_is_created_read_changed_and_deleted() {
         ("email", "ada@example.com"),
         ("address[city]", "London"),
         ("metadata[tier]", "one"),
+        ("tax_exempt", "reverse"),
     ];
     let ada = customer(&api, &form).await;
+    assert_eq!(text(&ada, "tax_exempt"), "reverse");
     assert_eq!(text(&ada["address"], "city"), "London");
     let path = format!("v1/customers/{}", text(&ada, "id"));
     assert_eq!(api.get(&path).await.ok(), ada);
@@ -80,6 +82,7 @@ async fn faulty_parameters_of_a_customer_are_refused() {
     let (_running, api) = start().await;
     let refused = [
         (("email", "nobody"), (400, "email_invalid", "email")),
+        (("tax_exempt", "always"), (400, "", "tax_exempt")),
         (("colour", "red"), (400, "parameter_unknown", "colour")),
         (
             ("address[street]", "x"),

@@ -71,6 +71,13 @@ async fn malformed_values_are_refused_in_stripes_words() {
             "",
             "statement_descriptor",
         ),
+        ("statement_descriptor", "12345", "", "statement_descriptor"),
+        (
+            "statement_descriptor_suffix",
+            "NINE*",
+            "",
+            "statement_descriptor_suffix",
+        ),
         (
             "shipping[address][city]",
             "here",

@@ -2,7 +2,7 @@
 
 mod reading;
 
-pub use reading::{read_descriptive, read_types};
+pub use reading::{read_descriptive, read_descriptors, read_types};
 
 use serde_json::Value;
 
@@ -210,11 +210,11 @@ pub fn capture(call: &mut Call<'_, '_>) -> Outcome<Value> {
     call.params.only(CAPTURE)?;
     let mut intent = the(call)?;
     let amount = money::read_positive(&call.params, "amount_to_capture")?;
-    read_metadata(&call.params, &mut intent.metadata)?;
-    let descriptor = call.params.text("statement_descriptor", 22)?;
-    descriptor.apply(&mut intent.statement_descriptor);
-    let suffix = call.params.text("statement_descriptor_suffix", 22)?;
-    suffix.apply(&mut intent.statement_descriptor_suffix);
+    // In a state that cannot be captured nothing of the request is read into the intent.
+    if intent.status == Status::RequiresCapture {
+        read_metadata(&call.params, &mut intent.metadata)?;
+        read_descriptors(&call.params, &mut intent)?;
+    }
     Ok(flow::capture(call.tx, intent, amount)?.render())
 }
 

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use super::super::call::{Call, SHIPPING, read_email, read_metadata, read_shipping, read_url};
+use super::super::call::{
+    Call, SHIPPING, read_descriptor, read_email, read_metadata, read_shipping, read_url,
+};
 use super::super::{customers, payment_methods};
 use crate::errors::{ApiError, Outcome};
 use crate::flow::Confirmation;
@@ -141,10 +143,7 @@ pub fn read_descriptive(params: &Params<'_>, intent: &mut PaymentIntent) -> Outc
     read_metadata(params, &mut intent.metadata)?;
     read_email(params, "receipt_email")?.apply(&mut intent.receipt_email);
     read_shipping(params)?.apply(&mut intent.shipping);
-    let descriptor = params.text("statement_descriptor", 22)?;
-    descriptor.apply(&mut intent.statement_descriptor);
-    let suffix = params.text("statement_descriptor_suffix", 22)?;
-    suffix.apply(&mut intent.statement_descriptor_suffix);
+    read_descriptors(params, intent)?;
     params
         .text("transfer_group", 500)?
         .apply(&mut intent.transfer_group);
@@ -154,6 +153,18 @@ pub fn read_descriptive(params: &Params<'_>, intent: &mut PaymentIntent) -> Outc
     if let Some(method) = params.plain_word("capture_method")? {
         intent.capture_method = method;
     }
+    Ok(())
+}
+
+/// Reads `statement_descriptor` and its suffix.
+///
+/// # Errors
+/// 400 for what no bank would print.
+pub fn read_descriptors(params: &Params<'_>, intent: &mut PaymentIntent) -> Outcome<()> {
+    let whole = read_descriptor(params, "statement_descriptor")?;
+    whole.apply(&mut intent.statement_descriptor);
+    let suffix = read_descriptor(params, "statement_descriptor_suffix")?;
+    suffix.apply(&mut intent.statement_descriptor_suffix);
     Ok(())
 }
 
