@@ -260,12 +260,12 @@ impl Outgoing {
             .bind(delivery)
             .fetch_optional(&mut *transaction)
             .await?;
+        // Nobody ends an attempt of it while its row is ours.
+        let mut rows: Vec<Logged> = row.into_iter().collect();
+        add_attempts(&mut transaction, merchant, &mut rows).await?;
         transaction.commit().await?;
         self.due.notify_one();
-        match row {
-            Some(row) => Ok(self.with_attempts(merchant, vec![row]).await?.pop()),
-            None => Ok(None),
-        }
+        Ok(rows.pop())
     }
 
     /// A page of an endpoint's deliveries, newest first, and whether there are more that way. None where the cursor is none of
@@ -283,6 +283,11 @@ impl Outgoing {
             (Some(after), _) => (Some(after), false),
             (None, before) => (before.as_ref(), before.is_some()),
         };
+        // One snapshot: a delivery and its attempts are shown as they were at one moment.
+        let mut transaction = self
+            .pool
+            .begin_with("begin isolation level repeatable read read only")
+            .await?;
         if let Some(cursor) = cursor {
             let known: bool = sqlx::query_scalar(
                 "select exists (select from webhook_deliveries where merchant = $1 and endpoint_id = $2 and delivery_id = $3)",
@@ -290,7 +295,7 @@ impl Outgoing {
             .bind(merchant.as_str())
             .bind(endpoint)
             .bind(cursor)
-            .fetch_one(&self.pool)
+            .fetch_one(&mut *transaction)
             .await?;
             if !known {
                 return Ok(None);
@@ -312,7 +317,7 @@ impl Outgoing {
             .bind(endpoint)
             .bind(cursor)
             .bind(page.limit.saturating_add(1))
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await?;
         let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
         let more = rows.len() > limit;
@@ -320,28 +325,9 @@ impl Outgoing {
         if backwards {
             rows.reverse();
         }
-        Ok(Some((self.with_attempts(merchant, rows).await?, more)))
-    }
-
-    async fn with_attempts(
-        &self,
-        merchant: &MerchantId,
-        mut rows: Vec<Logged>,
-    ) -> Result<Vec<Logged>, sqlx::Error> {
-        for row in &mut rows {
-            row.attempts = sqlx::query_as(
-                "select * from (
-                     select number, started_at, duration_ms, status, error, response_bytes from webhook_attempts
-                     where merchant = $1 and delivery_id = $2 order by number desc limit $3
-                 ) latest order by number",
-            )
-            .bind(merchant.as_str())
-            .bind(&row.delivery_id)
-            .bind(ATTEMPTS_SHOWN)
-            .fetch_all(&self.pool)
-            .await?;
-        }
-        Ok(rows)
+        add_attempts(&mut transaction, merchant, &mut rows).await?;
+        transaction.commit().await?;
+        Ok(Some((rows, more)))
     }
 
     /// How many deliveries wait, over all merchants.
@@ -390,4 +376,25 @@ impl Outgoing {
         transaction.commit().await?;
         Ok(given_up)
     }
+}
+
+async fn add_attempts(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    rows: &mut [Logged],
+) -> Result<(), sqlx::Error> {
+    for row in rows {
+        row.attempts = sqlx::query_as(
+            "select * from (
+                 select number, started_at, duration_ms, status, error, response_bytes from webhook_attempts
+                 where merchant = $1 and delivery_id = $2 order by number desc limit $3
+             ) latest order by number",
+        )
+        .bind(merchant.as_str())
+        .bind(&row.delivery_id)
+        .bind(ATTEMPTS_SHOWN)
+        .fetch_all(&mut *connection)
+        .await?;
+    }
+    Ok(())
 }
