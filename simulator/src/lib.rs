@@ -5,7 +5,8 @@
 //! on request. What it answers has the fields of Stripe's schemas of 2023-08-16 and what newer clients require besides.
 //!
 //! Where it knowingly differs from Stripe: releasing a held payment makes no refund object; search sees every write at once; a checkout has no
-//! shipping, taxes or discounts.
+//! shipping, taxes or discounts; a confirmation needs no `return_url` for cards; webhook endpoints of the configuration are not listed; what
+//! belongs to Connect is an unknown parameter.
 
 #![warn(missing_docs)]
 // The objects are written out as Stripe documents them, in one `json!` each.
