@@ -3,8 +3,7 @@
 use aggregates::ids::{MerchantId, RefundId};
 use aggregates::money::{Currency, Money};
 use aggregates::payment::command::{
-    Adopt, DisputeSnapshot, DisputeTurn, IntentSnapshot, RefundSnapshot, StripeRefundStatus,
-    StripeStatus,
+    Adopt, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
 };
 use aggregates::payment::event::{Decline, Refusal};
 use aggregates::payment::terms::{CaptureMethod, Metadata};
@@ -89,13 +88,13 @@ struct Intent {
 /// An object, or only its id.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Reference {
+pub(super) enum Reference {
     Id(String),
     Object { id: String },
 }
 
 impl Reference {
-    fn id(self) -> String {
+    pub(super) fn id(self) -> String {
         match self {
             Self::Id(id) | Self::Object { id } => id,
         }
@@ -221,58 +220,6 @@ pub fn refund_from(object: Value) -> Result<RefundSnapshot, Unreadable> {
     })
 }
 
-#[derive(Deserialize)]
-struct DisputeObject {
-    id: String,
-    amount: i64,
-    currency: String,
-    #[serde(default)]
-    reason: String,
-    status: String,
-    #[serde(default)]
-    balance_transactions: Vec<DisputeBooking>,
-}
-
-#[derive(Deserialize)]
-struct DisputeBooking {
-    #[serde(default)]
-    fee: i64,
-}
-
-/// A dispute's turn, from the type of the event (`charge.dispute.…`) and Stripe's object. None for a turn that says nothing.
-///
-/// # Errors
-/// When a field that matters is missing or makes no sense.
-pub fn dispute_from(
-    event_type: &str,
-    object: Value,
-) -> Result<Option<DisputeSnapshot>, Unreadable> {
-    let it: DisputeObject = read(object)?;
-    let turn = match event_type {
-        "charge.dispute.created" => DisputeTurn::Opened {
-            inquiry: it.status.starts_with("warning"),
-        },
-        "charge.dispute.funds_withdrawn" => DisputeTurn::FundsWithdrawn {
-            fee_minor: it
-                .balance_transactions
-                .first()
-                .map_or(0, |booking| booking.fee),
-        },
-        "charge.dispute.funds_reinstated" => DisputeTurn::FundsReinstated,
-        "charge.dispute.closed" => DisputeTurn::Closed {
-            won: it.status != "lost",
-        },
-        _ => return Ok(None),
-    };
-    let amount = Money::new(it.amount, currency(&it.currency)?);
-    Ok(Some(DisputeSnapshot {
-        dispute: it.id,
-        amount,
-        reason: it.reason,
-        turn,
-    }))
-}
-
 /// What an error's body says: the refusal, and the intent inside it where there is one.
 pub fn error_from(status: u16, body: Value) -> (Refusal, Option<IntentView>) {
     #[derive(Default, Deserialize)]
@@ -314,16 +261,16 @@ pub(super) fn object_from(body: &[u8]) -> Result<Value, Unreadable> {
     serde_json::from_slice(body).map_err(|error| Unreadable(error.to_string()))
 }
 
-fn read<T: for<'de> Deserialize<'de>>(object: Value) -> Result<T, Unreadable> {
+pub(super) fn read<T: for<'de> Deserialize<'de>>(object: Value) -> Result<T, Unreadable> {
     serde_json::from_value(object).map_err(|error| Unreadable(error.to_string()))
 }
 
-fn currency(code: &str) -> Result<Currency, Unreadable> {
+pub(super) fn currency(code: &str) -> Result<Currency, Unreadable> {
     code.parse()
         .map_err(|_| Unreadable(format!("unknown currency {code:?}")))
 }
 
-fn status<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
+pub(super) fn status<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
     text.parse()
         .map_err(|_| Unreadable(format!("unknown status {text:?}")))
 }

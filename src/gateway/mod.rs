@@ -7,13 +7,16 @@
 
 mod answers;
 mod client;
+mod disputes;
+mod payouts;
 mod wire;
 
 pub use answers::{
-    IntentView, RefundView, Unreadable, adoption_from, dispute_from, error_from, intent_from,
-    refund_from,
+    IntentView, RefundView, Unreadable, adoption_from, error_from, intent_from, refund_from,
 };
 pub use client::{Card, Gateway};
+pub use disputes::{dispute_from, dispute_state_from};
+pub use payouts::payout_from;
 pub use wire::{Account, GatewayOptions};
 
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};

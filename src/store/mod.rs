@@ -17,10 +17,11 @@ pub use outgoing::{
 };
 pub use vault::{Vault, VaultError};
 
-use aggregates::ids::{CommandId, IntentionId, MerchantId, OrderId, PaymentId, RefundId};
+use aggregates::ids::{CommandId, IntentionId, MerchantId, OrderId, PaymentId, PayoutId, RefundId};
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
 use cqrs_es::{Aggregate, DomainEvent};
@@ -53,6 +54,7 @@ pub struct Store {
     payments: CqrsStore<Payment>,
     orders: CqrsStore<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
+    settlements: CqrsStore<Settlement>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
     hot_orders: Cache<String, Arc<Versioned<Order>>>,
 }
@@ -82,6 +84,7 @@ pub struct Commit {
     pub order: Option<Decided<OrderId, Order, OrderEvent>>,
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
+    pub settlement: Option<Decided<PayoutId, Settlement, SettlementEvent>>,
     pub claim: Option<Claim>,
     pub completes: Option<Completion>,
 }
@@ -138,6 +141,7 @@ impl Store {
             payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
             hot_orders: Cache::new(HOT_AGGREGATES),
             ids,
@@ -276,6 +280,20 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
+    /// A payout as it stands, from the log; an empty one where it was never seen.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn settlement(
+        &self,
+        merchant: &MerchantId,
+        id: PayoutId,
+    ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
+        let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
+        let (state, version) = loaded.map_err(Trouble::Broken)?;
+        Ok(Arc::new(Versioned { state, version }))
+    }
+
     /// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
     ///
     /// # Errors
@@ -339,6 +357,12 @@ impl Store {
                 |_, state, events, first| fold::stripe_request(state, events, first),
                 |event| event_id(event).unwrap_or_else(ids),
             )?;
+        }
+        if let Some(decided) = it.settlement {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            add(&mut append, context, id, decided, fold::settlement, |_| {
+                ids()
+            })?;
         }
         let ids: Vec<(&str, String)> = append
             .streams

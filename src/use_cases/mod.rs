@@ -10,6 +10,7 @@ mod endpoints;
 mod idempotency;
 mod kept;
 mod limits;
+mod noticing;
 mod orders;
 mod payments;
 mod recovery;

@@ -1,7 +1,6 @@
 //! What is Stripe's alone: read through, and changed with an intention before and an outcome after.
 
 use aggregates::ids::{IntentionId, MerchantId};
-use aggregates::payment::command::{Observation, Said};
 use aggregates::sealed::subject_of_request;
 use aggregates::stripe_request::{
     ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand,
@@ -381,41 +380,6 @@ impl App {
                 Err(AppError::OutcomeUnknown)
             }
         }
-    }
-
-    /// Records what an answer says of a payment of ours, as it stands now.
-    async fn notice(
-        &self,
-        merchant: &Merchant,
-        context: &Context,
-        object: &Value,
-    ) -> Result<(), AppError> {
-        let text = |name| object.get(name).and_then(Value::as_str);
-        let (intent, said) = match text("object") {
-            Some("payment_intent") => (
-                text("id"),
-                gateway::intent_from(object.clone())
-                    .map(|view| Said::Intent(Box::new(view.snapshot))),
-            ),
-            Some("refund") => (
-                text("payment_intent"),
-                gateway::refund_from(object.clone()).map(Said::Refund),
-            ),
-            _ => return Ok(()),
-        };
-        let (Some(intent), Ok(said)) = (intent, said) else {
-            return Ok(());
-        };
-        let store = &self.inner.store;
-        if let Some(payment) = store.payment_by_intent(&merchant.id, intent).await? {
-            let observed = Observation {
-                intention: None,
-                current: true,
-                said,
-            };
-            self.observe(merchant, payment, observed, context).await?;
-        }
-        Ok(())
     }
 
     /// The key that Stripe sees for a request that is only passed on: the caller's, hashed with whose and where it is.

@@ -213,6 +213,9 @@ impl App {
         else {
             return Ok(Applied::Skipped);
         };
+        if delivery.event_type.starts_with("payout.") {
+            return self.apply_payout(delivery, object).await;
+        }
         let said = match said(&delivery.event_type, object) {
             Ok(Some(said)) => said,
             Ok(None) => return Ok(Applied::Skipped),
@@ -222,15 +225,7 @@ impl App {
             }
         };
         let merchant = self.merchant(&delivery.merchant).await?;
-        let actor = Actor {
-            name: format!("stripe:{}", delivery.event_id),
-            key_id: None,
-            door: "webhooks".to_owned(),
-        };
-        let context = Context {
-            claimed_at: Some(delivery.stripe_created),
-            ..self.context_of(actor)
-        };
+        let context = self.context_of_delivery(delivery);
         let payment = match self.payment_of(&merchant.id, object).await? {
             Some(payment) => payment,
             None => match self.adopt_marked(&merchant, object, &context).await? {
@@ -240,6 +235,33 @@ impl App {
         };
         self.hint(&merchant, payment, said, &context).await?;
         Ok(Applied::Applied)
+    }
+
+    async fn apply_payout(
+        &self,
+        delivery: &Delivery,
+        object: &Map<String, Value>,
+    ) -> Result<Applied, AppError> {
+        let seen = gateway::payout_from(Value::Object(object.clone())).map_err(|error| {
+            tracing::error!(event = %delivery.event_id, %error, "a webhook cannot be read");
+            AppError::Internal
+        })?;
+        let merchant = self.merchant(&delivery.merchant).await?;
+        let context = self.context_of_delivery(delivery);
+        self.observe_payout(&merchant, &context, seen).await?;
+        Ok(Applied::Applied)
+    }
+
+    fn context_of_delivery(&self, delivery: &Delivery) -> Context {
+        let actor = Actor {
+            name: format!("stripe:{}", delivery.event_id),
+            key_id: None,
+            door: "webhooks".to_owned(),
+        };
+        Context {
+            claimed_at: Some(delivery.stripe_created),
+            ..self.context_of(actor)
+        }
     }
 
     /// What a webhook says is recorded; where it tells of an earlier stage than is known, Stripe is asked how it stands now.
