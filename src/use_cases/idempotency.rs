@@ -50,7 +50,7 @@ pub(super) enum Intended {
     /// The payment has moved on meanwhile: decide again.
     Outrun,
     /// Another request has claimed the key.
-    Taken(Standing),
+    Taken(Box<Standing>),
 }
 
 impl Idempotency {
@@ -136,7 +136,9 @@ impl App {
         ) {
             (Ok(_), _) => Ok(Intended::Recorded),
             (Err(Trouble::Conflict), _) => Ok(Intended::Outrun),
-            (Err(Trouble::Claimed(found)), Some(key)) => Ok(Intended::Taken(key.standing(&found)?)),
+            (Err(Trouble::Claimed(found)), Some(key)) => {
+                Ok(Intended::Taken(Box::new(key.standing(&found)?)))
+            }
             (Err(trouble), _) => Err(trouble.into()),
         }
     }

@@ -121,7 +121,7 @@ impl App {
             Intended::Recorded => self.finish(merchant, context, claimed, key).await,
             // Nobody else knows the id of a payment that is new.
             Intended::Outrun => Err(AppError::Internal),
-            Intended::Taken(standing) => self.join(merchant, context, standing, key).await,
+            Intended::Taken(standing) => self.join(merchant, context, *standing, key).await,
         }
     }
 

@@ -163,7 +163,7 @@ impl App {
             {
                 Intended::Recorded => return Ok(Standing::Open(claimed)),
                 Intended::Outrun => {}
-                Intended::Taken(standing) => return Ok(standing),
+                Intended::Taken(standing) => return Ok(*standing),
             }
         }
     }

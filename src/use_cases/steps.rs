@@ -142,7 +142,7 @@ impl App {
                 Intended::Recorded => return self.finish(merchant, context, claimed, key).await,
                 Intended::Outrun => {}
                 Intended::Taken(standing) => {
-                    return self.join(merchant, context, standing, key).await;
+                    return self.join(merchant, context, *standing, key).await;
                 }
             }
         }

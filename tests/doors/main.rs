@@ -9,6 +9,7 @@ mod payment_intents_errors;
 mod payment_intents_parameters;
 mod payment_intents_steps;
 mod shop;
+mod webhook_endpoints;
 mod webhooks;
 
 use counterfoil::store::{KeyKind, NewKey, Scope};

@@ -51,7 +51,7 @@ async fn keys_decide_who_may_do_what() {
         ("sk_test_acme", 200, 200),
         ("sk_test_reader", 200, 403),
         // It may read an intent, with the client secret.
-        ("pk_test_acme", 400, 403),
+        ("pk_test_acme", 400, 401),
         ("sk_test_nobody", 401, 401),
         ("sk_test_gone", 401, 401),
         // Keys of other doors.

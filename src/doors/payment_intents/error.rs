@@ -100,7 +100,7 @@ impl StripeError {
     pub fn publishable_key() -> Self {
         let message =
             "This call cannot be made with a publishable API key. Please use a secret API key.";
-        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("secret_key_required")
+        Self::new(StatusCode::UNAUTHORIZED, INVALID_REQUEST, message).code("secret_key_required")
     }
 
     /// The key may not do this.

@@ -1,7 +1,7 @@
 //! The door of payment intents: create, read, update, confirm, capture, cancel, refund.
 //!
 //! One path, two renderings; `call` chooses. WooshPay's is here (JSON in and out, times in milliseconds, the currency as it
-//! was sent); Stripe's own, with everything else that its clients know under `/v1`, is in [`stripe`].
+//! was sent); Stripe's own, with everything else that its clients know under `/v1`, is in [`stripe_shapes`].
 
 mod call;
 mod card;
@@ -10,7 +10,7 @@ mod form;
 mod params;
 mod request;
 mod response;
-mod stripe;
+mod stripe_shapes;
 
 use axum::Router;
 use axum::extract::rejection::PathRejection;
@@ -25,7 +25,7 @@ use crate::use_cases::{App, AppError, PaymentStep};
 use call::{Call, Look, Rendering};
 use error::StripeError;
 use params::Params;
-use stripe::intents::Step;
+use stripe_shapes::intents::Step;
 
 /// The door's name in events, and the scope of its idempotency keys.
 const NAME: &str = "payment_intents";
@@ -36,17 +36,17 @@ type Answer = Result<Response, StripeError>;
 /// `/v1` in both renderings; whatever else is under it is a 404 in this door's form.
 pub fn router(app: App) -> Router {
     Router::new()
-        .route("/v1/payment_intents", get(stripe::read).post(create))
+        .route("/v1/payment_intents", get(stripe_shapes::read).post(create))
         .route("/v1/payment_intents/{id}", get(retrieve).post(update))
         .route("/v1/payment_intents/{id}/confirm", post(confirm))
         .route("/v1/payment_intents/{id}/capture", post(capture))
         .route("/v1/payment_intents/{id}/cancel", post(cancel))
-        .route("/v1/refunds", get(stripe::read).post(refund))
+        .route("/v1/refunds", get(stripe_shapes::read).post(refund))
         .route(
             "/v1/refunds/{id}",
-            get(retrieve_refund).post(stripe::change),
+            get(retrieve_refund).post(stripe_shapes::change),
         )
-        .merge(stripe::router())
+        .merge(stripe_shapes::router())
         .method_not_allowed_fallback(|| async { StripeError::method_not_allowed() })
         .route("/v1/{*rest}", any(|| async { StripeError::no_such_path() }))
         .layer(from_fn(call::echo_key))
@@ -56,7 +56,7 @@ pub fn router(app: App) -> Router {
 async fn create(State(app): State<App>, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
     if call.rendering == Rendering::Stripe {
-        return stripe::intents::create(&app, call).await;
+        return stripe_shapes::intents::create(&app, call).await;
     }
     let payment = request::create(&call.params())?;
     response::payment(
@@ -68,12 +68,12 @@ async fn create(State(app): State<App>, request: Request) -> Answer {
 async fn retrieve(state: State<App>, id: Id, headers: HeaderMap, uri: Uri) -> Answer {
     let State(app) = &state;
     let id = named("payment_intent", id)?;
-    if let Some(answer) = stripe::from_browser(app, &id, &headers, &uri).await? {
+    if let Some(answer) = stripe_shapes::from_browser(app, &id, &headers, &uri).await? {
         return Ok(answer);
     }
     let look = Look::to_read(app, &headers, &uri).await?;
     if look.rendering == Rendering::Stripe {
-        return stripe::read(state, headers, uri).await;
+        return stripe_shapes::read(state, headers, uri).await;
     }
     look.without_query()?;
     response::payment(&app.payment(&look.caller, NAME, id).await?)
@@ -98,7 +98,7 @@ async fn cancel(State(app): State<App>, id: Id, request: Request) -> Answer {
 async fn refund(State(app): State<App>, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
     if call.rendering == Rendering::Stripe {
-        return stripe::intents::refund(&app, call).await;
+        return stripe_shapes::intents::refund(&app, call).await;
     }
     let (intent, refund) = request::refund(&call.params())?;
     match app.refund(&call.caller, NAME, refund, call.key).await {
@@ -111,7 +111,7 @@ async fn retrieve_refund(state: State<App>, id: Id, headers: HeaderMap, uri: Uri
     let State(app) = &state;
     let look = Look::to_read(app, &headers, &uri).await?;
     if look.rendering == Rendering::Stripe {
-        return stripe::read(state, headers, uri).await;
+        return stripe_shapes::read(state, headers, uri).await;
     }
     look.without_query()?;
     response::refund(
@@ -131,7 +131,7 @@ async fn step(
     let call = Call::to_write(app, request).await?;
     let intent = named("payment_intent", id)?;
     if call.rendering == Rendering::Stripe {
-        return stripe::intents::step(app, call, intent, step).await;
+        return stripe_shapes::intents::step(app, call, intent, step).await;
     }
     let step = read(&call.params())?;
     match app

@@ -7,6 +7,7 @@ mod answer;
 pub mod intents;
 mod request;
 mod through;
+mod webhook_endpoints;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -64,6 +65,7 @@ pub fn router() -> Router<App> {
         .route("/v1/payouts/{id}", get(through::read))
         .route("/v1/events", get(through::read))
         .route("/v1/events/{id}", get(through::read))
+        .merge(webhook_endpoints::router())
 }
 
 pub use through::{change, from_browser, read};
