@@ -21,7 +21,7 @@ async function makeCustomers(stripe, email) {
 export default {
   'more than 250 objects are paged through in both directions': async ({ stripe }) => {
     const email = `${unique('page')}@example.com`;
-    const newer = await stripe.customers.create({ email: `older-${email}` });
+    const older = await stripe.customers.create({ email: `older-${email}` });
     const made = await makeCustomers(stripe, email);
     assert.equal(made.size, OBJECTS);
 
@@ -33,7 +33,7 @@ export default {
     assert.deepEqual(new Set(forward), made);
 
     const backward = [];
-    const from = { email, limit: 100, ending_before: newer.id };
+    const from = { email, limit: 100, ending_before: older.id };
     for await (const customer of stripe.customers.list(from)) {
       backward.push(customer.id);
     }
