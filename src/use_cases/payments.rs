@@ -353,9 +353,19 @@ impl App {
             Standing::Ended(claimed, ended) => self.replay(merchant, claimed.payment, ended).await,
             Standing::Open(claimed) => {
                 let finishing = self.finish(merchant, context, claimed, key);
-                timeout(self.inner.options.join_within, finishing)
+                let finished = timeout(self.inner.options.join_within, finishing)
                     .await
-                    .map_err(|_| AppError::KeyInUse)?
+                    .map_err(|_| AppError::KeyInUse)??;
+                // Whoever drove it has answered the key, and what was kept then is the answer.
+                match self.standing::<Claimed, Ended>(merchant, key).await? {
+                    Standing::Ended(claimed, ended) => {
+                        self.replay(merchant, claimed.payment, ended).await
+                    }
+                    Standing::Free | Standing::Open(_) => Ok(PaymentAnswer {
+                        replayed: true,
+                        ..finished
+                    }),
+                }
             }
         }
     }

@@ -10,10 +10,11 @@ use aggregates::payment::{Payment, PaymentCommand};
 use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
+use tokio::time::timeout;
 
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
-use super::verdict::Verdict;
+use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Outcome, StripeAnswer};
 use crate::store::{Caller, Context, Merchant};
@@ -84,25 +85,59 @@ impl App {
             standing = self
                 .intend_refund(merchant, context, it, claimed, key)
                 .await?;
-        }
-        match standing {
-            Standing::Free => Err(AppError::Internal),
-            Standing::Open(claimed) => self.finish_refund(merchant, context, claimed, key).await,
-            Standing::Ended(claimed, ended) => {
-                let payment = self
-                    .payment_at(merchant, claimed.payment, ended.version)
-                    .await?;
-                let mut answer = self
-                    .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
-                    .await?;
-                answer.payment.said = match self.said_then(merchant, &ended, None).await? {
-                    Some(said) => Some(said),
-                    None => self.refund_now(merchant, claimed, &payment).await?,
-                };
-                answer.payment.replayed = true;
-                Ok(answer)
+            if matches!(&standing, Standing::Open(open) if open.intention == claimed.intention) {
+                return self.finish_refund(merchant, context, claimed, key).await;
             }
         }
+        if let Standing::Open(claimed) = standing {
+            let finishing = self.finish_refund(merchant, context, claimed, key);
+            let mut finished = timeout(self.inner.options.join_within, finishing)
+                .await
+                .map_err(|_| AppError::KeyInUse)??;
+            // Whoever drove it has answered the key, and what was kept then is the answer.
+            standing = self.standing(merchant, key).await?;
+            if matches!(standing, Standing::Open(_)) {
+                finished.payment.replayed = true;
+                return Ok(finished);
+            }
+        }
+        match standing {
+            Standing::Free | Standing::Open(_) => Err(AppError::Internal),
+            Standing::Ended(claimed, ended) => {
+                self.replay_refund(merchant, it, claimed, ended).await
+            }
+        }
+    }
+
+    /// The answer as it was, with what is never kept asked for anew where the intent is shown inside it.
+    async fn replay_refund(
+        &self,
+        merchant: &Merchant,
+        it: &RefundPayment,
+        claimed: Claimed,
+        ended: Ended,
+    ) -> Result<RefundAnswer, AppError> {
+        let payment = self
+            .payment_at(merchant, claimed.payment, ended.version)
+            .await?;
+        let mut answer = self
+            .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
+            .await?;
+        let shows_intent = it
+            .parameters
+            .iter()
+            .any(|(name, value)| name.starts_with("expand") && value.contains("payment_intent"));
+        let intent = match shows_intent {
+            true => self.intent_now(merchant, &payment).await,
+            false => None,
+        };
+        let said = self.said_then(merchant, &ended, intent.as_ref()).await?;
+        answer.payment.said = match said {
+            Some(said) => Some(said),
+            None => self.refund_now(merchant, claimed, &payment).await?,
+        };
+        answer.payment.replayed = true;
+        Ok(answer)
     }
 
     /// The payment that a refund is asked of.
