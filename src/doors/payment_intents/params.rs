@@ -295,7 +295,7 @@ pub fn shown(name: &str) -> String {
     let plain =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'[' | b']');
     let digits = name.bytes().filter(u8::is_ascii_digit).count();
-    if name.len() <= 40 && digits <= 6 && name.bytes().all(plain) {
+    if name.len() <= 80 && digits <= 6 && name.bytes().all(plain) {
         name.to_owned()
     } else {
         "…".to_owned()
