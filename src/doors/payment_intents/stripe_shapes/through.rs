@@ -131,7 +131,9 @@ fn path(uri: &Uri) -> Result<String, StripeError> {
 /// Text that is kept must not hold a card number; ids and addresses are Stripe's own.
 fn no_card_number(fields: &Map<String, Value>) -> Result<(), StripeError> {
     let pairs = form::pairs(fields);
-    let found = pairs.iter().find(|(_, text)| holds_card_number(text));
+    let found = pairs
+        .iter()
+        .find(|(name, text)| holds_card_number(name) || holds_card_number(text));
     match found {
         Some((name, _)) => Err(params::card_number_in(&params::shown(name))),
         None => Ok(()),
