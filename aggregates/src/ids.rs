@@ -103,6 +103,10 @@ uuid_id!(
     OrderId, "order id"
 );
 uuid_id!(
+    /// An offer of the catalogue. Derived from merchant and number, so that the stream itself guarantees one for each.
+    OfferId, "offer id"
+);
+uuid_id!(
     /// A payment: a UUIDv7, carried in the metadata of Stripe's intent; derived from the intent where that was made elsewhere.
     PaymentId, "payment id"
 );
@@ -129,6 +133,18 @@ impl OrderId {
     /// The order that `merchant` calls `reference` in `source` ("shop", "offers", …).
     pub fn derive(merchant: &MerchantId, source: &str, reference: &str) -> Self {
         Self(derived(&["order", merchant.as_str(), source, reference]))
+    }
+
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
+impl OfferId {
+    /// The offer that `merchant` calls `number`.
+    pub fn derive(merchant: &MerchantId, number: &str) -> Self {
+        Self(derived(&["offer", merchant.as_str(), number]))
     }
 
     /// The id of its stream: `merchant/uuid`.

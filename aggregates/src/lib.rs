@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod catalogue;
 pub mod ids;
 pub mod ledger;
 pub mod metadata;

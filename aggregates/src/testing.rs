@@ -1,5 +1,6 @@
 //! given / when / then over any aggregate of this crate, the values that tests share, and golden files.
 
+use crate::catalogue::{Offer, OfferCommand, OfferError, OfferEvent};
 use crate::ids::{IntentionId, MerchantId, OrderId, PaymentId};
 use crate::money::{Currency, Money};
 use crate::order::{Order, OrderCommand, OrderError, OrderEvent};
@@ -28,6 +29,12 @@ impl Decides for Payment {
 
 impl Decides for Order {
     fn rule(&self, command: OrderCommand) -> Result<Vec<OrderEvent>, OrderError> {
+        self.decide(command)
+    }
+}
+
+impl Decides for Offer {
+    fn rule(&self, command: OfferCommand) -> Result<Vec<OfferEvent>, OfferError> {
         self.decide(command)
     }
 }
