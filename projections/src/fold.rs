@@ -3,8 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{balances, orders, payments, payouts, refunds, stripe_requests};
-use aggregates::ids::{OrderId, PaymentId, PayoutId};
+use crate::{balances, offers, orders, payments, payouts, refunds, stripe_requests};
+use aggregates::catalogue::{Offer, OfferEvent};
+use aggregates::ids::{OfferId, OrderId, PaymentId, PayoutId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -84,6 +85,23 @@ pub fn stripe_request(
         (Some(facts), Some(last)) => {
             vec![stripe_requests::row(facts, request.version, first + last)]
         }
+        _ => vec![],
+    }
+}
+
+/// Applies `events` to the offer and answers the row that follows. `first` is the index of the first of them in the append.
+pub fn offer(
+    id: OfferId,
+    offer: &mut Versioned<Offer>,
+    events: &[OfferEvent],
+    first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        offer.state.apply(event);
+        offer.version += 1;
+    }
+    match (offer.state.facts(), events.len().checked_sub(1)) {
+        (Some(facts), Some(last)) => vec![offers::row(id, facts, offer.version, first + last)],
         _ => vec![],
     }
 }

@@ -7,6 +7,7 @@
 pub mod balances;
 pub mod fold;
 pub mod journal;
+pub mod offers;
 pub mod orders;
 pub mod payments;
 pub mod payouts;
@@ -25,6 +26,7 @@ pub const TABLES: &[Table] = &[
     balances::TABLE,
     stripe_requests::TABLE,
     payouts::TABLE,
+    offers::TABLE,
 ];
 
 /// A count for a `bigint` column. Versions and counts are far below its limit.

@@ -1,7 +1,9 @@
 //! The rows that payments from elsewhere and payouts leave behind.
 
 use super::*;
-use aggregates::ids::{MerchantId, PayoutId};
+use aggregates::catalogue::offer::{Choice, Group, Product, Published};
+use aggregates::catalogue::{Offer, OfferCommand};
+use aggregates::ids::{MerchantId, OfferId, PayoutId};
 use aggregates::money::{Currency, Money};
 use aggregates::payment::command::{
     Adopt, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
@@ -141,4 +143,53 @@ fn a_payout_has_one_row_that_says_where_it_stands() {
         "txn_2".into()
     );
     assert!(settlement(id, &mut known, &[], 0).is_empty());
+}
+
+fn product(code: &str, minor: i64) -> Product {
+    Product {
+        code: code.to_owned(),
+        name: code.to_owned(),
+        price: usd(minor),
+    }
+}
+
+/// Red when a second event of one append is left out of the row, or the row is that of the offer's beginning.
+#[test]
+fn an_offer_has_one_row_that_says_how_it_stands() {
+    let id = OfferId::derive(&merchant(), "7");
+    let expires_at = chrono::DateTime::from_timestamp(1_800_000_000, 0);
+    let publish = OfferCommand::Publish(Box::new(Published {
+        merchant: merchant(),
+        number: "7".to_owned(),
+        currency: Currency::USD,
+        groups: vec![Group {
+            name: "all".to_owned(),
+            products: vec![product("one", 1_00), product("two", 2_00)],
+        }],
+        selection: vec![Choice {
+            group: "all".to_owned(),
+            code: "two".to_owned(),
+        }],
+        expires_at,
+    }));
+    let mut known = Versioned::<Offer>::default();
+    let events = known.state.decide(publish).unwrap();
+    let rows = offer(id, &mut known, &events, 2);
+    assert_eq!((rows.len(), rows[0].event), (1, 2));
+    let of_offer = |rows: &[RowChange], column| cell(&offers::TABLE, rows, column);
+    assert_eq!(of_offer(&rows, "offer_id"), id.uuid().into());
+    assert_eq!(of_offer(&rows, "number"), "7".into());
+    assert_eq!(of_offer(&rows, "currency"), "usd".into());
+    assert_eq!(of_offer(&rows, "products"), 2.into());
+    assert_eq!(of_offer(&rows, "selected"), 1.into());
+    assert_eq!(of_offer(&rows, "expires_at"), expires_at.into());
+    assert_eq!(of_offer(&rows, "withdrawn"), false.into());
+
+    let withdraw = OfferCommand::Withdraw {
+        reason: "no longer sold".to_owned(),
+    };
+    let events = known.state.decide(withdraw).unwrap();
+    let rows = offer(id, &mut known, &events, 0);
+    assert_eq!(of_offer(&rows, "withdrawn"), true.into());
+    assert_eq!(of_offer(&rows, "version"), 2.into());
 }
