@@ -3,7 +3,7 @@
 use crate::support::{World, until};
 use crate::{CARD, Client, SESSION, path_of, text, world};
 
-/// Planted bug: keeping Stripe's words as they came, or a webhook's body as it came.
+/// Planted bug: storing a webhook's body as it came.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_secret_or_personal_is_kept_in_the_clear() {
     let world = world().await;
