@@ -340,7 +340,6 @@ impl Told for String {}
 
 /// The request of one step; none where it needs an intent that is not there.
 fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
-    let none = Parameters::default();
     let (mut built, parameters) = match (effect.step, effect.intent) {
         (Step::Create(request), _) => (create(effect, request), &request.parameters),
         (_, None) => return None,
@@ -362,7 +361,9 @@ fn step(effect: &Effect<'_>) -> Option<RequestBuilder> {
             let request = CapturePaymentIntent::new(intent).amount_to_capture(amount.minor());
             (request.build(), parameters)
         }
-        (Step::Cancel { reason }, Some(intent)) => (cancel(intent, *reason).build(), &none),
+        (Step::Cancel { reason, parameters }, Some(intent)) => {
+            (cancel(intent, *reason).build(), parameters)
+        }
     };
     pass_on(&mut built, parameters);
     Some(built)

@@ -354,6 +354,7 @@ impl App {
             let completes = answer.claim.and_then(|key| {
                 let mut ended = last_step(&after, &events)?;
                 ended.said.clone_from(&answer.kept);
+                ended.not_begun = key.keeps_answer && ended.verdict.is_not_begun();
                 Some(key.completion(&ended))
             });
             if events.is_empty() && order.is_none() {
@@ -485,5 +486,6 @@ fn last_step(after: &Versioned<Payment>, events: &[PaymentEvent]) -> Option<Ende
         version: after.version,
         verdict,
         said: None,
+        not_begun: false,
     })
 }

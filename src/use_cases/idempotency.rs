@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::verdict::Ended;
 use super::{App, AppError};
@@ -27,6 +28,8 @@ pub struct Idempotency {
     pub fingerprint: [u8; 32],
     /// Whether the answer is made of Stripe's own words, so that they are kept (sealed, without secrets) for a repeat.
     pub keeps_answer: bool,
+    /// How often the key was used for what was not even begun: such a use is free again, and the next one counts on.
+    pub(super) uses: Arc<AtomicU32>,
 }
 
 /// What a claim stands for: the payment, and the intention it began with.
@@ -54,11 +57,35 @@ pub(super) enum Intended {
 }
 
 impl Idempotency {
+    /// A caller's key, in the scope of a door.
+    pub fn new(
+        scope: &'static str,
+        key: String,
+        fingerprint: [u8; 32],
+        keeps_answer: bool,
+    ) -> Self {
+        Self {
+            scope,
+            key,
+            fingerprint,
+            keeps_answer,
+            uses: Arc::default(),
+        }
+    }
+
+    /// The key as the claim of this use is made under. A caller's key holds no line break.
+    fn name(&self) -> String {
+        match self.uses.load(Ordering::Relaxed) {
+            0 => self.key.clone(),
+            uses => format!("{}\n{uses}", self.key),
+        }
+    }
+
     /// The claim, for the append of the intention.
     pub(super) fn claim(&self, claimed: &impl Serialize) -> Claim {
         Claim {
             scope: self.scope.to_owned(),
-            key: self.key.clone(),
+            key: self.name(),
             fingerprint: self.fingerprint,
             context: raw(claimed),
         }
@@ -68,7 +95,7 @@ impl Idempotency {
     pub(super) fn completion(&self, ended: &impl Serialize) -> Completion {
         Completion {
             scope: self.scope.to_owned(),
-            key: self.key.clone(),
+            key: self.name(),
             answer: raw(ended),
         }
     }
@@ -99,14 +126,15 @@ impl App {
         let Some(key) = key else {
             return Ok(Standing::Free);
         };
-        match self
-            .inner
-            .store
-            .claim(&merchant.id, key.scope, &key.key)
-            .await?
-        {
-            None => Ok(Standing::Free),
-            Some(found) => key.standing(&found),
+        let store = &self.inner.store;
+        loop {
+            match store.claim(&merchant.id, key.scope, &key.name()).await? {
+                None => return Ok(Standing::Free),
+                Some(found) if is_free_again(&found) => {
+                    key.uses.fetch_add(1, Ordering::Relaxed);
+                }
+                Some(found) => return key.standing(&found),
+            }
         }
     }
 
@@ -142,6 +170,18 @@ impl App {
             (Err(trouble), _) => Err(trouble.into()),
         }
     }
+}
+
+/// Whether the use of the key ended before anything was begun. Answers say so in a member of this name.
+fn is_free_again(claim: &ExistingClaim) -> bool {
+    #[derive(Deserialize)]
+    struct Answer {
+        #[serde(default)]
+        not_begun: bool,
+    }
+    let answer = claim.answer.as_deref();
+    let answer = answer.and_then(|answer| serde_json::from_str::<Answer>(answer.get()).ok());
+    answer.is_some_and(|answer| answer.not_begun)
 }
 
 fn raw(it: &impl Serialize) -> Box<RawValue> {

@@ -8,8 +8,10 @@ use super::{App, AppError};
 use crate::gateway::{IntentView, StripeAnswer};
 use secrecy::ExposeSecret;
 
-/// Names of fields that hold a secret, or an address with one in it.
-const SECRETS: [&str; 3] = ["client_secret", "next_action", "secret"];
+/// Names of fields that hold a secret, or an address with one in it: kept nowhere.
+const NEVER_KEPT: &[&str] = &["client_secret", "next_action", "secret"];
+/// Names of fields that hold a secret: not for whoever may list.
+const NEVER_LISTED: &[&str] = &["client_secret"];
 /// What every client secret has in the middle, wherever it is written.
 pub(super) const SECRET_MARK: &str = "_secret_";
 
@@ -22,7 +24,7 @@ impl App {
         answer: &StripeAnswer,
     ) -> Result<Sealed, AppError> {
         let mut kept = answer.clone();
-        without_secrets(&mut kept.body);
+        without(NEVER_KEPT, &mut kept.body);
         Ok(self
             .inner
             .store
@@ -41,19 +43,23 @@ impl App {
     }
 }
 
-/// Nulls what is secret, however deep it is.
-pub(super) fn without_secrets(value: &mut Value) {
+/// Nulls what is not for whoever may list, however deep it is.
+pub(super) fn as_listed(value: &mut Value) {
+    without(NEVER_LISTED, value);
+}
+
+fn without(secrets: &[&str], value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, field) in fields {
-                if SECRETS.contains(&name.as_str()) {
+                if secrets.contains(&name.as_str()) {
                     *field = Value::Null;
                 } else {
-                    without_secrets(field);
+                    without(secrets, field);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(without_secrets),
+        Value::Array(items) => items.iter_mut().for_each(|item| without(secrets, item)),
         Value::String(text) if text.contains(SECRET_MARK) => text.clear(),
         _ => {}
     }
@@ -104,7 +110,7 @@ mod tests {
             "id": "pi_1", "client_secret": "pi_1_secret_2", "next_action": {"url": "https://x/?s=pi_1_secret_2"},
             "description": "see pi_1_secret_2",
         }}});
-        without_secrets(&mut body);
+        without(NEVER_KEPT, &mut body);
         let kept = json!({"error": {"payment_intent": {
             "id": "pi_1", "client_secret": null, "next_action": null, "description": "",
         }}});

@@ -15,6 +15,7 @@ mod orders;
 mod payments;
 mod recovery;
 mod refunds;
+mod refusals;
 mod steps;
 mod stripe_requests;
 mod verdict;
@@ -104,6 +105,9 @@ pub enum AppError {
     /// Stripe refused for good; nothing was done.
     #[error("{}", .0.message)]
     Refused(Refusal),
+    /// The same request was refused before, in these words, which were kept under its key.
+    #[error("this was refused before")]
+    RefusedBefore(Box<StripeAnswer>),
     /// The order's own payment has not paid it; `status` is where it stands.
     #[error("the order is not paid: its payment is {status}")]
     NotPaid { status: String },

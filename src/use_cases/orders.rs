@@ -332,6 +332,7 @@ impl App {
         let Ok(events) = before.state.decide(PaymentCommand::Cancel {
             intention,
             reason: None,
+            parameters: Parameters::default(),
         }) else {
             return Err(OrderError::PaymentUnderWay.into());
         };

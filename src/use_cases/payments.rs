@@ -309,6 +309,7 @@ impl App {
                     version: driven.payment.version,
                     verdict,
                     said: None,
+                    not_begun: false,
                 },
                 driven,
             ));
@@ -384,7 +385,8 @@ impl App {
             self.payment_at(merchant, id, ended.version).await?
         };
         let intent = match ended.verdict {
-            Verdict::Refused(_) => None,
+            // What Stripe refused shows no intent; what our own rules refused does.
+            Verdict::Refused(_) if ended.said.is_none() => None,
             _ => Some(
                 self.intent_now(merchant, &then)
                     .await

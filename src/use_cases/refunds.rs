@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
+use super::refusals::charge_not_refundable;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Outcome, StripeAnswer};
@@ -120,6 +121,18 @@ impl App {
         let payment = self
             .payment_at(merchant, claimed.payment, ended.version)
             .await?;
+        // Our own rules refused it: there never was a refund.
+        if payment
+            .state
+            .facts()
+            .is_none_or(|facts| facts.refund(claimed.intention).is_none())
+        {
+            let words = self.said_then(merchant, &ended, None).await?;
+            let words = words.ok_or(AppError::Internal)?;
+            return Err(AppError::RefusedBefore(Box::new(StripeAnswer::clone(
+                &words,
+            ))));
+        }
         let mut answer = self
             .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
             .await?;
@@ -154,7 +167,14 @@ impl App {
         let said = self
             .read(merchant, &format!("/charges/{charge}"), "")
             .await?;
-        match said.body.get("payment_intent").and_then(Value::as_str) {
+        let intent = said.body.get("payment_intent").and_then(Value::as_str);
+        let taken = said.body.get("captured") == Some(&Value::Bool(true))
+            && said.body.get("status").and_then(Value::as_str) == Some("succeeded");
+        match intent {
+            // An intent may have failed with one charge and succeeded with another.
+            Some(_) if said.status < 300 && !taken => {
+                Err(AppError::Refused(charge_not_refundable(charge)))
+            }
             Some(intent) if said.status < 300 => {
                 self.find_or_adopt(merchant, context, intent).await
             }

@@ -37,6 +37,8 @@ pub enum PaymentStep {
     },
     Cancel {
         reason: Option<CancellationReason>,
+        /// What Stripe alone judges.
+        parameters: Parameters,
     },
 }
 
@@ -260,9 +262,10 @@ fn decide(
                 parameters: parameters.clone(),
             }
         }
-        PaymentStep::Cancel { reason } => PaymentCommand::Cancel {
+        PaymentStep::Cancel { reason, parameters } => PaymentCommand::Cancel {
             intention,
             reason: *reason,
+            parameters: parameters.clone(),
         },
     };
     Ok(payment.decide(command)?)

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use tokio::time::timeout;
 
 use super::idempotency::{Idempotency, Standing};
-use super::kept::without_secrets;
+use super::kept::as_listed;
+use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::gateway::{self, MERCHANT_KEY, Outcome, Request, StripeAnswer, Verb};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
@@ -39,7 +40,11 @@ struct ClaimedChange {
 
 /// The claim of a change is answered: the request's own events hold the answer.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct EndedChange {}
+struct EndedChange {
+    /// Stripe refused to begin: the caller's key is free again.
+    #[serde(default)]
+    not_begun: bool,
+}
 
 impl App {
     /// What Stripe answers to a read, in its own words. A secret is shown only where one object was asked for by its id.
@@ -63,7 +68,7 @@ impl App {
             if answer.status < 300 {
                 app.notice(&merchant, &context, &answer.body).await?;
                 if !is_one(&answer.body) {
-                    without_secrets(&mut answer.body);
+                    as_listed(&mut answer.body);
                 }
             }
             Ok(answer)
@@ -99,17 +104,49 @@ impl App {
     pub async fn make_payment_method(
         &self,
         caller: &Caller,
+        door: &'static str,
         form: SecretString,
         key: Option<&Idempotency>,
     ) -> Result<StripeAnswer, AppError> {
-        let key = key.map(|key| self.forwarded(&caller.merchant.id, key));
+        self.check_key(caller, key).await?;
+        let forwarded = key.map(|key| self.forwarded(&caller.merchant.id, key));
         let request = Request {
             verb: Verb::Post,
             path: "/payment_methods",
             parameters: Some(form.expose_secret()),
-            key: key.as_deref(),
+            key: forwarded.as_deref(),
         };
-        self.ask_stripe(&caller.merchant, request).await
+        let said = self.ask_stripe(&caller.merchant, request).await?;
+        if let Some(key) = key.filter(|_| matches!(said.status, 200 | 402) && !said.replayed) {
+            self.take_key(caller, door, key).await?;
+        }
+        Ok(said)
+    }
+
+    /// The key is used now, and Stripe keeps the answer.
+    async fn take_key(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        key: &Idempotency,
+    ) -> Result<(), AppError> {
+        let commit = Commit {
+            claim: Some(key.claim(&serde_json::json!({"at_stripe": true}))),
+            completes: Some(key.completion(&EndedChange { not_begun: false })),
+            ..Commit::default()
+        };
+        let (app, merchant, context) = (
+            self.clone(),
+            caller.merchant.clone(),
+            self.context(caller, door),
+        );
+        self.command(async move {
+            match app.inner.store.commit(&merchant.id, &context, commit).await {
+                Ok(_) | Err(Trouble::Claimed(_)) => Ok(()),
+                Err(trouble) => Err(trouble.into()),
+            }
+        })
+        .await
     }
 
     /// Changes something at Stripe that no payment carries.
@@ -162,7 +199,7 @@ impl App {
                     .await
                     .map_err(|_| AppError::KeyInUse)??
             }
-            Standing::Ended(it, EndedChange {}) => {
+            Standing::Ended(it, EndedChange { .. }) => {
                 self.drive_change(merchant, context, it.request, None)
                     .await?
             }
@@ -285,6 +322,7 @@ impl App {
     ) -> Result<(), AppError> {
         let answer = self.keep(&merchant.id, subject, said).await?;
         let text = |name| said.body.get(name).and_then(Value::as_str);
+        let mut not_begun = false;
         let command = if said.status < 300 {
             StripeRequestCommand::Done {
                 object: text("object").map(str::to_owned),
@@ -293,10 +331,11 @@ impl App {
             }
         } else {
             let (refusal, _) = gateway::error_from(said.status, said.body.clone());
+            not_begun = Verdict::Refused(refusal.clone()).is_not_begun();
             StripeRequestCommand::Refuse { refusal, answer }
         };
         let facts = before.state.facts().ok_or(AppError::Internal)?;
-        let mut completes = answering.map(|key| key.completion(&EndedChange {}));
+        let mut completes = answering.map(|key| key.completion(&EndedChange { not_begun }));
         loop {
             let events = before.state.decide(command.clone()).map_err(broken)?;
             let decided = Decided {

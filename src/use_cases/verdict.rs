@@ -23,9 +23,34 @@ pub(super) struct Ended {
     /// What Stripe said, where the caller's answer is made of its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<Sealed>,
+    /// Stripe refused to begin: the caller's key is free again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_begun: bool,
 }
 
 impl Verdict {
+    /// Whether Stripe refused the request for what was wrong in it, before it looked at what it is about: it keeps no such
+    /// answer under a key.
+    pub(super) fn is_not_begun(&self) -> bool {
+        let Self::Refused(refusal) = self else {
+            return false;
+        };
+        let faulty = |code: &str| {
+            code.starts_with("parameter_")
+                || code.ends_with("_invalid")
+                || matches!(
+                    code,
+                    "resource_missing"
+                        | "amount_too_small"
+                        | "amount_too_large"
+                        | "payment_intent_invalid_parameter"
+                )
+        };
+        let names_a_parameter = refusal.param.is_some();
+        let code = refusal.code.as_deref();
+        matches!(refusal.status, 400 | 404) && code.map_or(names_a_parameter, faulty)
+    }
+
     /// How these events end what was asked; none where they hold no outcome.
     pub(super) fn of(events: &[PaymentEvent]) -> Option<Self> {
         events
@@ -75,6 +100,7 @@ impl Ended {
             version,
             verdict,
             said: None,
+            not_begun: false,
         })
     }
 }

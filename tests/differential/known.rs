@@ -52,6 +52,62 @@ const KNOWN: &[Known] = &[
             *direct = Value::Null;
         },
     },
+    Known {
+        why: "Where a key was used elsewhere, the door says that the request differs; the address of the first one is not kept.",
+        on: |_| true,
+        forgive: |door, direct| {
+            let used_elsewhere = direct["body"]["error"]["message"]
+                .as_str()
+                .is_some_and(|it| it.contains("same endpoint they were first used for"));
+            if used_elsewhere && door["body"]["error"]["type"] == "idempotency_error" {
+                remove(door, "message");
+                remove(direct, "message");
+            }
+        },
+    },
+    Known {
+        why: "No value is repeated: it may be a card number in the wrong place. The parameter is named all the same.",
+        on: |_| true,
+        forgive: |door, direct| {
+            let repeats = direct["body"]["error"]["message"]
+                .as_str()
+                .is_some_and(|it| {
+                    it.starts_with("Invalid integer: ") || it.starts_with("Invalid currency: ")
+                });
+            if repeats {
+                remove(door, "message");
+                remove(direct, "message");
+            }
+        },
+    },
+    Known {
+        why: "Whoever runs this service helps with keys and addresses, not Stripe's support, which its own words lead to.",
+        on: |_| true,
+        forgive: |door, direct| {
+            let leads_there = direct["body"]["error"]["message"]
+                .as_str()
+                .is_some_and(|it| it.contains("support.stripe.com"));
+            if leads_there {
+                remove(door, "message");
+                remove(direct, "message");
+            }
+        },
+    },
+    Known {
+        why: "A number that can be no card's is refused before anything is intended, so there is nothing to keep under the key.",
+        on: |call| call.method == Method::POST && call.path.starts_with("/v1/payment_intents"),
+        forgive: |door, direct| {
+            let raw_card = |side: &Value| {
+                side["status"] == 402 && side["body"]["error"]["payment_intent"].is_null()
+            };
+            if raw_card(door) && raw_card(direct) {
+                door["replayed"] = Value::Null;
+                direct["replayed"] = Value::Null;
+            }
+        },
+    },
+    // One more is not drawn, since all that follows it would differ: an open intent's `currency` can be changed at
+    // Stripe and not here. A payment's ledger is kept in one currency for its life; who wants another makes another.
 ];
 
 /// Removes a member of the error, where there is one.

@@ -1,7 +1,7 @@
 //! Who may use the door of payment intents, what it sees of others, and what it says to requests that are none of its own.
 
 use crate::support::{World, card_payment, send};
-use crate::{ask, made_at_stripe, put_key};
+use crate::{ask, put_key};
 use counterfoil::store::{KeyKind, Scope};
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -502,12 +502,7 @@ async fn a_merchant_has_sixteen_endpoints_at_the_most_and_one_for_each_idempoten
         enabled_events: vec!["*".to_owned()],
         ..CreateEndpoint::default()
     };
-    let key = |hash: u8| Idempotency {
-        scope: "payment_intents",
-        key: "once".to_owned(),
-        fingerprint: [hash; 32],
-        keeps_answer: false,
-    };
+    let key = |hash: u8| Idempotency::new("payment_intents", "once".to_owned(), [hash; 32], false);
     let first = app
         .create_endpoint(&acme, it(), Some(key(1)))
         .await

@@ -137,8 +137,16 @@ impl Facts {
                 let (amount, parameters) = (*amount, parameters.clone());
                 self.await_answer(*intention, Step::Capture { amount, parameters });
             }
-            E::CancelRequested { intention, reason } => {
-                self.await_answer(*intention, Step::Cancel { reason: *reason })
+            E::CancelRequested {
+                intention,
+                reason,
+                parameters,
+            } => {
+                let step = Step::Cancel {
+                    reason: *reason,
+                    parameters: parameters.clone(),
+                };
+                self.await_answer(*intention, step)
             }
             E::UpdateRefused { intention, .. }
             | E::ConfirmRefused { intention, .. }

@@ -36,6 +36,7 @@ pub enum PaymentCommand {
     Cancel {
         intention: IntentionId,
         reason: Option<CancellationReason>,
+        parameters: Parameters,
     },
     /// `amount`: none gives back all that is left.
     Refund {

@@ -53,7 +53,11 @@ impl Facts {
                 amount,
                 parameters,
             } => self.capture(intention, amount, parameters),
-            PaymentCommand::Cancel { intention, reason } => self.cancel(intention, reason),
+            PaymentCommand::Cancel {
+                intention,
+                reason,
+                parameters,
+            } => self.cancel(intention, reason, parameters),
             PaymentCommand::Refund {
                 refund,
                 amount,
@@ -154,14 +158,23 @@ impl Facts {
         }])
     }
 
-    fn cancel(&self, intention: IntentionId, reason: Option<CancellationReason>) -> Decision {
+    fn cancel(
+        &self,
+        intention: IntentionId,
+        reason: Option<CancellationReason>,
+        parameters: Parameters,
+    ) -> Decision {
         self.ready_for("cancel")?;
         match self.status {
             Status::RequiresPaymentMethod
             | Status::RequiresConfirmation
             | Status::RequiresAction
             | Status::RequiresCapture => {
-                Ok(vec![PaymentEvent::CancelRequested { intention, reason }])
+                Ok(vec![PaymentEvent::CancelRequested {
+                    intention,
+                    reason,
+                    parameters,
+                }])
             }
             _ => Err(self.unexpected("cancel")),
         }

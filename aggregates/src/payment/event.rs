@@ -123,6 +123,8 @@ pub enum PaymentEvent {
     CancelRequested {
         intention: IntentionId,
         reason: Option<CancellationReason>,
+        #[serde(default, skip_serializing_if = "Parameters::is_empty")]
+        parameters: Parameters,
     },
     CancelRefused {
         intention: IntentionId,
@@ -240,6 +242,7 @@ impl DomainEvent for PaymentEvent {
             | Self::Updated { .. }
             | Self::ConfirmRequested { .. }
             | Self::CaptureRequested { .. }
+            | Self::CancelRequested { .. }
             | Self::RefundRequested { .. }
             | Self::RefundPending { .. }
             | Self::Refunded { .. }

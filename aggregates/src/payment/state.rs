@@ -120,6 +120,7 @@ pub enum Step {
     },
     Cancel {
         reason: Option<CancellationReason>,
+        parameters: Parameters,
     },
 }
 

@@ -4,13 +4,13 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderName, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
 use super::NAME;
-use super::error::StripeError;
+use super::error::{STRIPE_SHOULD_RETRY, StripeError};
 use super::form;
 use super::params::{self, Params};
 use crate::http::auth;
@@ -59,14 +59,10 @@ impl Call {
         no_query(parts.uri.query())?;
         let fields = fields(&parts.headers, &body::read(&parts.headers, body).await?)?;
         let rendering = rendering(&parts.headers);
-        let key = idempotency_key(&parts.headers)?.map(|key| Idempotency {
-            scope: NAME,
-            key,
-            fingerprint: app
-                .store()
-                .keys
-                .fingerprint(canonical(parts.uri.path(), &fields).as_bytes()),
-            keeps_answer: rendering == Rendering::Stripe,
+        let key = idempotency_key(&parts.headers)?.map(|key| {
+            let canonical = canonical(parts.uri.path(), &fields);
+            let fingerprint = app.store().keys.fingerprint(canonical.as_bytes());
+            Idempotency::new(NAME, key, fingerprint, rendering == Rendering::Stripe)
         });
         Ok(Self {
             caller,
@@ -203,12 +199,21 @@ fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Stripe
     }
 }
 
-/// Tells the caller its idempotency key again, as Stripe does.
-pub async fn echo_key(request: Request, next: Next) -> Response {
+/// The headers that Stripe's clients look for: the idempotency key again, and whether to send a refused write once more.
+pub async fn with_stripes_headers(request: Request, next: Next) -> Response {
     let key = request.headers().get(&IDEMPOTENCY_KEY).cloned();
+    let stripes = rendering(request.headers()) == Rendering::Stripe;
+    let writes = !request.method().is_safe();
     let mut response = next.run(request).await;
+    let in_vain = stripes && writes && response.status().is_client_error();
+    let headers = response.headers_mut();
     if let Some(key) = key {
-        response.headers_mut().insert(IDEMPOTENCY_KEY.clone(), key);
+        headers.insert(IDEMPOTENCY_KEY.clone(), key);
+    }
+    if in_vain {
+        headers
+            .entry(&STRIPE_SHOULD_RETRY)
+            .or_insert(HeaderValue::from_static("false"));
     }
     response
 }

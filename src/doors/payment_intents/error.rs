@@ -13,11 +13,12 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use crate::doors::firewall::holds_card_number;
 use crate::http::body::BodyError;
-use crate::use_cases::AppError;
+use crate::use_cases::{AppError, StripeAnswer};
 
 /// Says that the answer was given before, under the same idempotency key.
 pub static IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-static STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
+/// Whether the same request may be sent again.
+pub static STRIPE_SHOULD_RETRY: HeaderName = HeaderName::from_static("stripe-should-retry");
 
 const INVALID_REQUEST: &str = "invalid_request_error";
 const API: &str = "api_error";
@@ -38,8 +39,8 @@ struct Parts {
 }
 
 #[derive(Serialize)]
-struct Body {
-    error: ErrorObject,
+struct Body<'a> {
+    error: &'a ErrorObject,
 }
 
 /// Members that say nothing are left out, as Stripe does.
@@ -50,6 +51,8 @@ struct ErrorObject {
     code: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     decline_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    doc_url: Option<String>,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     param: Option<String>,
@@ -63,6 +66,7 @@ impl StripeError {
             r#type: kind.to_owned(),
             code: None,
             decline_code: None,
+            doc_url: None,
             message: message.into(),
             param: None,
             payment_intent: None,
@@ -92,8 +96,10 @@ impl StripeError {
         Self::new(
             StatusCode::UNAUTHORIZED,
             INVALID_REQUEST,
-            "Invalid API key provided.",
+            "Invalid API Key provided: ********",
         )
+        .code("api_key_invalid")
+        .documented()
     }
 
     /// A key for browsers was used where a secret one is needed.
@@ -116,7 +122,8 @@ impl StripeError {
             INVALID_REQUEST,
             "Unrecognized request URL.",
         )
-        .code("url_unknown")
+        .code("url_invalid")
+        .documented()
     }
 
     /// The path does not take the method; axum adds `Allow`.
@@ -203,6 +210,28 @@ impl StripeError {
         self.0.error.code.as_deref() == Some(MISSING)
     }
 
+    /// With the address of what Stripe documents of its code.
+    pub fn documented(mut self) -> Self {
+        let error = &mut self.0.error;
+        if let Some(code) = &error.code {
+            let page = code.replace('_', "-");
+            error.doc_url = Some(format!("https://stripe.com/docs/error-codes/{page}"));
+        }
+        self
+    }
+
+    /// The answer that it is, to be kept.
+    pub fn as_answer(&self) -> StripeAnswer {
+        let body = Body {
+            error: &self.0.error,
+        };
+        StripeAnswer {
+            status: self.0.status.as_u16(),
+            body: serde_json::to_value(body).expect("an error of texts serialises"),
+            replayed: false,
+        }
+    }
+
     /// Whether it is an answer that was given before.
     pub fn replayed(mut self, replayed: bool) -> Self {
         self.0.replayed = replayed;
@@ -231,7 +260,7 @@ impl IntoResponse for StripeError {
             should_retry,
             replayed,
         } = *self.0;
-        let mut response = (status, Json(Body { error })).into_response();
+        let mut response = (status, Json(Body { error: &error })).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = retry_after_s {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -274,7 +303,9 @@ impl From<AppError> for StripeError {
             AppError::Payment(error) => of_payment(&error),
             AppError::Order(error) => of_order(&error),
             AppError::Refused(refusal) => Self::refused(&refusal),
-            AppError::NotPaid { .. } => Self::invalid(sentence(&error.to_string())),
+            AppError::RefusedBefore(_) | AppError::NotPaid { .. } => {
+                Self::invalid(sentence(&error.to_string()))
+            }
             AppError::OutcomeUnknown => {
                 let message =
                     "It is not known yet what came of this request. Please send it again.";

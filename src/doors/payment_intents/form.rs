@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::StripeError;
+use super::params::shown;
 
 /// The deepest nesting of brackets that is read.
 const LEVELS_MAX: usize = 12;
@@ -19,7 +20,13 @@ pub fn read(text: &[u8]) -> Result<Map<String, Value>, StripeError> {
     let mut root = Map::new();
     for (name, value) in pairs {
         let (first, rest) = segments(&name)?;
-        insert(root.entry(first).or_insert(Value::Null), &rest, value)?;
+        let named = first.clone();
+        insert(
+            &named,
+            root.entry(first).or_insert(Value::Null),
+            &rest,
+            value,
+        )?;
     }
     Ok(root
         .into_iter()
@@ -45,6 +52,12 @@ fn malformed() -> StripeError {
     StripeError::invalid("Invalid request body: a parameter's name has broken brackets.")
 }
 
+/// The error for a parameter that is both a value and a hash.
+fn twice(named: &str) -> StripeError {
+    let name = shown(named);
+    StripeError::invalid(format!("Invalid parameter: {name}")).param(&name)
+}
+
 /// `a[b][]` is `a`, then `b` and the empty name.
 fn segments(name: &str) -> Result<(String, Vec<&str>), StripeError> {
     let Some((first, rest)) = name.split_once('[') else {
@@ -59,13 +72,11 @@ fn segments(name: &str) -> Result<(String, Vec<&str>), StripeError> {
     Ok((first.to_owned(), rest))
 }
 
-fn insert(at: &mut Value, path: &[&str], text: String) -> Result<(), StripeError> {
-    let twice =
-        || StripeError::invalid("Invalid request body: a parameter is both a value and a hash.");
+fn insert(named: &str, at: &mut Value, path: &[&str], text: String) -> Result<(), StripeError> {
     let Some((name, rest)) = path.split_first() else {
         // Of a parameter that is there twice the last one counts.
         if at.is_object() {
-            return Err(twice());
+            return Err(twice(named));
         }
         *at = Value::String(text);
         return Ok(());
@@ -73,13 +84,13 @@ fn insert(at: &mut Value, path: &[&str], text: String) -> Result<(), StripeError
     if at.is_null() {
         *at = Value::Object(Map::new());
     }
-    let fields = at.as_object_mut().ok_or_else(twice)?;
+    let fields = at.as_object_mut().ok_or_else(|| twice(named))?;
     let name = if name.is_empty() {
         fields.len().to_string()
     } else {
         (*name).to_owned()
     };
-    insert(fields.entry(name).or_insert(Value::Null), rest, text)
+    insert(named, fields.entry(name).or_insert(Value::Null), rest, text)
 }
 
 /// A hash whose names are 0, 1, 2, … is a list.

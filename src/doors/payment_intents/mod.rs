@@ -49,7 +49,7 @@ pub fn router(app: App) -> Router {
         .merge(stripe_shapes::router())
         .method_not_allowed_fallback(|| async { StripeError::method_not_allowed() })
         .route("/v1/{*rest}", any(|| async { StripeError::no_such_path() }))
-        .layer(from_fn(call::echo_key))
+        .layer(from_fn(call::with_stripes_headers))
         .with_state(app)
 }
 

@@ -138,7 +138,9 @@ impl<'a> Params<'a> {
         };
         let number = number.ok_or_else(|| self.not_an_integer(field, "Invalid integer"))?;
         if number < 1 {
-            return Err(self.not_an_integer(field, "This value must be greater than or equal to 1"));
+            return Err(
+                self.not_an_integer(field, "This value must be greater than or equal to 1.")
+            );
         }
         Ok(Some(number))
     }
@@ -245,8 +247,9 @@ impl<'a> Params<'a> {
 
     fn empty(&self, field: &str) -> StripeError {
         let name = self.name(field);
-        let message =
-            format!("You passed an empty string for '{name}'. Leave it out, or give it a value.");
+        let message = format!(
+            "You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter; however '{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value."
+        );
         StripeError::invalid(message)
             .code("parameter_invalid_empty")
             .param(&name)

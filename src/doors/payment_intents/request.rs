@@ -151,6 +151,7 @@ pub fn cancel(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     let words = "duplicate, fraudulent, requested_by_customer, or abandoned";
     Ok(PaymentStep::Cancel {
         reason: params.word::<CancellationReason>("cancellation_reason", words)?,
+        parameters: Parameters::default(),
     })
 }
 

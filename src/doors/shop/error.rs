@@ -147,7 +147,7 @@ fn of_app(error: &AppError) -> Dressed {
         AppError::Refused(refusal) => {
             Dressed::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.message.clone()).of("payment")
         }
-        AppError::NotPaid { .. } => {
+        AppError::RefusedBefore(_) | AppError::NotPaid { .. } => {
             Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())).of("order")
         }
         AppError::TooManyRequests { wait_s } => Dressed::new(

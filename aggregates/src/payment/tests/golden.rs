@@ -99,6 +99,7 @@ fn step_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
         K::CancelRequested => PaymentEvent::CancelRequested {
             intention,
             reason: Some(CancellationReason::RequestedByCustomer),
+            parameters: Parameters::default(),
         },
         K::CancelRefused => PaymentEvent::CancelRefused { intention, refusal },
         _ => return None,
@@ -236,7 +237,9 @@ fn with_news(mut event: PaymentEvent) -> PaymentEvent {
             changes.parameters = parameters();
         }
         E::ConfirmRequested { terms, .. } => terms.parameters = parameters(),
-        E::CaptureRequested { parameters: it, .. } | E::RefundRequested { parameters: it, .. } => {
+        E::CaptureRequested { parameters: it, .. }
+        | E::CancelRequested { parameters: it, .. }
+        | E::RefundRequested { parameters: it, .. } => {
             *it = parameters();
         }
         E::RefundPending { created, .. }

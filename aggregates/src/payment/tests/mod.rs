@@ -178,6 +178,7 @@ fn cancel_requested() -> PaymentEvent {
     PaymentEvent::CancelRequested {
         intention: intention(STEP),
         reason: None,
+        parameters: Parameters::default(),
     }
 }
 

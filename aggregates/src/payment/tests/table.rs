@@ -64,6 +64,7 @@ fn command(column: &str) -> PaymentCommand {
         "cancel" => PaymentCommand::Cancel {
             intention,
             reason: Some(CancellationReason::Duplicate),
+            parameters: Parameters::default(),
         },
         other => panic!("no column {other}"),
     }

@@ -280,6 +280,7 @@ impl World {
             Ask::Cancel => PaymentCommand::Cancel {
                 intention: drawn,
                 reason: None,
+                parameters: Parameters::default(),
             },
             Ask::Refund(minor) => PaymentCommand::Refund {
                 refund: drawn,

@@ -1,5 +1,7 @@
 //! Payment intents and refunds in Stripe's shapes: decided by the payment's own rules, answered in Stripe's own words.
 
+use aggregates::payment::PaymentError;
+use aggregates::payment::error::ErrorKind;
 use axum::response::Response;
 
 use super::super::call::Call;
@@ -9,20 +11,35 @@ use super::super::{Answer, NAME, form};
 use super::answer::{answer, shown};
 use super::request;
 use crate::store::Caller;
+use crate::use_cases::Idempotency;
 use crate::use_cases::{
     App, AppError, PaymentAnswer, PaymentStep, RefundOf, StripeAnswer, Verdict,
 };
 
-/// Makes an intent.
+/// Makes an intent. To confirm one without a method is refused by Stripe once the intent is made.
 pub async fn create(app: &App, call: Call) -> Answer {
-    let payment = request::create(&call.params())?;
-    let key = call.key_name();
+    let mut payment = match request::create(&call.params()) {
+        Ok(payment) => payment,
+        Err(error) => return Err(or_reused(app, &call, error).await),
+    };
+    let unpayable = payment.payment_method.is_none() && payment.card.is_none();
+    let asks_in_vain = payment.confirm.take_if(|_| unpayable).is_some();
+    let asked = Asked::of(&call);
     let made = app
         .create_payment(&call.caller, NAME, payment, call.key)
         .await;
     match made {
+        Ok(made) if asks_in_vain && made.verdict == Verdict::Done => {
+            let error = PaymentError::NeedsPaymentMethod;
+            let refusal = app.refusal(&call.caller, None, &error, &[]).await?;
+            let body = made.said.map(|said| said.body.clone()).unwrap_or_default();
+            Err(StripeError::refused(&refusal)
+                .with_intent(&shown(body))
+                .replayed(made.replayed)
+                .documented())
+        }
         Ok(made) => said(app, &call.caller, made).await,
-        Err(error) => Err(StripeError::from(error).naming(key.as_deref())),
+        Err(error) => Err(asked.refused(app, &call.caller, None, error).await),
     }
 }
 
@@ -48,38 +65,109 @@ impl Step {
 
 /// One more step of an intent.
 pub async fn step(app: &App, call: Call, intent: String, step: Step) -> Answer {
-    let read = step.read(&call.params())?;
-    let expand = call.params().as_pairs(&["expand"])?;
-    let key = call.key_name();
-    let taken = app.step(&call.caller, NAME, intent.clone(), read, call.key);
-    match taken.await {
-        Ok(mut taken) => {
-            // A cancellation passes nothing on, so what is to be expanded in it is read after it.
-            if step == Step::Cancel && !expand.is_empty() && taken.verdict == Verdict::Done {
-                taken.said = Some(look(app, &call.caller, &intent, &expand).await?.into());
-            }
-            said(app, &call.caller, taken).await
-        }
+    let read = match step.read(&call.params()) {
+        Ok(read) => read,
+        Err(error) => return Err(or_reused(app, &call, error).await),
+    };
+    let asked = Asked::of(&call);
+    let taken = app
+        .step(&call.caller, NAME, intent.clone(), read, call.key)
+        .await;
+    match taken {
+        Ok(taken) => said(app, &call.caller, taken).await,
         Err(error) => {
-            let error = with_intent(app, &call.caller, &intent, error).await;
-            Err(error.missing_in_path("intent").naming(key.as_deref()))
+            let error = asked.refused(app, &call.caller, Some(&intent), error).await;
+            Err(error.missing_in_path("intent"))
         }
     }
 }
 
 /// Gives money back.
 pub async fn refund(app: &App, call: Call) -> Answer {
-    let refund = request::refund(&call.params())?;
-    let (of, key) = (refund.of.clone(), call.key_name());
+    let refund = match request::refund(&call.params()) {
+        Ok(refund) => refund,
+        Err(error) => return Err(or_reused(app, &call, error).await),
+    };
+    let (of, asked) = (refund.of.clone(), Asked::of(&call));
     match app.refund(&call.caller, NAME, refund, call.key).await {
         Ok(refund) => said(app, &call.caller, refund.payment).await,
+        Err(AppError::RefusedBefore(words)) => Ok(answer(&words, true)),
         Err(error) => {
-            let error = match of {
-                RefundOf::Intent(intent) => with_intent(app, &call.caller, &intent, error).await,
-                RefundOf::Charge(_) => error.into(),
+            let intent = match &of {
+                RefundOf::Intent(intent) => Some(intent.as_str()),
+                RefundOf::Charge(_) => None,
             };
-            Err(error.missing_in_body().naming(key.as_deref()))
+            let error = asked.refused(app, &call.caller, intent, error).await;
+            Err(error.missing_in_body())
         }
+    }
+}
+
+/// What a refusal is made of, beside why.
+struct Asked {
+    key: Option<Idempotency>,
+    /// The parameters of the request, in the order of their names.
+    named: Vec<String>,
+}
+
+impl Asked {
+    fn of(call: &Call) -> Self {
+        let mut named: Vec<String> = call.fields.keys().cloned().collect();
+        named.sort_unstable();
+        Self {
+            key: call.key.clone(),
+            named,
+        }
+    }
+
+    /// The error in Stripe's words, with the intent where its state is the reason. What the state refused is kept under the
+    /// caller's key.
+    async fn refused(
+        &self,
+        app: &App,
+        caller: &Caller,
+        intent: Option<&str>,
+        error: AppError,
+    ) -> StripeError {
+        let key = self.key.as_ref().map(|key| key.key.as_str());
+        let AppError::Payment(reason) = &error else {
+            return StripeError::from(error).naming(key).documented();
+        };
+        // Another step is under way, or what was said of metadata: nothing that Stripe words in another way.
+        if matches!(reason.kind(), ErrorKind::InProgress | ErrorKind::NotFound) {
+            return error.into();
+        }
+        let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
+        let refusal = match app.refusal(caller, intent, reason, &named).await {
+            Ok(refusal) => refusal,
+            Err(error) => return error.into(),
+        };
+        let mut refused = StripeError::refused(&refusal).documented();
+        let Some(intent) = intent else {
+            return refused;
+        };
+        if refused.is_about_state() {
+            refused = attach(app, caller, intent, refused).await;
+        }
+        if reason.kind() == ErrorKind::Conflict {
+            let kept = (refusal, refused.as_answer());
+            let key = self.key.as_ref();
+            if let Err(error) = app.keep_refusal(caller, NAME, intent, key, kept).await {
+                return error.into();
+            }
+        }
+        refused
+    }
+}
+
+/// The error; that the key was used for another request comes first.
+async fn or_reused(app: &App, call: &Call, error: StripeError) -> StripeError {
+    match app.check_key(&call.caller, call.key.as_ref()).await {
+        Err(reused @ AppError::KeyReused) => {
+            let key = call.key.as_ref().map(|key| key.key.as_str());
+            StripeError::from(reused).naming(key)
+        }
+        _ => error.documented(),
     }
 }
 
@@ -93,9 +181,14 @@ async fn said(app: &App, caller: &Caller, it: PaymentAnswer) -> Result<Response,
         // The decline came by another way than this answer: Stripe's error is made of the intent.
         (Verdict::Declined(decline), Some(words)) => Err(StripeError::declined(decline)
             .with_intent(&shown(words.body.clone()))
-            .replayed(it.replayed)),
+            .replayed(it.replayed)
+            .documented()),
+        // A refusal of ours that was kept, or Stripe's own.
+        (Verdict::Refused(_), Some(words)) if words.status >= 400 => Ok(answer(words, it.replayed)),
         (Verdict::Refused(refusal), _) => {
-            let error = StripeError::refused(refusal).replayed(it.replayed);
+            let error = StripeError::refused(refusal)
+                .replayed(it.replayed)
+                .documented();
             Err(
                 match it.facts.intent.as_ref().filter(|_| error.is_about_state()) {
                     Some(intent) => attach(app, caller, &intent.id, error).await,
@@ -104,16 +197,6 @@ async fn said(app: &App, caller: &Caller, it: PaymentAnswer) -> Result<Response,
             )
         }
         (_, None) | (Verdict::Done, Some(_)) => Err(AppError::OutcomeUnknown.into()),
-    }
-}
-
-/// The error; with the intent as it stands, where its state is the reason.
-async fn with_intent(app: &App, caller: &Caller, intent: &str, error: AppError) -> StripeError {
-    let error = StripeError::from(error);
-    if error.is_about_state() {
-        attach(app, caller, intent, error).await
-    } else {
-        error
     }
 }
 

@@ -185,6 +185,7 @@ pub fn cancel(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     let words = "duplicate, fraudulent, requested_by_customer, or abandoned";
     Ok(PaymentStep::Cancel {
         reason: params.word::<CancellationReason>("cancellation_reason", words)?,
+        parameters: parameters(params.as_pairs(&["expand"])?)?,
     })
 }
 
@@ -195,11 +196,17 @@ pub fn refund(params: &Params<'_>) -> Result<RefundPayment, StripeError> {
     let intent = params.id("payment_intent", common::ID_LENGTH_MAX)?;
     let charge = params.id("charge", common::ID_LENGTH_MAX)?;
     let of = match (intent, charge) {
-        (Some(intent), _) => RefundOf::Intent(plain("payment_intent", intent)?),
+        (Some(_), Some(_)) => {
+            let message = "You may only specify one of these parameters: payment_intent, charge.";
+            let error = StripeError::invalid(message).code("parameters_exclusive");
+            return Err(error.param("charge"));
+        }
+        (Some(intent), None) => RefundOf::Intent(plain("payment_intent", intent)?),
         (None, Some(charge)) => RefundOf::Charge(plain("charge", charge)?),
         (None, None) => {
             let message = "One of the following params should be provided for this request: payment_intent or charge.";
-            return Err(StripeError::invalid(message).code("parameter_missing"));
+            let error = StripeError::invalid(message).code("parameter_missing");
+            return Err(error.param("payment_intent"));
         }
     };
     let words = "duplicate, fraudulent, or requested_by_customer";
@@ -223,14 +230,14 @@ fn metadata_change(params: &Params<'_>) -> Result<MetadataChange, StripeError> {
     let change = params.metadata()?;
     for (key, value) in &change.pairs {
         let (what, given, most) = if key.chars().count() > Metadata::KEY_LENGTH_MAX {
-            ("keys", key.chars().count(), Metadata::KEY_LENGTH_MAX)
+            ("key", key.chars().count(), Metadata::KEY_LENGTH_MAX)
         } else if value.chars().count() > Metadata::VALUE_LENGTH_MAX {
-            ("values", value.chars().count(), Metadata::VALUE_LENGTH_MAX)
+            ("value", value.chars().count(), Metadata::VALUE_LENGTH_MAX)
         } else {
             continue;
         };
         let message = format!(
-            "Metadata {what} can have up to {most} characters, but you passed in a value with length {given}."
+            "Metadata {what}s can have up to {most} characters, but you passed in a {what} that is {given} characters."
         );
         let name: String = key.chars().take(100).collect();
         return Err(StripeError::invalid(message).param(&format!("metadata[{name}]")));

@@ -11,7 +11,7 @@ use super::super::error::StripeError;
 use super::super::{Answer, NAME, form, params, request as common};
 use super::answer::answer;
 use crate::doors::firewall::holds_card_number;
-use crate::use_cases::{App, Change, StripeAnswer};
+use crate::use_cases::{App, Change};
 
 /// What a publishable key may see of an intent, by Stripe's own list.
 const FOR_BROWSERS: &[&str] = &[
@@ -112,9 +112,11 @@ pub async fn make_payment_method(State(app): State<App>, request: Request) -> An
     beside.remove("card");
     no_card_number(&beside)?;
     let form = SecretString::from(form::encode(&form::pairs(&call.fields)));
-    let said: StripeAnswer = app
-        .make_payment_method(&call.caller, form, call.key.as_ref())
-        .await?;
+    let key = call.key_name();
+    let made = app
+        .make_payment_method(&call.caller, NAME, form, call.key.as_ref())
+        .await;
+    let said = made.map_err(|error| StripeError::from(error).naming(key.as_deref()))?;
     Ok(answer(&said, said.replayed))
 }
 
