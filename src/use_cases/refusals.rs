@@ -64,6 +64,11 @@ fn in_stripes_words(error: &PaymentError, facts: Option<&Facts>, named: &[&str])
             ),
             Some("amount"),
         ),
+        PaymentError::ExceedsHold { .. } => (
+            Some("amount_too_large"),
+            "The amount to capture is greater than the amount that can be captured.".to_owned(),
+            Some("amount_to_capture"),
+        ),
         PaymentError::AmountTooSmall { minimum, .. } => (
             Some("amount_too_small"),
             format!(
@@ -78,6 +83,20 @@ fn in_stripes_words(error: &PaymentError, facts: Option<&Facts>, named: &[&str])
             format!("Amount must be no more than {}", display(*maximum)),
             Some("amount"),
         ),
+        PaymentError::AmountInvalid { .. } => {
+            let captures = named.contains(&"amount_to_capture");
+            let param = if captures {
+                "amount_to_capture"
+            } else {
+                "amount"
+            };
+            let message = sentence(&error.to_string());
+            (Some("parameter_invalid_integer"), message, Some(param))
+        }
+        PaymentError::CurrencyMismatch { .. } => {
+            (None, sentence(&error.to_string()), Some("currency"))
+        }
+        PaymentError::Metadata(_) => (None, sentence(&error.to_string()), Some("metadata")),
         other => (None, sentence(&other.to_string()), None),
     };
     Refusal {
