@@ -1,13 +1,17 @@
 //! What is kept in rows is what the events say: the log, folded again from its start, gives the same rows.
 
 use crate::support::{World, card_payment, send, until};
-use aggregates::ids::{OrderId, PaymentId};
+use aggregates::catalogue::Offer;
+use aggregates::ids::{OfferId, OrderId, PaymentId, PayoutId};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::settlement::Settlement;
+use aggregates::stripe_request::StripeRequest;
 use cqrs_es::Aggregate;
 use eventstore::{Recorded, RowChange, RowFold};
 use futures::future::join_all;
 use projections::fold::{self, Versioned};
+use reqwest::Method;
 use serde_json::json;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -17,6 +21,9 @@ use uuid::Uuid;
 struct Refold {
     orders: HashMap<String, Versioned<Order>>,
     payments: HashMap<String, Versioned<Payment>>,
+    requests: HashMap<String, Versioned<StripeRequest>>,
+    settlements: HashMap<String, Versioned<Settlement>>,
+    offers: HashMap<String, Versioned<Offer>>,
     changes: Vec<(i64, RowChange)>,
 }
 
@@ -48,6 +55,31 @@ impl Refold {
                     0,
                 )
             }
+            StripeRequest::TYPE => {
+                let request = self.requests.entry(event.aggregate_id.clone()).or_default();
+                fold::stripe_request(request, &[event.payload_as().unwrap()], 0)
+            }
+            Settlement::TYPE => {
+                let settlement = self
+                    .settlements
+                    .entry(event.aggregate_id.clone())
+                    .or_default();
+                fold::settlement(
+                    PayoutId::from_uuid(uuid),
+                    settlement,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
+            }
+            Offer::TYPE => {
+                let offer = self.offers.entry(event.aggregate_id.clone()).or_default();
+                fold::offer(
+                    OfferId::from_uuid(uuid),
+                    offer,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
+            }
             other => panic!("no fold for {other}"),
         };
         self.changes
@@ -73,6 +105,17 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
         ))
     };
     join_all([300, 400, 2000].map(refund)).await;
+    let customer = world.pay("/v1/customers", json!({"name": "Ada"}));
+    assert_eq!(send(customer).await.0, 200);
+    let days = json!({"advance_s": 9 * 24 * 3600});
+    world.sim(Method::POST, "clock", Some(days)).await;
+    let payout = json!({"account": "acct_acme", "automatic": true});
+    world.sim(Method::POST, "payouts", Some(payout)).await;
+    let read = |path: String| send(world.get(&path).bearer_auth("sk_test_acme"));
+    let (_, payouts) = read("/v1/payouts".to_owned()).await;
+    let payout = payouts["data"][0]["id"].as_str().unwrap().to_owned();
+    // Whoever reads it has it noticed.
+    assert_eq!(read(format!("/v1/payouts/{payout}")).await.0, 200);
     until("the webhooks are applied", async || {
         let waiting: i64 =
             sqlx::query_scalar("select count(*) from webhook_inbox where applied_at is null")
