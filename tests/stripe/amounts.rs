@@ -59,7 +59,6 @@ fn beyond() -> Vec<(i64, &'static str, &'static str)> {
     from_minima.chain(from_steps).collect()
 }
 
-/// Planted bug: a smallest charge that is off by one in one currency.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_smallest_and_the_largest_amount_of_every_currency_are_taken() {
     let world = world().await;
@@ -79,7 +78,7 @@ async fn the_smallest_and_the_largest_amount_of_every_currency_are_taken() {
     world.stop().await;
 }
 
-/// Planted bug: leaving the check out makes the intent at Stripe with another's judgement, or none where ours alone is asked.
+/// Planted bug: a smallest charge that is off by one in one currency.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_amount_beyond_is_refused_and_nothing_is_made_anywhere() {
     let world = world().await;
@@ -165,7 +164,6 @@ async fn what_is_no_amount_is_refused_by_name_and_nothing_is_made_anywhere() {
     world.stop().await;
 }
 
-/// Planted bug: judging a changed amount by the currency's maximum alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_a_capture_and_a_refund_obey_limits_of_their_own() {
     let world = world().await;
@@ -193,16 +191,17 @@ async fn an_update_a_capture_and_a_refund_obey_limits_of_their_own() {
         assert_eq!(
             answer.error(),
             (400, code, "amount_to_capture"),
-            "capture {amount}"
+            "capture {amount}: {}",
+            answer.text
         );
     }
-    for (amount, code) in [("1001", LARGE), ("0", INTEGER), ("x", INTEGER)] {
+    for (amount, code) in [("1001", ""), ("0", INTEGER), ("x", INTEGER)] {
         let form = [("payment_intent", text(&paid, "id")), ("amount", amount)];
         let answer = door.post("/v1/refunds", &form).await;
         assert_eq!(answer.error(), (400, code, "amount"), "refund {amount}");
     }
     let none = door.post("/v1/refunds", &[("amount", "100")]).await;
-    assert_eq!(none.error(), (400, "parameter_missing", ""));
+    assert_eq!(none.error(), (400, "parameter_missing", "payment_intent"));
     let after = (
         world.events().await,
         everything_at_stripe(&world, "acme").await,

@@ -94,7 +94,7 @@ async fn disputed(world: &World, door: Client<'_>) -> Value {
     world.sim(Method::POST, "disputes", Some(charge)).await
 }
 
-/// Planted bugs: asking Stripe before the intention is recorded; asking again under another key; leaving requests out of recovery.
+/// Planted bug: asking again under another key.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_cut_off_is_made_once_and_answered_after_a_restart() {
     for kind in ["drop_before", "drop_after"] {
@@ -130,7 +130,7 @@ async fn what_was_cut_off_is_made_once_and_answered_after_a_restart() {
     }
 }
 
-/// Planted bug: a repeat that finds the intention open begins another.
+/// Planted bug: asking again under another key.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_again_under_the_key_goes_on_with_what_was_cut_off() {
     for kind in ["drop_before", "drop_after"] {
@@ -153,7 +153,7 @@ async fn whoever_asks_again_under_the_key_goes_on_with_what_was_cut_off() {
     }
 }
 
-/// Planted bug: taking a time-out for a refusal frees the key, and the customer is made twice.
+/// Planted bug: asking again under another key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_time_out_is_no_outcome() {
     let gateway = GatewayOptions {

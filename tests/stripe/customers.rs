@@ -44,7 +44,6 @@ async fn a_customer_is_made_read_changed_and_deleted() {
     world.stop().await;
 }
 
-/// Planted bug: leaving the card in what is sealed with an intention; nothing of it is one's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_card_is_made_a_method_attached_changed_listed_used_and_detached() {
     let world = world().await;

@@ -87,7 +87,7 @@ async fn held(door: Client<'_>) -> Value {
     door.intent(&[VISA, CONFIRM, MANUAL]).await.ok()
 }
 
-/// Planted bugs: answering from the state as it is now; keeping the client secret out and not asking for it anew.
+/// Planted bug: answering from the state as it is now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_of_a_step_of_a_payment_is_its_first_answer_to_the_byte() {
     let world = world().await;
@@ -198,7 +198,6 @@ async fn a_repeat_of_a_step_of_a_payment_is_its_first_answer_to_the_byte() {
     world.stop().await;
 }
 
-/// Planted bug: a change that is asked of Stripe again under a new key of ours is made twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeat_of_anything_else_is_its_first_answer_to_the_byte() {
     let world = world().await;
@@ -256,7 +255,6 @@ async fn a_repeat_of_anything_else_is_its_first_answer_to_the_byte() {
     world.stop().await;
 }
 
-/// Planted bug: comparing the path alone gives another request's answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_with_other_parameters_is_refused_and_does_nothing() {
     let world = world().await;
@@ -316,7 +314,7 @@ async fn a_key_with_other_parameters_is_refused_and_does_nothing() {
     world.stop().await;
 }
 
-/// Planted bug: waiting for the first without end, or asking Stripe a second time.
+/// Planted bug: driving without the lock asks Stripe a second time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_whose_request_still_runs_is_in_use() {
     let world = world_with(Setup {
@@ -362,7 +360,6 @@ async fn a_key_whose_request_still_runs_is_in_use() {
     world.stop().await;
 }
 
-/// Planted bug: claiming the key before the parameters are read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_was_refused_before_anything_was_done_leaves_its_key_free() {
     let world = world().await;
@@ -398,6 +395,25 @@ async fn a_request_that_was_refused_before_anything_was_done_leaves_its_key_free
         let done = door.post_as(&key, path, right).await;
         assert_eq!(done.status, 200, "{path}: {}", done.text);
         assert_eq!(done.header("idempotent-replayed"), None);
+    }
+    world.stop().await;
+}
+
+/// What Stripe itself finds wrong with a request is found before anything is done, as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_stripe_found_malformed_leaves_its_key_free() {
+    let world = world().await;
+    let door = Client::new(&world);
+    let at_stripe = Client::at_stripe(&world);
+    let wrong = [("email", "nobody")];
+    let right = [("email", "ada@example.com")];
+    for client in [at_stripe, door] {
+        let refused = client.post_as("ada", "/v1/customers", &wrong).await;
+        assert_eq!(refused.error(), (400, "email_invalid", "email"));
+        let done = client.post_as("ada", "/v1/customers", &right).await;
+        assert_eq!(done.status, 200, "{}", done.text);
+        let again = client.post_as("ada", "/v1/customers", &right).await;
+        repeats(&again, &done, "a request that was put right");
     }
     world.stop().await;
 }

@@ -97,7 +97,7 @@ async fn a_page_that_cannot_be_is_refused_in_stripes_words() {
     world.stop().await;
 }
 
-/// Planted bugs: cutting out what is ours at the top of an answer alone; a search that finds what is ours alone to know.
+/// Planted bug: taking a list for one object, whose secrets are its maker's to see.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_finds_by_metadata_and_state() {
     let world = world().await;

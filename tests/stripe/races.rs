@@ -121,7 +121,7 @@ async fn of_100_refunds_of_100_on_2000_exactly_20_succeed() {
     world.stop().await;
 }
 
-/// Planted bugs: driving without the lock; a second intention while the first has no outcome.
+/// Planted bug: driving without the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn confirm_racing_cancel_leaves_one_terminal_state() {
     let world = world().await;
@@ -145,7 +145,7 @@ async fn confirm_racing_cancel_leaves_one_terminal_state() {
     world.stop().await;
 }
 
-/// Planted bug: taking a second capture for the first one's answer.
+/// Planted bug: driving without the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn capture_racing_capture_takes_the_money_once() {
     let world = world().await;
@@ -172,7 +172,7 @@ async fn capture_racing_capture_takes_the_money_once() {
     world.stop().await;
 }
 
-/// Planted bug: a second intention while the first has no outcome.
+/// Planted bug: driving without the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn capture_racing_cancel_leaves_one_terminal_state() {
     let world = world().await;
@@ -195,7 +195,7 @@ async fn capture_racing_cancel_leaves_one_terminal_state() {
     world.stop().await;
 }
 
-/// Planted bug: confirming at a price that the payer was not asked for, which a change of price after the rules were asked brings.
+/// Planted bug: driving without the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn update_racing_confirm_takes_the_old_price_or_the_new_and_says_which() {
     let world = world().await;
@@ -212,7 +212,8 @@ async fn update_racing_confirm_takes_the_old_price_or_the_new_and_says_which() {
         let received = match updated.status {
             200 => 1500,
             _ => {
-                assert_eq!(updated.error(), UNEXPECTED, "round {round}");
+                let late = (400, "payment_intent_unexpected_state", "amount");
+                assert_eq!(updated.error(), late, "round {round}");
                 1000
             }
         };
@@ -221,7 +222,7 @@ async fn update_racing_confirm_takes_the_old_price_or_the_new_and_says_which() {
     world.stop().await;
 }
 
-/// Planted bugs: committing the intention without its claim; driving without the lock.
+/// Planted bug: driving without the lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_creates_under_one_key_make_one_and_answer_the_same() {
     let world = world().await;

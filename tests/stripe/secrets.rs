@@ -85,7 +85,6 @@ fn steps(collection: &str) -> Vec<(Method, &'static str, Form<'static>)> {
     steps
 }
 
-/// Planted bug: asking for an object by its id before asking whose it is.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_merchants_objects_do_not_exist_word_for_word() {
     let world = world().await;
@@ -173,7 +172,7 @@ async fn publishable(world: &World, merchant: &str, secret: &str) {
     world.app().store().keys.put_key(&key).await.unwrap();
 }
 
-/// Planted bugs: leaving the client secret unread; answering the whole intent.
+/// Planted bug: answering the whole intent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_with_the_client_secret_sees_a_part_of_that_intent() {
     let world = world().await;
@@ -231,7 +230,6 @@ async fn a_browser_with_the_client_secret_sees_a_part_of_that_intent() {
     world.stop().await;
 }
 
-/// Planted bug: taking a key for a secret one because it is a key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publishable_key_is_of_no_other_use() {
     let world = world().await;

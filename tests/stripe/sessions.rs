@@ -34,7 +34,7 @@ async fn pay(world: &World, session: &Value, method: &str) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// Planted bugs: not marking the session's intent as this merchant's, so that its webhook tells of a stranger's.
+/// Planted bug: not marking the session's intent as this merchant's, so that its webhook tells of a stranger's.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_is_paid_on_its_page_and_its_payment_is_in_the_ledger() {
     let world = world().await;

@@ -115,7 +115,7 @@ async fn recorded_since(world: &World, position: i64) -> Vec<String> {
         .unwrap()
 }
 
-/// Planted bugs: `Facts::takes` letting an amount through in `requires_capture`; leaving the intent out of the error.
+/// Planted bug: `Facts::takes` letting an amount through in `requires_capture`.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_cell_of_the_table_of_states_holds() {
     let world = world().await;
@@ -138,7 +138,6 @@ async fn every_cell_of_the_table_of_states_holds() {
     world.stop().await;
 }
 
-/// Planted bug: taking an intent in as it was made, not as it stands, judges a step by the wrong state.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_table_holds_for_intents_that_were_made_without_us() {
     let world = world().await;
