@@ -11,12 +11,21 @@ use crate::store::{KeyKind, Keys, Merchant, NewKey, Scope};
 /// Makes a merchant, or changes its settings.
 ///
 /// # Errors
-/// When the database cannot be written.
+/// When the Stripe account is another merchant's, or the database cannot be written.
 pub async fn put_merchant(url: &str, seal_key: &Key32, merchant: &Merchant) -> anyhow::Result<()> {
-    keys(url, seal_key)
+    let put = keys(url, seal_key)
         .await?
         .put_merchant(merchant, false)
-        .await?;
+        .await;
+    if let Err(sqlx::Error::Database(error)) = &put
+        && error.constraint() == Some("merchants_by_stripe_account")
+    {
+        bail!(
+            "the Stripe account {:?} is another merchant's: what stands in it is shown to its merchant, so each has one of its own",
+            merchant.stripe_account
+        );
+    }
+    put?;
     println!(
         "merchant {} uses the Stripe account {:?}",
         merchant.id, merchant.stripe_account

@@ -1,7 +1,8 @@
 //! Keys that are made and ended while the service runs.
 
-use crate::support::{World, send};
-use counterfoil::store::{KeyKind, NewKey, Scope};
+use crate::support::{World, seal_key, send};
+use counterfoil::ops;
+use counterfoil::store::{KeyKind, Merchant, NewKey, Scope};
 
 /// Planted bug: a revocation that leaves the key in memory lets it in for a while longer.
 #[tokio::test(flavor = "multi_thread")]
@@ -36,5 +37,28 @@ async fn a_key_is_nobodys_from_the_moment_it_is_revoked() {
     );
     assert!(keys.revoke("key_short_lived").await.unwrap());
     assert_eq!(call().await.0, 401);
+    world.stop().await;
+}
+
+/// What stands in a Stripe account is shown to its merchant, so it can be nobody else's. Red without the unique index.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stripe_account_is_one_merchants_alone() {
+    let world = World::start().await;
+    let merchant = Merchant {
+        id: "newcomer".parse().unwrap(),
+        name: "Newcomer".to_owned(),
+        stripe_account: "acme".to_owned(),
+        enforce_minimum: true,
+    };
+    let refused = ops::keys::put_merchant(&world.database_url, &seal_key(), &merchant).await;
+    let said = refused.unwrap_err().to_string();
+    assert!(said.contains("another merchant's"), "{said}");
+    let own = Merchant {
+        stripe_account: "newcomers".to_owned(),
+        ..merchant
+    };
+    ops::keys::put_merchant(&world.database_url, &seal_key(), &own)
+        .await
+        .unwrap();
     world.stop().await;
 }
