@@ -212,3 +212,36 @@ async fn a_cancelled_payment_stays_cancelled_whatever_comes_later() {
     assert_eq!(seen["status"], "canceled");
     world.stop().await;
 }
+
+/// Stripe lets go of a hold after seven days. Planted bug: reading an intent without noticing how it stands leaves the row as
+/// it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_authorisation_that_nobody_captures_ends_after_seven_days_here_as_well() {
+    let world = World::start().await;
+    let mut body = card_payment(5000, "usd", "4242424242424242");
+    body["capture_method"] = json!("manual");
+    let (status, held) = send(world.pay("/v1/payment_intents", body)).await;
+    assert_eq!(
+        (status, &held["status"]),
+        (200, &json!("requires_capture")),
+        "{held}"
+    );
+    let days = json!({"advance_s": 7 * 24 * 3600 + 60});
+    world.sim(Method::POST, "clock", Some(days)).await;
+
+    let path = format!("/v1/payment_intents/{}", held["id"].as_str().unwrap());
+    let (_, gone) = send(world.get(&path).bearer_auth("sk_test_acme")).await;
+    assert_eq!(gone["status"], "canceled");
+    assert_eq!(gone["cancellation_reason"], "automatic");
+    let row: (String, i64) = sqlx::query_as(
+        "select status, captured_minor from payments where merchant = 'acme' and intent = $1",
+    )
+    .bind(held["id"].as_str().unwrap())
+    .fetch_one(world.app().store().pool())
+    .await
+    .unwrap();
+    assert_eq!(row, ("canceled".to_owned(), 0));
+    assert_eq!(world.history("acme").await.last().unwrap(), "Cancelled");
+    assert!(world.balances("acme", "usd").await.is_empty());
+    world.stop().await;
+}
