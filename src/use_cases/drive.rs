@@ -115,9 +115,6 @@ impl App {
                         return Err(AppError::OutcomeUnknown);
                     }
                 }
-                None if wants_confirmation(facts) => {
-                    self.confirm_next(merchant, id, &payment, context).await?
-                }
                 None => {
                     return Ok(Driven {
                         payment,
@@ -166,50 +163,6 @@ impl App {
                 metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
                 Err(AppError::OutcomeUnknown)
             }
-        }
-    }
-
-    /// The second half of "create and confirm": the intention to confirm.
-    async fn confirm_next(
-        &self,
-        merchant: &Merchant,
-        id: PaymentId,
-        payment: &Arc<Versioned<Payment>>,
-        context: &Context,
-    ) -> Result<(), AppError> {
-        let terms = payment
-            .state
-            .facts()
-            .and_then(|facts| facts.then_confirm.clone())
-            .unwrap_or_default();
-        let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
-        let command = PaymentCommand::Confirm {
-            intention,
-            payment_method: None,
-            terms,
-        };
-        let events = payment.state.decide(command)?;
-        let decided = Decided {
-            id,
-            before: Arc::clone(payment),
-            events,
-        };
-        match self
-            .inner
-            .store
-            .commit(
-                &merchant.id,
-                context,
-                Commit {
-                    payment: Some(decided),
-                    ..Commit::default()
-                },
-            )
-            .await
-        {
-            // On a conflict the payment has moved on: look again.
-            Ok(_) | Err(Trouble::Conflict) => Ok(()),
-            Err(trouble) => Err(trouble.into()),
         }
     }
 
@@ -348,6 +301,7 @@ impl App {
                 .decide(PaymentCommand::Observe(observed.clone()))?;
             let mut after = Versioned::clone(&before);
             apply(&mut after, &events);
+            self.intend_confirmation(&mut after, &mut events)?;
             let order = self
                 .follow_up(&merchant.id, id, &mut after, &mut events)
                 .await?;
@@ -393,6 +347,34 @@ impl App {
                 Err(trouble) => return Err(trouble.into()),
             }
         }
+    }
+
+    /// The second half of "create and confirm": its intention is recorded together with the outcome of the first, whoever
+    /// brings that, so that nothing can come between them.
+    fn intend_confirmation(
+        &self,
+        after: &mut Versioned<Payment>,
+        events: &mut Vec<PaymentEvent>,
+    ) -> Result<(), AppError> {
+        let terms = match after.state.facts() {
+            Some(facts)
+                if facts.pending.is_none() && facts.status == Status::RequiresConfirmation =>
+            {
+                facts.then_confirm.clone()
+            }
+            _ => None,
+        };
+        let Some(terms) = terms else {
+            return Ok(());
+        };
+        let intended = after.state.decide(PaymentCommand::Confirm {
+            intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
+            payment_method: None,
+            terms,
+        })?;
+        apply(after, &intended);
+        events.extend(intended);
+        Ok(())
     }
 
     /// What an outcome means for the payment's order: paid, mispaid, or free for another way to pay.
@@ -468,20 +450,13 @@ fn apply(payment: &mut Versioned<Payment>, events: &[PaymentEvent]) {
     }
 }
 
-/// Whether the caller asked to create and confirm, and the confirmation has not been asked for yet.
-fn wants_confirmation(facts: &Facts) -> bool {
-    facts.then_confirm.is_some()
-        && facts.pending.is_none()
-        && facts.status == Status::RequiresConfirmation
-}
-
 /// How the command ended, if these events end it: an outcome, and nothing more to ask.
 fn last_step(after: &Versioned<Payment>, events: &[PaymentEvent]) -> Option<Ended> {
     let verdict = Verdict::of(events)?;
     let open = after
         .state
         .facts()
-        .is_some_and(|facts| facts.pending.is_some() || wants_confirmation(facts));
+        .is_some_and(|facts| facts.pending.is_some());
     (!open).then_some(Ended {
         version: after.version,
         verdict,

@@ -189,6 +189,26 @@ async fn bodies_that_are_no_parameters_are_refused_in_stripes_form() {
     world.stop().await;
 }
 
+/// Red when the header is ignored: the merchant's own account would be charged in the other's stead.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_acts_for_another_account() {
+    let world = World::start().await;
+    let before = world.events().await;
+    let request = world.pay(
+        "/v1/payment_intents",
+        json!({"amount": 1000, "currency": "usd"}),
+    );
+    let answer = ask(request.header("Stripe-Account", "acct_another")).await;
+    assert_eq!(
+        (answer.status, &answer.json["error"]["code"]),
+        (403, &json!("account_invalid")),
+        "{}",
+        answer.text
+    );
+    assert_eq!(world.events().await, before);
+    world.stop().await;
+}
+
 /// Red when the rendering is chosen by the path alone: a form, or a version header, gets Stripe's shapes.
 #[tokio::test(flavor = "multi_thread")]
 async fn stripes_own_clients_are_answered_in_stripes_shapes_and_nobody_else() {

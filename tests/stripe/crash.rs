@@ -208,3 +208,30 @@ async fn a_read_that_stripe_does_not_answer_may_be_asked_again() {
     }
     world.stop().await;
 }
+
+/// Planted bug: intending the confirmation only where the caller's own request brings the outcome of the create. A webhook
+/// brings it here, and nobody asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_to_be_confirmed_is_confirmed_although_a_webhook_told_of_the_create_first() {
+    let mut world = world().await;
+    let form = [
+        ("amount", "1000"),
+        ("currency", "usd"),
+        ("payment_method", "pm_card_visa"),
+        ("confirm", "true"),
+    ];
+    fault(&world, "drop_after", Method::POST, "/v1/payment_intents").await;
+    let door = Client::new(&world);
+    is_unknown(&door.post_as("once", "/v1/payment_intents", &form).await);
+    until("the webhook told of the create", async || {
+        world.history("acme").await.iter().any(|it| it == "Created")
+    })
+    .await;
+    world.restart(Setup::default()).await;
+    until("the charge is made", async || {
+        made(&world, "charges").await == 1
+    })
+    .await;
+    until_nothing_waits(&world).await;
+    world.stop().await;
+}

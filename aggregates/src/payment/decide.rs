@@ -98,7 +98,7 @@ impl Facts {
         let terms = changes.payment_method.is_some()
             || changes.customer.is_some()
             || changes.personal.is_some()
-            || !changes.parameters.is_empty();
+            || changes.parameters.change_something();
         let amount = changes.amount.is_some();
         match self.status {
             Status::RequiresPaymentMethod
@@ -169,13 +169,11 @@ impl Facts {
             Status::RequiresPaymentMethod
             | Status::RequiresConfirmation
             | Status::RequiresAction
-            | Status::RequiresCapture => {
-                Ok(vec![PaymentEvent::CancelRequested {
-                    intention,
-                    reason,
-                    parameters,
-                }])
-            }
+            | Status::RequiresCapture => Ok(vec![PaymentEvent::CancelRequested {
+                intention,
+                reason,
+                parameters,
+            }]),
             _ => Err(self.unexpected("cancel")),
         }
     }

@@ -227,6 +227,13 @@ impl Parameters {
         &self.0
     }
 
+    /// Whether any of them is more than a wish for how the answer is shown (`expand[0]`).
+    pub fn change_something(&self) -> bool {
+        self.0
+            .keys()
+            .any(|name| name != "expand" && !name.starts_with("expand["))
+    }
+
     /// Name and value of each, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0

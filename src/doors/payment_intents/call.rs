@@ -19,6 +19,8 @@ use crate::store::{Caller, KeyKind, Scope};
 use crate::use_cases::{App, AppError, Idempotency};
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Acts for another account (Connect). Every key here is for one account, its merchant's.
+static STRIPE_ACCOUNT: HeaderName = HeaderName::from_static("stripe-account");
 static STRIPE_VERSION: HeaderName = HeaderName::from_static("stripe-version");
 
 /// In characters, by Stripe's rule.
@@ -144,6 +146,9 @@ async fn authenticate(
 ) -> Result<Arc<Caller>, StripeError> {
     let presented = auth::bearer_or_basic(headers).map_err(|_| StripeError::unknown_key())?;
     let presented = presented.ok_or_else(StripeError::no_key)?;
+    if headers.contains_key(&STRIPE_ACCOUNT) {
+        return Err(StripeError::no_other_account());
+    }
     let keys = &app.store().keys;
     let found = keys
         .caller(KeyKind::StripeSecret, None, presented.secret())

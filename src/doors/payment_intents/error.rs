@@ -115,6 +115,12 @@ impl StripeError {
         Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("more_permissions_required")
     }
 
+    /// The caller wants to act for an account that is not its own.
+    pub fn no_other_account() -> Self {
+        let message = "The key does not have access to another account: connected accounts are not served here.";
+        Self::new(StatusCode::FORBIDDEN, INVALID_REQUEST, message).code("account_invalid")
+    }
+
     /// There is nothing at the path.
     pub fn no_such_path() -> Self {
         Self::new(

@@ -1,7 +1,7 @@
 //! What no rule of ours looks at goes to Stripe as it came, and is forgotten once Stripe has answered.
 
 use super::*;
-use crate::payment::ParametersError;
+use crate::payment::{ParametersError, PaymentError};
 use crate::payment::event::Changes;
 use crate::payment::state::{RefundStatus, Step};
 use crate::testing::given;
@@ -95,4 +95,34 @@ fn a_capture_and_a_refund_wait_with_their_parameters() {
     );
     assert_eq!(refund(&answered).status, RefundStatus::Refused);
     assert!(refund(&answered).parameters.is_empty());
+}
+
+/// Red when any parameter counts as a change: who only wants to see more of a finished payment would be refused.
+#[test]
+fn a_wish_for_how_the_answer_is_shown_changes_nothing() {
+    let expand = Parameters::parse([pair("expand[0]", "latest_charge")]).unwrap();
+    let changes = |parameters: Parameters| {
+        Box::new(Changes {
+            metadata: std::iter::once(pair("a", "1")).collect(),
+            parameters,
+            ..Changes::default()
+        })
+    };
+    let update = |changes| PaymentCommand::Update {
+        intention: intention(STEP),
+        changes,
+        enforce_minimum: true,
+    };
+    given::<Payment>(standing(Status::Succeeded))
+        .when(update(changes(expand.clone())))
+        .then([PaymentEvent::UpdateRequested {
+            intention: intention(STEP),
+            changes: changes(expand),
+        }]);
+    given::<Payment>(standing(Status::Succeeded))
+        .when(update(changes(parameters())))
+        .then_err(PaymentError::UnexpectedState {
+            action: "update",
+            status: Status::Succeeded,
+        });
 }
