@@ -14,14 +14,15 @@ use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::idempotency::{Claimed, Idempotency, Standing};
 use super::payments::PaymentAnswer;
-use super::verdict::Verdict;
+use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::personal::Personal;
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 
 /// How often a payment may turn out to be spent while it is asked for, before the caller is told to try again.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 
 /// An order to be kept. `source` and `reference` name it for ever.
 #[derive(Debug, Clone)]
@@ -41,6 +42,59 @@ pub struct Terms {
     pub description: Option<String>,
     pub capture_method: CaptureMethod,
     pub metadata: Metadata,
+}
+
+/// An order that is to be paid: what is to become of it along with that, and on whose behalf.
+pub(super) struct Asked<'a> {
+    pub merchant: &'a Merchant,
+    pub context: &'a Context,
+    pub terms: fn(&Facts) -> Result<Terms, AppError>,
+    pub key: Option<&'a Idempotency>,
+    id: OrderId,
+    before: Arc<Versioned<Order>>,
+    /// Recorded in the same append as the payment: the order is placed, or takes another price.
+    first: Vec<OrderEvent>,
+    /// As it is after `first`.
+    order: Order,
+}
+
+impl<'a> Asked<'a> {
+    /// The order as it stands (`before`), after what is recorded of it `first`.
+    pub fn new(
+        (merchant, context): (&'a Merchant, &'a Context),
+        (id, before): (OrderId, Arc<Versioned<Order>>),
+        first: Vec<OrderEvent>,
+        terms: fn(&Facts) -> Result<Terms, AppError>,
+        key: Option<&'a Idempotency>,
+    ) -> Self {
+        let mut order = before.state.clone();
+        for event in &first {
+            order.apply(event);
+        }
+        Self {
+            merchant,
+            context,
+            terms,
+            key,
+            id,
+            before,
+            first,
+            order,
+        }
+    }
+
+    fn facts(&self) -> Result<&Facts, OrderError> {
+        self.order.facts().ok_or(OrderError::NoSuchOrder)
+    }
+
+    /// What is recorded of the order, with these events last.
+    fn recorded(&self, last: Vec<OrderEvent>) -> Decided<OrderId, Order, OrderEvent> {
+        Decided {
+            id: self.id,
+            before: Arc::clone(&self.before),
+            events: self.first.iter().cloned().chain(last).collect(),
+        }
+    }
 }
 
 /// An order and the payment that an answer is about.
@@ -136,10 +190,9 @@ impl App {
             let id = OrderId::derive(&caller.merchant.id, source, &reference);
             for _ in 0..ROUNDS {
                 let order = app.own_order(&caller, id, &reference).await?;
-                if let Some(answer) = app
-                    .way_to_pay(&caller.merchant, &context, id, &order, terms)
-                    .await?
-                {
+                let by = (&caller.merchant, &context);
+                let asked = Asked::new(by, (id, order), vec![], terms, None);
+                if let Some(answer) = app.way_to_pay(&asked).await? {
                     return Ok(answer);
                 }
             }
@@ -171,50 +224,57 @@ impl App {
     }
 
     /// One round of asking for a payment; none where somebody else was at work, or the payment at hand is spent.
-    async fn way_to_pay(
-        &self,
-        merchant: &Merchant,
-        context: &Context,
-        id: OrderId,
-        order: &Arc<Versioned<Order>>,
-        terms: fn(&Facts) -> Result<Terms, AppError>,
-    ) -> Result<Option<OrderAnswer>, AppError> {
-        let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;
+    pub(super) async fn way_to_pay(&self, it: &Asked<'_>) -> Result<Option<OrderAnswer>, AppError> {
+        let facts = it.facts()?;
         let fresh = PaymentId::from_uuid(self.inner.store.ids.uuid());
-        let events = order
-            .state
+        let events = it
+            .order
             .decide(OrderCommand::RequestPayment { payment: fresh })?;
-        let decided = Decided {
-            id,
-            before: Arc::clone(order),
-            events: events.clone(),
-        };
         match events.first() {
             None => {
                 let live = facts.live_payment().ok_or(AppError::Internal)?;
-                self.join_live(merchant, context, facts, live).await
+                if it.first.is_empty() || self.record_first(it).await? {
+                    self.join_live(it, facts, live).await
+                } else {
+                    Ok(None)
+                }
             }
             Some(OrderEvent::PaymentAttached { .. }) => {
-                let request = self.request_for(merchant, id, facts, terms(facts)?);
-                let enforce_minimum = merchant.enforce_minimum;
+                let request = self.request_for(it.merchant, it.id, facts, (it.terms)(facts)?);
                 let command = PaymentCommand::CreateIntent {
                     request: Box::new(request),
-                    enforce_minimum,
+                    enforce_minimum: it.merchant.enforce_minimum,
                 };
-                let events = Payment::default().decide(command)?;
                 let payment = Decided {
                     id: fresh,
                     before: Arc::default(),
-                    events,
+                    events: Payment::default().decide(command)?,
                 };
-                self.open_step(merchant, context, facts, payment, decided)
-                    .await
+                self.open_step(it, facts, payment, events).await
             }
             Some(OrderEvent::PaymentRetargeted { payment, amount }) => {
-                self.retarget(merchant, context, facts, (*payment, *amount), decided)
-                    .await
+                let target = (*payment, *amount);
+                self.retarget(it, facts, target, events).await
             }
             Some(_) => Err(AppError::Internal),
+        }
+    }
+
+    /// Records what becomes of the order where nothing becomes of its payment. False where somebody else was first.
+    async fn record_first(&self, it: &Asked<'_>) -> Result<bool, AppError> {
+        let commit = Commit {
+            order: Some(it.recorded(vec![])),
+            ..Commit::default()
+        };
+        match self
+            .inner
+            .store
+            .commit(&it.merchant.id, it.context, commit)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Trouble::Conflict) => Ok(false),
+            Err(trouble) => Err(trouble.into()),
         }
     }
 
@@ -242,50 +302,59 @@ impl App {
         }
     }
 
-    /// Records a step of the payment together with what it means for the order, and drives it.
+    /// Records a step of the payment together with what it means for the order and with the claim of the caller's key, and
+    /// drives it.
     async fn open_step(
         &self,
-        merchant: &Merchant,
-        context: &Context,
+        it: &Asked<'_>,
         facts: &Facts,
         payment: Decided<PaymentId, Payment, PaymentEvent>,
-        order: Decided<OrderId, Order, OrderEvent>,
+        order: Vec<OrderEvent>,
     ) -> Result<Option<OrderAnswer>, AppError> {
-        let id = payment.id;
+        let begun = payment.events.iter().find_map(PaymentEvent::intention);
+        let claimed = Claimed {
+            payment: payment.id,
+            intention: begun.ok_or(AppError::Internal)?,
+        };
         let commit = Commit {
             payment: Some(payment),
-            order: Some(order),
+            order: Some(it.recorded(order)),
+            claim: it.key.map(|key| key.claim(&claimed)),
             ..Commit::default()
         };
-        match self.inner.store.commit(&merchant.id, context, commit).await {
-            Ok(_) => {}
-            Err(Trouble::Conflict) => return Ok(None),
-            Err(trouble) => return Err(trouble.into()),
-        }
-        let driven = self.drive(merchant, id, context, None).await?;
-        match driven.verdict.unwrap_or(Verdict::Done) {
-            Verdict::Refused(refusal) => Err(AppError::Refused(refusal)),
-            verdict => {
-                let payment = self
-                    .answer(merchant, id, &driven.payment, driven.intent, verdict)
-                    .await?;
-                Ok(Some(OrderAnswer {
-                    order: facts.clone(),
-                    payment,
-                }))
+        let committed = self
+            .inner
+            .store
+            .commit(&it.merchant.id, it.context, commit)
+            .await;
+        let payment = match (committed, it.key) {
+            (Ok(_), key) => self.finish(it.merchant, it.context, claimed, key).await?,
+            (Err(Trouble::Conflict), _) => return Ok(None),
+            (Err(Trouble::Claimed(found)), Some(key)) => {
+                let standing = key.standing(&found)?;
+                self.join(it.merchant, it.context, standing, Some(key))
+                    .await?
             }
+            (Err(trouble), _) => return Err(trouble.into()),
+        };
+        match payment.verdict {
+            Verdict::Refused(refusal) => Err(AppError::Refused(refusal)),
+            Verdict::Done | Verdict::Declined(_) => Ok(Some(OrderAnswer {
+                order: facts.clone(),
+                payment,
+            })),
         }
     }
 
     /// The live payment takes the order's new amount, or is cancelled so that another can take its place.
     async fn retarget(
         &self,
-        merchant: &Merchant,
-        context: &Context,
+        it: &Asked<'_>,
         facts: &Facts,
         (live, amount): (PaymentId, Money),
-        order: Decided<OrderId, Order, OrderEvent>,
+        order: Vec<OrderEvent>,
     ) -> Result<Option<OrderAnswer>, AppError> {
+        let (merchant, context) = (it.merchant, it.context);
         let before = self.inner.store.payment(&merchant.id, live).await?;
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
         let changes = Box::new(Changes {
@@ -304,8 +373,7 @@ impl App {
                     before,
                     events,
                 };
-                self.open_step(merchant, context, facts, payment, order)
-                    .await
+                self.open_step(it, facts, payment, order).await
             }
             Err(PaymentError::InProgress) => {
                 self.drive(merchant, live, context, None).await?;
@@ -364,22 +432,65 @@ impl App {
     /// turns out to be spent.
     async fn join_live(
         &self,
-        merchant: &Merchant,
-        context: &Context,
+        it: &Asked<'_>,
         facts: &Facts,
         live: PaymentId,
     ) -> Result<Option<OrderAnswer>, AppError> {
+        let (merchant, context) = (it.merchant, it.context);
         self.drive(merchant, live, context, None).await?;
         let payment = self.refreshed(merchant, live, context).await?;
         match payment.facts.status {
             Status::Refused | Status::Canceled | Status::Succeeded => Ok(None),
             // An answer without the secret would be of no use to the customer.
             _ if payment.intent.is_none() => Err(AppError::OutcomeUnknown),
-            _ => Ok(Some(OrderAnswer {
-                order: facts.clone(),
-                payment,
-            })),
+            _ => {
+                let payment = match it.key {
+                    Some(key) => self.answer_key(it, live, key).await?,
+                    None => payment,
+                };
+                Ok(Some(OrderAnswer {
+                    order: facts.clone(),
+                    payment,
+                }))
+            }
         }
+    }
+
+    /// The caller's key is answered by a payment that was there already: claimed and answered at once, for repeats.
+    async fn answer_key(
+        &self,
+        it: &Asked<'_>,
+        live: PaymentId,
+        key: &Idempotency,
+    ) -> Result<PaymentAnswer, AppError> {
+        let store = &self.inner.store;
+        let history = store.payment_history(&it.merchant.id, live).await?;
+        let begun = history.iter().find_map(|(_, event)| event.intention());
+        let claimed = Claimed {
+            payment: live,
+            intention: begun.ok_or(AppError::Internal)?,
+        };
+        let ended = Ended {
+            version: u64::try_from(history.len()).map_err(|_| AppError::Internal)?,
+            verdict: Verdict::Done,
+            said: None,
+            not_begun: false,
+        };
+        let commit = Commit {
+            claim: Some(key.claim(&claimed)),
+            completes: Some(key.completion(&ended)),
+            ..Commit::default()
+        };
+        let (standing, first) = match store.commit(&it.merchant.id, it.context, commit).await {
+            Ok(_) => (Standing::Ended(claimed, ended), true),
+            Err(Trouble::Claimed(found)) => (key.standing(&found)?, false),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let mut answer = self
+            .join(it.merchant, it.context, standing, Some(key))
+            .await?;
+        answer.replayed &= !first;
+        Ok(answer)
     }
 
     /// Whether the order is paid, as Stripe says, not as the caller says. Twice, or beside the webhook: one transition.
