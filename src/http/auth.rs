@@ -20,6 +20,14 @@ impl PresentedKey {
         &self.0
     }
 
+    /// The key in a field of a body, for the doors that take one there.
+    ///
+    /// # Errors
+    /// [`MalformedKey`] where the field holds no key.
+    pub fn of_field(text: &str) -> Result<Self, MalformedKey> {
+        Self::checked(text)
+    }
+
     fn checked(text: &str) -> Result<Self, MalformedKey> {
         let text = text.trim_matches(' ');
         if text.is_empty() {

@@ -1,5 +1,6 @@
 //! `counterfoil events tail` and `counterfoil events show`: the history, read from the log itself.
 
+use aggregates::catalogue::Offer;
 use aggregates::order::Order;
 use aggregates::payment::Payment;
 use anyhow::{Context as _, bail};
@@ -175,6 +176,7 @@ fn sentence(event: &Recorded) -> anyhow::Result<String> {
     let said = match event.aggregate_type.as_str() {
         Payment::TYPE => words::payment(&event.payload_as()?),
         Order::TYPE => words::order(&event.payload_as()?),
+        Offer::TYPE => words::offer(&event.payload_as()?),
         other => format!("{other} {}", event.event_type),
     };
     let id = event.aggregate_id.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Events in words: what a person reads in a history. One sentence per event; the compiler asks for one for each new event.
 
+use aggregates::catalogue::OfferEvent;
 use aggregates::order::OrderEvent;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Changes, CreateRequested, Decline, Refusal};
@@ -43,6 +44,33 @@ pub fn order(event: &OrderEvent) -> String {
         }
         OrderEvent::OrderCancelled { reason } => format!("cancelled: {reason}"),
         OrderEvent::PersonalDataErased { subject } => format!("personal data of {subject} erased"),
+    }
+}
+
+/// What happened to an offer.
+pub fn offer(event: &OfferEvent) -> String {
+    match event {
+        OfferEvent::OfferPublished(it) => {
+            let products: usize = it.groups.iter().map(|group| group.products.len()).sum();
+            format!(
+                "offer {} published with {products} products, {} of them selected",
+                it.number,
+                it.selection.len()
+            )
+        }
+        OfferEvent::OfferRepriced { prices } => {
+            let each = prices
+                .iter()
+                .map(|it| format!("{}/{} costs {}", it.group, it.code, it.price));
+            format!("repriced: {}", each.collect::<Vec<_>>().join(", "))
+        }
+        OfferEvent::SelectionChanged { selection } => {
+            let each = selection
+                .iter()
+                .map(|it| format!("{}/{}", it.group, it.code));
+            format!("selected: {}", each.collect::<Vec<_>>().join(", "))
+        }
+        OfferEvent::OfferWithdrawn { reason } => format!("withdrawn: {reason}"),
     }
 }
 

@@ -17,7 +17,10 @@ pub use outgoing::{
 };
 pub use vault::{Vault, VaultError};
 
-use aggregates::ids::{CommandId, IntentionId, MerchantId, OrderId, PaymentId, PayoutId, RefundId};
+use aggregates::catalogue::{Offer, OfferEvent};
+use aggregates::ids::{
+    CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, PayoutId, RefundId,
+};
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -55,6 +58,7 @@ pub struct Store {
     orders: CqrsStore<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
+    offers: CqrsStore<Offer>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
     hot_orders: Cache<String, Arc<Versioned<Order>>>,
 }
@@ -85,6 +89,7 @@ pub struct Commit {
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub settlement: Option<Decided<PayoutId, Settlement, SettlementEvent>>,
+    pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub claim: Option<Claim>,
     pub completes: Option<Completion>,
 }
@@ -142,6 +147,7 @@ impl Store {
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
             hot_orders: Cache::new(HOT_AGGREGATES),
             ids,
@@ -294,6 +300,30 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
+    /// An offer as it stands, from the log; an empty one where it was never published.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn offer(
+        &self,
+        merchant: &MerchantId,
+        id: OfferId,
+    ) -> Result<Arc<Versioned<Offer>>, Trouble> {
+        let loaded = self.offers.load(&id.aggregate_id(merchant)).await;
+        let (state, version) = loaded.map_err(Trouble::Broken)?;
+        Ok(Arc::new(Versioned { state, version }))
+    }
+
+    /// The database's time, by which what expires has expired.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn now(&self) -> Result<DateTime<Utc>, Trouble> {
+        Ok(sqlx::query_scalar("select clock_timestamp()")
+            .fetch_one(self.pool())
+            .await?)
+    }
+
     /// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
     ///
     /// # Errors
@@ -363,6 +393,10 @@ impl Store {
             add(&mut append, context, id, decided, fold::settlement, |_| {
                 ids()
             })?;
+        }
+        if let Some(decided) = it.offer {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            add(&mut append, context, id, decided, fold::offer, |_| ids())?;
         }
         let ids: Vec<(&str, String)> = append
             .streams

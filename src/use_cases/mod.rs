@@ -11,6 +11,7 @@ mod idempotency;
 mod kept;
 mod limits;
 mod noticing;
+mod offers;
 mod orders;
 mod payments;
 mod recovery;
@@ -28,6 +29,7 @@ pub use endpoints::{
 };
 pub use idempotency::Idempotency;
 pub use limits::RateLimit;
+pub use offers::{OfferAnswer, PayOffer};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
@@ -37,6 +39,7 @@ pub use stripe_requests::Change;
 pub use verdict::Verdict;
 pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
 
+use aggregates::catalogue::OfferError;
 use aggregates::ids::{CommandId, MerchantId};
 use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
@@ -102,6 +105,8 @@ pub enum AppError {
     Payment(#[from] PaymentError),
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Offer(#[from] OfferError),
     /// Stripe refused for good; nothing was done.
     #[error("{}", .0.message)]
     Refused(Refusal),

@@ -114,6 +114,7 @@ fn of_app(error: &AppError) -> Problem {
         AppError::NotFound { .. }
         | AppError::Payment(_)
         | AppError::Order(_)
+        | AppError::Offer(_)
         | AppError::Refused(_)
         | AppError::RefusedBefore(_)
         | AppError::NotPaid { .. }

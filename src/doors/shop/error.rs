@@ -142,6 +142,9 @@ fn of_app(error: &AppError) -> Dressed {
     let silent = "The payment provider has not answered yet. Please repeat the request.";
     match error {
         AppError::NotFound { .. } => not_found(),
+        AppError::Offer(error) => {
+            Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())).of("order")
+        }
         AppError::Payment(error) => of_payment(error),
         AppError::Order(error) => of_order(error),
         AppError::Refused(refusal) => {
