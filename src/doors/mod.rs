@@ -4,6 +4,7 @@
 //! another.
 
 mod firewall;
+pub mod offers;
 pub mod payment_intents;
 pub mod shop;
 
@@ -14,6 +15,7 @@ use crate::use_cases::App;
 /// All doors over one application.
 pub fn router(app: &App) -> Router {
     Router::new()
+        .merge(offers::router(app.clone()))
         .merge(shop::router(app.clone()))
         .merge(payment_intents::router(app.clone()))
 }

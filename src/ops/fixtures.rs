@@ -1,7 +1,8 @@
-//! The sandbox's fixtures: three merchants, their keys, and the orders that the documents' examples speak of.
+//! The sandbox's fixtures: three merchants, their keys, and the orders and offers that the documents' examples speak of.
 //!
 //! Their keys are public, so they are loaded only beside the simulator. Loading them again changes nothing.
 
+use aggregates::catalogue::offer::{Choice, Group, Product, Published};
 use aggregates::ids::CommandId;
 use aggregates::metadata::Actor;
 use aggregates::money::{Currency, Money, MoneyError};
@@ -139,6 +140,29 @@ const ORDERS: &[FixtureOrder] = &[
     ),
 ];
 
+/// An offer of the sandbox: merchant, number, and its one group of products (code, name, price in minor units of gbp), all of
+/// them selected.
+type FixtureOffer = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str, i64)],
+);
+
+const OFFERS: &[FixtureOffer] = &[
+    (
+        "acme",
+        "10311080",
+        &[
+            ("core", "Core cover", 8_420),
+            ("legal_protection", "Legal protection", 1_499),
+            ("personal_possessions", "Personal possessions", 1_682),
+            ("home_emergency", "Home emergency", 750),
+            ("ad", "Accidental damage", 400),
+        ],
+    ),
+    ("rival", "10311099", &[("core", "Core cover", 9_900)]),
+];
+
 /// Why fixtures could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
@@ -152,7 +176,7 @@ pub enum FixtureError {
     App(#[from] AppError),
 }
 
-/// Loads merchants, keys and orders.
+/// Loads merchants, keys, orders and offers.
 ///
 /// # Errors
 /// When the store cannot be used.
@@ -176,6 +200,9 @@ pub async fn load(app: &App) -> Result<(), FixtureError> {
         for order in ORDERS.iter().filter(|order| order.0 == fixture.id) {
             place(app, &merchant, order).await?;
         }
+        for offer in OFFERS.iter().filter(|offer| offer.0 == fixture.id) {
+            publish(app, &merchant, offer).await?;
+        }
     }
     Ok(())
 }
@@ -198,19 +225,6 @@ async fn place(app: &App, merchant: &Merchant, order: &FixtureOrder) -> Result<(
         quantity,
         description: String::new(),
     };
-    let command = app.store().ids.uuid();
-    let context = Context {
-        actor: Actor {
-            name: "fixtures".to_owned(),
-            key_id: None,
-            door: "sandbox".to_owned(),
-        },
-        command_id: CommandId::from_uuid(command),
-        correlation_id: command,
-        causation_id: None,
-        reason: None,
-        claimed_at: None,
-    };
     let placed = PlaceOrder {
         source,
         reference: reference.to_owned(),
@@ -223,8 +237,52 @@ async fn place(app: &App, merchant: &Merchant, order: &FixtureOrder) -> Result<(
             shipping: None,
         },
     };
-    app.place_order(merchant, &context, placed).await?;
+    app.place_order(merchant, &context(app), placed).await?;
     Ok(())
+}
+
+async fn publish(app: &App, merchant: &Merchant, offer: &FixtureOffer) -> Result<(), FixtureError> {
+    const GROUP: &str = "combined";
+    let (_, number, products) = *offer;
+    let product = |it: &(&str, &str, i64)| Product {
+        code: it.0.to_owned(),
+        name: it.1.to_owned(),
+        price: Money::new(it.2, Currency::GBP),
+    };
+    let choice = |it: &(&str, &str, i64)| Choice {
+        group: GROUP.to_owned(),
+        code: it.0.to_owned(),
+    };
+    let published = Published {
+        merchant: merchant.id.clone(),
+        number: number.to_owned(),
+        currency: Currency::GBP,
+        groups: vec![Group {
+            name: GROUP.to_owned(),
+            products: products.iter().map(product).collect(),
+        }],
+        selection: products.iter().map(choice).collect(),
+        expires_at: None,
+    };
+    app.publish_offer(merchant, &context(app), published)
+        .await?;
+    Ok(())
+}
+
+fn context(app: &App) -> Context {
+    let command = app.store().ids.uuid();
+    Context {
+        actor: Actor {
+            name: "fixtures".to_owned(),
+            key_id: None,
+            door: "sandbox".to_owned(),
+        },
+        command_id: CommandId::from_uuid(command),
+        correlation_id: command,
+        causation_id: None,
+        reason: None,
+        claimed_at: None,
+    }
 }
 
 /// The simulator's accounts, one per merchant; `webhooks` gives each the address and secret of its endpoint here.

@@ -173,12 +173,14 @@ The simulator stands in for Stripe on {simulator} (its secret key for acme: {sim
 Shop: ask to pay order 9, then see whether it is paid
   curl -X POST http://{service}/api/v1/shop/orders/9/payment-intent -H 'Authorization: Bearer customer-9' -H 'X-API-Key: 123456789'
   curl -X POST http://{service}/api/v1/shop/orders/9/payment -H 'X-API-Key: 123456789'
+Offers: ask to pay offer 10311080, with a selection of its products
+  curl http://{service}/api/offer/createpaymentintent -H 'Authorization: Bearer offers-acme' -H 'Content-Type: application/json' -d '{{\"offer_oid\":\"10311080\",\"products\":{{\"combined\":[\"core\",\"legal_protection\"]}}}}'
 Payment intents: take 10 USD cents with a test card
   curl http://{service}/v1/payment_intents -H 'Authorization: Bearer sk_test_seedpay' -H 'Content-Type: application/json' -d '{{\"amount\":10,\"currency\":\"USD\",\"confirm\":true,\"payment_method_data\":{{\"type\":\"card\",\"card\":{{\"number\":\"4111111111111111\",\"exp_month\":\"12\",\"exp_year\":\"2030\",\"cvc\":\"123\"}}}},\"return_url\":\"https://your.website\"}}'
 
-Keys     acme: sk_test_acme, pk_test_acme; shop 123456789 with customer-9
+Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9
          seedpay (no minimum charge): sk_test_seedpay
-         rival: sk_test_rival; shop 123456780 with customer-8
+         rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8
 Health   http://{service}/healthz  /readyz  /metrics
 History  target/debug/counterfoil events tail      target/debug/counterfoil events show 9
 ",

@@ -4,6 +4,8 @@
 mod support;
 
 mod limits;
+mod offers;
+mod offers_answers;
 mod payment_intents;
 mod payment_intents_errors;
 mod payment_intents_parameters;
