@@ -1,9 +1,9 @@
 //! What no rule of ours looks at goes to Stripe as it came, and is forgotten once Stripe has answered.
 
 use super::*;
-use crate::payment::{ParametersError, PaymentError};
 use crate::payment::event::Changes;
 use crate::payment::state::{RefundStatus, Step};
+use crate::payment::{ParametersError, PaymentError};
 use crate::testing::given;
 
 fn pair(name: &str, value: &str) -> (String, String) {
