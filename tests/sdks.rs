@@ -67,8 +67,8 @@ impl Language {
     fn version(self) -> Result<String, String> {
         match self {
             Self::Node => {
-                let script = "if (parseInt(process.versions.node) < 20) process.exit(1); console.log(process.version)";
-                let version = probe("node", &["-e", script], "node, version 20 or newer")?;
+                let script = "if (parseInt(process.versions.node) < 18) process.exit(1); console.log(process.version)";
+                let version = probe("node", &["-e", script], "node, version 18 or newer")?;
                 probe("npm", &["--version"], "npm")?;
                 Ok(version)
             }

@@ -1,5 +1,6 @@
 // What every scenario stands on: the vendor's client, the simulator's handles, and how to wait and to be refused.
 import assert from 'node:assert/strict';
+import crypto from 'node:crypto';
 import http from 'node:http';
 import Stripe from 'stripe';
 
