@@ -251,6 +251,7 @@ async fn the_same_key_gives_the_same_answer_although_the_offer_has_moved_on() {
     world.stop().await;
 }
 
+/// Planted bug that turns this red: recording the intention without the claim of its key.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_calls_under_one_key_have_one_answer_whether_it_begins_a_payment_or_joins_one() {
     let world = World::start().await;
@@ -265,7 +266,6 @@ async fn twenty_calls_under_one_key_have_one_answer_whether_it_begins_a_payment_
     world.stop().await;
 }
 
-/// Planted bug that turns this red: claiming the key apart from the intention.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_whose_outcome_was_not_known_is_answered_by_its_own_payment() {
     let world = World::start().await;
