@@ -219,3 +219,42 @@ async fn events_are_listed_and_read_without_secrets() {
     }
     world.stop().await;
 }
+
+/// Red when the charge is captured past the payment's own rules: the second capture would take money again at a Stripe that
+/// lets it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_charge_holds_is_taken_through_its_payment_and_once() {
+    let world = world().await;
+    let door = Client::new(&world);
+    let form = [
+        ("amount", "5000"),
+        ("currency", "usd"),
+        ("capture_method", "manual"),
+        ("payment_method", "pm_card_visa"),
+        ("confirm", "true"),
+    ];
+    let held = door.post("/v1/payment_intents", &form).await.ok();
+    let charge = text(&held, "latest_charge").to_owned();
+    let capture = format!("/v1/charges/{charge}/capture");
+    let taken = door
+        .post_as("once", &capture, &[("amount", "3000")])
+        .await
+        .ok();
+    assert_eq!(
+        (&taken["id"], &taken["captured"], &taken["amount_captured"]),
+        (&json!(charge), &json!(true), &json!(3000))
+    );
+    let again = door.post_as("once", &capture, &[("amount", "3000")]).await;
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let second = door.post(&capture, &[]).await;
+    assert_eq!(
+        (second.status, &second.body["error"]["code"]),
+        (400, &json!("charge_already_captured"))
+    );
+    let history = world.history("acme").await;
+    let captures = history.iter().filter(|it| *it == "Captured").count();
+    assert_eq!(captures, 1, "{history:?}");
+    let nobodys = door.post("/v1/charges/ch_nobodys/capture", &[]).await;
+    assert_eq!(nobodys.status, 404, "{}", nobodys.text);
+    world.stop().await;
+}

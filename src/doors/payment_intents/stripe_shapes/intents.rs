@@ -2,12 +2,14 @@
 
 use aggregates::payment::PaymentError;
 use aggregates::payment::error::ErrorKind;
+use axum::extract::{Request, State};
 use axum::response::Response;
+use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::error::StripeError;
 use super::super::params::Params;
-use super::super::{Answer, NAME, form};
+use super::super::{Answer, Id, NAME, form, named};
 use super::answer::{answer, shown};
 use super::request;
 use crate::store::Caller;
@@ -79,6 +81,58 @@ pub async fn step(app: &App, call: Call, intent: String, step: Step) -> Answer {
             let error = asked.refused(app, &call.caller, Some(&intent), error).await;
             Err(error.missing_in_path("intent"))
         }
+    }
+}
+
+/// Takes what a charge holds: the capture of its intent, told of the charge.
+pub async fn capture_charge(State(app): State<App>, id: Id, request: Request) -> Answer {
+    let call = Call::to_write(&app, request).await?;
+    let charge = named("charge", id)?;
+    let read = match request::capture_charge(&call.params()) {
+        Ok(read) => read,
+        Err(error) => return Err(or_reused(&app, &call, error).await),
+    };
+    let shown = form::encode(&call.params().as_pairs(&["expand"])?);
+    let (caller, asked) = (call.caller.clone(), Asked::of(&call));
+    let look = |query: String| app.look(&caller, NAME, format!("/charges/{charge}"), query);
+    let held = look(String::new()).await?;
+    let Some(intent) = held.body.get("payment_intent").and_then(Value::as_str) else {
+        return Ok(answer(&held, false));
+    };
+    match app
+        .step(&caller, NAME, intent.to_owned(), read, call.key)
+        .await
+    {
+        Ok(taken) if taken.verdict == Verdict::Done => {
+            Ok(answer(&look(shown).await?, taken.replayed))
+        }
+        Ok(taken) => said(&app, &caller, taken).await,
+        Err(AppError::Payment(PaymentError::UnexpectedState { .. })) => {
+            Err(not_held(&charge, &held.body))
+        }
+        Err(error) => Err(asked.refused(&app, &caller, None, error).await),
+    }
+}
+
+/// Why what a charge holds cannot be taken.
+fn not_held(id: &str, charge: &Value) -> StripeError {
+    let is = |name: &str| charge.get(name) == Some(&Value::Bool(true));
+    let (code, why) = match (is("captured"), is("refunded")) {
+        (true, _) => (
+            Some("charge_already_captured"),
+            "has already been captured.",
+        ),
+        // What nobody takes in time is given back.
+        (false, true) => (
+            Some("charge_expired_for_capture"),
+            "has expired, and can no longer be captured.",
+        ),
+        (false, false) => (None, "is not held, and cannot be captured."),
+    };
+    let error = StripeError::invalid(format!("Charge {id} {why}"));
+    match code {
+        Some(code) => error.code(code).documented(),
+        None => error,
     }
 }
 

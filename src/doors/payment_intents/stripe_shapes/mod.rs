@@ -44,6 +44,7 @@ pub fn router() -> Router<App> {
         .route("/v1/charges", get(through::read))
         .route("/v1/charges/search", get(through::read))
         .route("/v1/charges/{id}", get(through::read).post(through::change))
+        .route("/v1/charges/{id}/capture", post(intents::capture_charge))
         .route("/v1/refunds/{id}/cancel", post(through::change))
         .route("/v1/disputes", get(through::read))
         .route(

@@ -179,6 +179,17 @@ pub fn capture(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     })
 }
 
+/// `POST /v1/charges/{id}/capture`.
+pub fn capture_charge(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
+    let passed: &[&str] = &["statement_descriptor", "statement_descriptor_suffix"];
+    only(params, &[&["amount", "expand"], passed])?;
+    Ok(PaymentStep::Capture {
+        amount_minor: params.positive("amount")?,
+        metadata: std::collections::BTreeMap::new(),
+        parameters: parameters(params.as_pairs(passed)?)?,
+    })
+}
+
 /// `POST /v1/payment_intents/{id}/cancel`.
 pub fn cancel(params: &Params<'_>) -> Result<PaymentStep, StripeError> {
     only(params, &[&["cancellation_reason", "expand"]])?;
