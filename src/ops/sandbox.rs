@@ -177,6 +177,8 @@ Offers: ask to pay offer 10311080, with a selection of its products
   curl http://{service}/api/offer/createpaymentintent -H 'Authorization: Bearer offers-acme' -H 'Content-Type: application/json' -d '{{\"offer_oid\":\"10311080\",\"products\":{{\"combined\":[\"core\",\"legal_protection\"]}}}}'
 Payment intents: take 10 USD cents with a test card
   curl http://{service}/v1/payment_intents -H 'Authorization: Bearer sk_test_seedpay' -H 'Content-Type: application/json' -d '{{\"amount\":10,\"currency\":\"USD\",\"confirm\":true,\"payment_method_data\":{{\"type\":\"card\",\"card\":{{\"number\":\"4111111111111111\",\"exp_month\":\"12\",\"exp_year\":\"2030\",\"cvc\":\"123\"}}}},\"return_url\":\"https://your.website\"}}'
+The same as Stripe itself, for Stripe's own clients (address http://{service}, key sk_test_acme)
+  curl http://{service}/v1/payment_intents -u sk_test_acme: -d amount=2000 -d currency=usd -d confirm=true -d payment_method=pm_card_visa -d 'expand[]=latest_charge'
 
 Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9
          seedpay (no minimum charge): sk_test_seedpay
