@@ -9,6 +9,7 @@ mod support;
 mod amounts;
 mod crash;
 mod customers;
+mod endpoints;
 mod idempotency;
 mod kept;
 mod lists;
