@@ -6,7 +6,7 @@ use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::RefundReason;
 use aggregates::payment::state::Refund;
 use aggregates::payment::terms::{Metadata, Parameters};
-use aggregates::payment::{Payment, PaymentCommand};
+use aggregates::payment::{Payment, PaymentCommand, PaymentError};
 use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::idempotency::{Claimed, Idempotency, Intended, Standing};
 use super::payments::PaymentAnswer;
-use super::refusals::charge_not_refundable;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Outcome, StripeAnswer};
@@ -172,9 +171,7 @@ impl App {
             && said.body.get("status").and_then(Value::as_str) == Some("succeeded");
         match intent {
             // An intent may have failed with one charge and succeeded with another.
-            Some(_) if said.status < 300 && !taken => {
-                Err(AppError::Refused(charge_not_refundable(charge)))
-            }
+            Some(_) if said.status < 300 && !taken => Err(PaymentError::NothingCaptured.into()),
             Some(intent) if said.status < 300 => {
                 self.find_or_adopt(merchant, context, intent).await
             }

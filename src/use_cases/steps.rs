@@ -89,9 +89,11 @@ impl App {
                 && taken.verdict == Verdict::Done
                 && !taken.replayed
             {
-                // Stripe has it already; this tells the ledger.
-                app.take_step(&merchant, &context, &intent, update, None)
-                    .await?;
+                // Stripe has it already; this tells the ledger. The money is taken, whatever becomes of it.
+                let told = app.take_step(&merchant, &context, &intent, update, None);
+                if let Err(error) = told.await {
+                    tracing::warn!(%intent, %error, "the metadata of a capture is not recorded");
+                }
             }
             Ok(taken)
         })

@@ -76,10 +76,10 @@ impl App {
         .await
     }
 
-    /// An intent as its client secret opens it, for a customer's browser: none where the secret is another's.
+    /// An intent as its client secret opens it, for a customer's browser; Stripe's refusal where the secret is another's.
     ///
     /// # Errors
-    /// [`AppError::NotFound`], also where the secret does not fit.
+    /// [`AppError::OutcomeUnknown`] where Stripe does not answer.
     pub async fn look_with_secret(
         &self,
         caller: &Caller,

@@ -405,7 +405,7 @@ fn of_order(error: &OrderError) -> StripeError {
 }
 
 /// The domain's errors are phrases; Stripe writes sentences.
-fn sentence(phrase: &str) -> String {
+pub fn sentence(phrase: &str) -> String {
     let mut letters = phrase.chars();
     letters.next().map_or_else(String::new, |first| {
         format!("{}{}.", first.to_uppercase(), letters.as_str())

@@ -11,11 +11,10 @@ use super::super::error::StripeError;
 use super::super::params::Params;
 use super::super::{Answer, Id, NAME, form, named};
 use super::answer::{answer, shown};
-use super::request;
+use super::{request, words};
 use crate::store::Caller;
-use crate::use_cases::Idempotency;
 use crate::use_cases::{
-    App, AppError, PaymentAnswer, PaymentStep, RefundOf, StripeAnswer, Verdict,
+    App, AppError, Idempotency, PaymentAnswer, PaymentStep, RefundOf, StripeAnswer, Verdict,
 };
 
 /// Makes an intent. To confirm one without a method is refused by Stripe once the intent is made.
@@ -32,8 +31,7 @@ pub async fn create(app: &App, call: Call) -> Answer {
         .await;
     match made {
         Ok(made) if asks_in_vain && made.verdict == Verdict::Done => {
-            let error = PaymentError::NeedsPaymentMethod;
-            let refusal = app.refusal(&call.caller, None, &error, &[]).await?;
+            let refusal = words::refusal(&PaymentError::NeedsPaymentMethod, None, None, &[]);
             let body = made.said.map(|said| said.body.clone()).unwrap_or_default();
             Err(StripeError::refused(&refusal)
                 .with_intent(&shown(body))
@@ -162,6 +160,8 @@ struct Asked {
     key: Option<Idempotency>,
     /// The parameters of the request, in the order of their names.
     named: Vec<String>,
+    /// The charge that it names instead of an intent.
+    charge: Option<String>,
 }
 
 impl Asked {
@@ -171,6 +171,11 @@ impl Asked {
         Self {
             key: call.key.clone(),
             named,
+            charge: call
+                .fields
+                .get("charge")
+                .and_then(Value::as_str)
+                .map(str::to_owned),
         }
     }
 
@@ -187,15 +192,21 @@ impl Asked {
         let AppError::Payment(reason) = &error else {
             return StripeError::from(error).naming(key).documented();
         };
-        // Another step is under way, or what was said of metadata: nothing that Stripe words in another way.
+        // Another step is under way: nothing that Stripe words in another way.
         if matches!(reason.kind(), ErrorKind::InProgress | ErrorKind::NotFound) {
             return error.into();
         }
         let named: Vec<&str> = self.named.iter().map(String::as_str).collect();
-        let refusal = match app.refusal(caller, intent, reason, &named).await {
-            Ok(refusal) => refusal,
+        let facts = match intent {
+            Some(intent) => app.facts(caller, intent).await,
+            None => Ok(None),
+        };
+        let facts = match facts {
+            Ok(facts) => facts,
             Err(error) => return error.into(),
         };
+        let charge = self.charge.as_deref();
+        let refusal = words::refusal(reason, facts.as_ref(), charge, &named);
         let mut refused = StripeError::refused(&refusal).documented();
         let Some(intent) = intent else {
             return refused;
@@ -206,7 +217,8 @@ impl Asked {
         if reason.kind() == ErrorKind::Conflict {
             let kept = (refusal, refused.as_answer());
             let key = self.key.as_ref();
-            if let Err(error) = app.keep_refusal(caller, NAME, intent, key, kept).await {
+            let keeping = app.keep_refusal(caller, NAME, intent.to_owned(), key, kept);
+            if let Err(error) = keeping.await {
                 return error.into();
             }
         }

@@ -8,6 +8,7 @@ pub mod intents;
 mod request;
 mod through;
 mod webhook_endpoints;
+mod words;
 
 use axum::Router;
 use axum::routing::{get, post};
