@@ -9,6 +9,7 @@ pub mod payment_intents;
 pub mod shop;
 
 use axum::Router;
+use std::fmt::Display;
 
 use crate::use_cases::App;
 
@@ -18,4 +19,13 @@ pub fn router(app: &App) -> Router {
         .merge(offers::router(app.clone()))
         .merge(shop::router(app.clone()))
         .merge(payment_intents::router(app.clone()))
+}
+
+/// The domain's errors are phrases; doors write sentences.
+fn sentence(phrase: &(impl Display + ?Sized)) -> String {
+    let phrase = phrase.to_string();
+    let mut letters = phrase.chars();
+    letters.next().map_or_else(String::new, |first| {
+        format!("{}{}.", first.to_uppercase(), letters.as_str())
+    })
 }

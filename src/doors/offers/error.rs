@@ -10,6 +10,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 
 use super::response::ApiRequest;
+use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::use_cases::AppError;
 
@@ -263,13 +264,4 @@ fn of_products(error: &dyn std::error::Error) -> Dressed {
 
 fn unavailable(message: &str, retry_after_s: u64) -> Dressed {
     Dressed::new(StatusCode::SERVICE_UNAVAILABLE, INTENT, message).retry_after_s(retry_after_s)
-}
-
-/// The domain's errors are phrases; this door writes sentences.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let phrase = error.to_string();
-    let mut letters = phrase.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), letters.as_str())
-    })
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::doors::firewall::holds_card_number;
+use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::use_cases::{AppError, StripeAnswer};
 
@@ -402,12 +403,4 @@ fn of_order(error: &OrderError) -> StripeError {
         ErrorKind::Invalid => invalid,
         ErrorKind::Conflict | ErrorKind::InProgress => invalid.code(UNEXPECTED_STATE),
     }
-}
-
-/// The domain's errors are phrases; Stripe writes sentences.
-pub fn sentence(phrase: &str) -> String {
-    let mut letters = phrase.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), letters.as_str())
-    })
 }

@@ -9,6 +9,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::use_cases::AppError;
 
@@ -222,12 +223,4 @@ fn not_found() -> Dressed {
 
 fn unavailable(message: &str, retry_after_s: u64) -> Dressed {
     Dressed::new(StatusCode::SERVICE_UNAVAILABLE, message).retry_after_s(retry_after_s)
-}
-
-/// The domain's errors are phrases; this door writes sentences.
-fn sentence(phrase: &str) -> String {
-    let mut letters = phrase.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), letters.as_str())
-    })
 }

@@ -5,7 +5,7 @@ use aggregates::payment::PaymentError;
 use aggregates::payment::event::Refusal;
 use aggregates::payment::state::{Facts, Status};
 
-use super::super::error::sentence;
+use crate::doors::sentence;
 
 const STATE: &str = "payment_intent_unexpected_state";
 const CONFIRMABLE: &str = "requires_payment_method, requires_confirmation, requires_action";
