@@ -107,6 +107,10 @@ uuid_id!(
     OfferId, "offer id"
 );
 uuid_id!(
+    /// An article of the catalogue. Derived from merchant, company and number, so that the stream itself guarantees one for each.
+    ArticleId, "article id"
+);
+uuid_id!(
     /// A payment: a UUIDv7, carried in the metadata of Stripe's intent; derived from the intent where that was made elsewhere.
     PaymentId, "payment id"
 );
@@ -153,6 +157,19 @@ impl OfferId {
     }
 }
 
+impl ArticleId {
+    /// The article that `company` (a GUID in lower case) calls `number`.
+    pub fn derive(merchant: &MerchantId, company: &str, number: u32) -> Self {
+        let number = number.to_string();
+        Self(derived(&["article", merchant.as_str(), company, &number]))
+    }
+
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
 impl PaymentId {
     /// The payment of an intent that was made at Stripe, not here: always the same for the same intent, so that its stream
     /// takes it up once.
@@ -187,6 +204,18 @@ impl IntentionId {
     /// The idempotency key that Stripe sees for this intention.
     pub fn stripe_key(self) -> String {
         format!("cf-{self}")
+    }
+
+    /// The request that opens a checkout of the order as it stands at `version`, the `attempt`-th from there: always the same, so
+    /// that a request which was cut off is found and gone on with.
+    pub fn of_checkout(order: OrderId, version: u64, attempt: u32) -> Self {
+        let (version, attempt) = (version.to_string(), attempt.to_string());
+        Self(derived(&[
+            "checkout",
+            &order.to_string(),
+            &version,
+            &attempt,
+        ]))
     }
 
     /// The id of a refund that somebody made at Stripe, not here: always the same for the same refund.

@@ -3,9 +3,9 @@
 #[cfg(test)]
 mod tests;
 
-use crate::{balances, offers, orders, payments, payouts, refunds, stripe_requests};
-use aggregates::catalogue::{Offer, OfferEvent};
-use aggregates::ids::{OfferId, OrderId, PaymentId, PayoutId};
+use crate::{articles, balances, offers, orders, payments, payouts, refunds, stripe_requests};
+use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, PayoutId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -102,6 +102,23 @@ pub fn offer(
     }
     match (offer.state.facts(), events.len().checked_sub(1)) {
         (Some(facts), Some(last)) => vec![offers::row(id, facts, offer.version, first + last)],
+        _ => vec![],
+    }
+}
+
+/// Applies `events` to the article and answers the row that follows. `first` is the index of the first of them in the append.
+pub fn article(
+    id: ArticleId,
+    article: &mut Versioned<Article>,
+    events: &[ArticleEvent],
+    first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        article.state.apply(event);
+        article.version += 1;
+    }
+    match (article.state.facts(), events.len().checked_sub(1)) {
+        (Some(facts), Some(last)) => vec![articles::row(id, facts, article.version, first + last)],
         _ => vec![],
     }
 }

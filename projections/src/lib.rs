@@ -4,6 +4,7 @@
 //! statement ([`fold`]); the [`journal`] is caught up behind it. A rebuild runs the same functions.
 #![forbid(unsafe_code)]
 
+pub mod articles;
 pub mod balances;
 pub mod fold;
 pub mod journal;
@@ -27,6 +28,7 @@ pub const TABLES: &[Table] = &[
     stripe_requests::TABLE,
     payouts::TABLE,
     offers::TABLE,
+    articles::TABLE,
 ];
 
 /// A count for a `bigint` column. Versions and counts are far below its limit.

@@ -3,6 +3,7 @@
 //! A door is one folder (`mod`, `request`, `response`, `error`), one line in [`router`], and one test file. No door names
 //! another.
 
+pub mod checkout;
 mod firewall;
 pub mod offers;
 pub mod payment_intents;
@@ -16,6 +17,7 @@ use crate::use_cases::App;
 /// All doors over one application.
 pub fn router(app: &App) -> Router {
     Router::new()
+        .merge(checkout::router(app.clone()))
         .merge(offers::router(app.clone()))
         .merge(shop::router(app.clone()))
         .merge(payment_intents::router(app.clone()))

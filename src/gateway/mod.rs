@@ -34,6 +34,8 @@ pub const PAYMENT_KEY: &str = "counterfoil_payment";
 pub const REFUND_KEY: &str = "counterfoil_refund";
 /// The key in Stripe's metadata that holds the merchant's id.
 pub const MERCHANT_KEY: &str = "counterfoil_merchant";
+/// The key in the metadata of a checkout's intent that holds our order's and our checkout's ids: `order/checkout`.
+pub const CHECKOUT_KEY: &str = "counterfoil_checkout";
 
 /// What came of asking Stripe.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! `counterfoil events tail` and `counterfoil events show`: the history, read from the log itself.
 
-use aggregates::catalogue::Offer;
+use aggregates::catalogue::{Article, Offer};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
 use anyhow::{Context as _, bail};
@@ -177,6 +177,7 @@ fn sentence(event: &Recorded) -> anyhow::Result<String> {
         Payment::TYPE => words::payment(&event.payload_as()?),
         Order::TYPE => words::order(&event.payload_as()?),
         Offer::TYPE => words::offer(&event.payload_as()?),
+        Article::TYPE => words::article(&event.payload_as()?),
         other => format!("{other} {}", event.event_type),
     };
     let id = event.aggregate_id.rsplit('/').next().unwrap_or_default();

@@ -1,7 +1,8 @@
-//! The sandbox's fixtures: three merchants, their keys, and the orders and offers that the documents' examples speak of.
+//! The sandbox's fixtures: three merchants, their keys, and the orders, offers and articles that the documents' examples speak of.
 //!
 //! Their keys are public, so they are loaded only beside the simulator. Loading them again changes nothing.
 
+use aggregates::catalogue::article::Listed;
 use aggregates::catalogue::offer::{Choice, Group, Product, Published};
 use aggregates::ids::CommandId;
 use aggregates::metadata::Actor;
@@ -163,6 +164,40 @@ const OFFERS: &[FixtureOffer] = &[
     ("rival", "10311099", &[("core", "Core cover", 9_900)]),
 ];
 
+/// An article of the sandbox: merchant, company, number, name, and price in minor units of sek; a rebate's is negative.
+type FixtureArticle = (&'static str, &'static str, u32, &'static str, i64);
+
+const ARTICLES: &[FixtureArticle] = &[
+    (
+        "acme",
+        "11111111-1111-1111-1111-111111111111",
+        1,
+        "Haircut",
+        25_000,
+    ),
+    (
+        "acme",
+        "11111111-1111-1111-1111-111111111111",
+        2,
+        "Beard trim",
+        10_000,
+    ),
+    (
+        "acme",
+        "11111111-1111-1111-1111-111111111111",
+        3,
+        "Rebate",
+        -5_000,
+    ),
+    (
+        "rival",
+        "22222222-2222-2222-2222-222222222222",
+        1,
+        "Massage",
+        40_000,
+    ),
+];
+
 /// Why fixtures could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
@@ -176,7 +211,7 @@ pub enum FixtureError {
     App(#[from] AppError),
 }
 
-/// Loads merchants, keys, orders and offers.
+/// Loads merchants, keys, orders, offers and articles.
 ///
 /// # Errors
 /// When the store cannot be used.
@@ -202,6 +237,16 @@ pub async fn load(app: &App) -> Result<(), FixtureError> {
         }
         for offer in OFFERS.iter().filter(|offer| offer.0 == fixture.id) {
             publish(app, &merchant, offer).await?;
+        }
+        for it in ARTICLES.iter().filter(|it| it.0 == fixture.id) {
+            let listed = Listed {
+                merchant: merchant.id.clone(),
+                company: it.1.to_owned(),
+                number: it.2,
+                name: it.3.to_owned(),
+                price: Money::new(it.4, Currency::SEK),
+            };
+            app.list_article(&merchant, &context(app), listed).await?;
         }
     }
     Ok(())

@@ -179,10 +179,12 @@ Payment intents: take 10 USD cents with a test card
   curl http://{service}/v1/payment_intents -H 'Authorization: Bearer sk_test_seedpay' -H 'Content-Type: application/json' -d '{{\"amount\":10,\"currency\":\"USD\",\"confirm\":true,\"payment_method_data\":{{\"type\":\"card\",\"card\":{{\"number\":\"4111111111111111\",\"exp_month\":\"12\",\"exp_year\":\"2030\",\"cvc\":\"123\"}}}},\"return_url\":\"https://your.website\"}}'
 The same as Stripe itself, for Stripe's own clients (address http://{service}, key sk_test_acme)
   curl http://{service}/v1/payment_intents -u sk_test_acme: -d amount=2000 -d currency=usd -d confirm=true -d payment_method=pm_card_visa -d 'expand[]=latest_charge'
+Checkout: open a page on which two haircuts are paid; in XML, CSV or JSV as well (checkout.xml, ?format=csv)
+  curl http://{service}/payment/stripe/v1/checkout -H 'x-api-key: bokamera-acme' -H 'Authorization: Bearer customer-9' -H 'Content-Type: application/json' -d '{{\"CompanyId\":\"11111111-1111-1111-1111-111111111111\",\"CountryCode\":\"SE\",\"Articles\":[{{\"ArticleId\":1,\"Quantity\":2}}],\"InternalReferenceId\":\"booking-1\",\"UiMode\":\"hosted\"}}'
 
-Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9
+Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9
          seedpay (no minimum charge): sk_test_seedpay
-         rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8
+         rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8; checkout bokamera-rival with customer-8
 Health   http://{service}/healthz  /readyz  /metrics
 History  target/debug/counterfoil events tail      target/debug/counterfoil events show 9
 ",

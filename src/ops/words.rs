@@ -1,6 +1,6 @@
 //! Events in words: what a person reads in a history. One sentence per event; the compiler asks for one for each new event.
 
-use aggregates::catalogue::OfferEvent;
+use aggregates::catalogue::{ArticleEvent, OfferEvent};
 use aggregates::order::OrderEvent;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Changes, CreateRequested, Decline, Refusal};
@@ -71,6 +71,17 @@ pub fn offer(event: &OfferEvent) -> String {
             format!("selected: {}", each.collect::<Vec<_>>().join(", "))
         }
         OfferEvent::OfferWithdrawn { reason } => format!("withdrawn: {reason}"),
+    }
+}
+
+/// What happened to an article.
+pub fn article(event: &ArticleEvent) -> String {
+    match event {
+        ArticleEvent::ArticleListed(it) => format!(
+            "article {} of {} listed: {} for {}",
+            it.number, it.company, it.name, it.price
+        ),
+        ArticleEvent::ArticleRepriced { price } => format!("costs {price}"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Use cases load an aggregate, let it decide, and [`commit`](Store::commit) what it decided on the version they saw.
 //! A conflict means that somebody else was first: load and decide again.
 
+mod catalogue;
 mod endpoints;
 mod inbox;
 mod keys;
@@ -17,9 +18,9 @@ pub use outgoing::{
 };
 pub use vault::{Vault, VaultError};
 
-use aggregates::catalogue::{Offer, OfferEvent};
+use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
-    CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, PayoutId, RefundId,
+    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, PayoutId, RefundId,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
@@ -59,6 +60,7 @@ pub struct Store {
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
     offers: CqrsStore<Offer>,
+    articles: CqrsStore<Article>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
     hot_orders: Cache<String, Arc<Versioned<Order>>>,
 }
@@ -90,6 +92,7 @@ pub struct Commit {
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub settlement: Option<Decided<PayoutId, Settlement, SettlementEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
+    pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
     pub completes: Option<Completion>,
 }
@@ -148,6 +151,7 @@ impl Store {
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
             hot_orders: Cache::new(HOT_AGGREGATES),
             ids,
@@ -300,20 +304,6 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
-    /// An offer as it stands, from the log; an empty one where it was never published.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn offer(
-        &self,
-        merchant: &MerchantId,
-        id: OfferId,
-    ) -> Result<Arc<Versioned<Offer>>, Trouble> {
-        let loaded = self.offers.load(&id.aggregate_id(merchant)).await;
-        let (state, version) = loaded.map_err(Trouble::Broken)?;
-        Ok(Arc::new(Versioned { state, version }))
-    }
-
     /// The database's time, by which what expires has expired.
     ///
     /// # Errors
@@ -397,6 +387,10 @@ impl Store {
         if let Some(decided) = it.offer {
             let id = (decided.id, decided.id.aggregate_id(merchant));
             add(&mut append, context, id, decided, fold::offer, |_| ids())?;
+        }
+        if let Some(decided) = it.article {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            add(&mut append, context, id, decided, fold::article, |_| ids())?;
         }
         let ids: Vec<(&str, String)> = append
             .streams

@@ -1,15 +1,16 @@
 //! Intents that were made elsewhere: before us, in Stripe's dashboard, by a checkout session. They come into the ledger when
 //! somebody changes them through us, or when a webhook tells of one that is marked as this merchant's.
 
-use aggregates::ids::PaymentId;
-use aggregates::payment::command::{Observation, Said};
+use aggregates::ids::{OrderId, PaymentId};
+use aggregates::order::state::WayToPay;
+use aggregates::payment::command::{Adopt, Observation, Said};
 use aggregates::payment::{Payment, PaymentCommand};
 use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
 
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY, PAYMENT_KEY};
+use crate::gateway::{self, CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY};
 use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
 impl App {
@@ -44,11 +45,17 @@ impl App {
         if said.status >= 300 || !may_be_adopted(merchant, &said.body) {
             return Ok(None);
         }
-        let adopt = gateway::adoption_from(said.body, &merchant.id, reason).map_err(|error| {
-            tracing::error!(%intent, %error, "an intent cannot be read");
-            AppError::OutcomeUnknown
-        })?;
-        let id = PaymentId::of_adopted(&merchant.id, intent);
+        let mark = checkout_mark(&said.body);
+        let mut adopt =
+            gateway::adoption_from(said.body, &merchant.id, reason).map_err(|error| {
+                tracing::error!(%intent, %error, "an intent cannot be read");
+                AppError::OutcomeUnknown
+            })?;
+        let checkout = match mark {
+            Some(mark) => self.of_checkout(merchant, mark, &mut adopt).await?,
+            None => None,
+        };
+        let id = checkout.unwrap_or_else(|| PaymentId::of_adopted(&merchant.id, intent));
         let before: Arc<Versioned<Payment>> = self.inner.store.payment(&merchant.id, id).await?;
         let events = before
             .state
@@ -64,6 +71,33 @@ impl App {
         }
         self.adopt_refunds(merchant, context, id, intent).await?;
         Ok(Some(id))
+    }
+
+    /// The payment of an order's checkout has the checkout's own id: by it, its money finds the order.
+    async fn of_checkout(
+        &self,
+        merchant: &Merchant,
+        (order, checkout): (OrderId, PaymentId),
+        adopt: &mut Adopt,
+    ) -> Result<Option<PaymentId>, AppError> {
+        let known = self.inner.store.order(&merchant.id, order).await?;
+        let Some(facts) = known.state.facts() else {
+            return Ok(None);
+        };
+        if !facts.payments.contains_key(&checkout) {
+            return Ok(None);
+        }
+        adopt.order = Some(order);
+        if let Some(WayToPay::Checkout {
+            checkout: live,
+            session,
+            ..
+        }) = &facts.live
+            && *live == checkout
+        {
+            adopt.checkout_session = Some(session.clone());
+        }
+        Ok(Some(checkout))
     }
 
     /// What was given back already counts against what may be given back.
@@ -102,6 +136,13 @@ impl App {
             }
         }
     }
+}
+
+/// The order and the checkout that the intent is marked with.
+fn checkout_mark(intent: &Value) -> Option<(OrderId, PaymentId)> {
+    let mark = intent.get("metadata")?.get(CHECKOUT_KEY)?.as_str()?;
+    let (order, checkout) = mark.split_once('/')?;
+    Some((order.parse().ok()?, checkout.parse().ok()?))
 }
 
 /// Whether the intent may be taken in: it is no payment's of ours, and no other merchant's of the same account.

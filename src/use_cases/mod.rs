@@ -4,6 +4,8 @@
 //! its own, so a caller that hangs up cancels nothing.
 
 mod adoption;
+mod articles;
+mod checkouts;
 mod deliveries;
 mod drive;
 mod endpoints;
@@ -23,6 +25,7 @@ mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
+pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
@@ -39,7 +42,7 @@ pub use stripe_requests::Change;
 pub use verdict::Verdict;
 pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
 
-use aggregates::catalogue::OfferError;
+use aggregates::catalogue::{ArticleError, OfferError};
 use aggregates::ids::{CommandId, MerchantId};
 use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
@@ -107,6 +110,8 @@ pub enum AppError {
     Order(#[from] OrderError),
     #[error(transparent)]
     Offer(#[from] OfferError),
+    #[error(transparent)]
+    Article(#[from] ArticleError),
     /// Stripe refused for good; nothing was done.
     #[error("{}", .0.message)]
     Refused(Refusal),

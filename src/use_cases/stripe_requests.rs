@@ -172,7 +172,7 @@ impl App {
         .await
     }
 
-    async fn carry_out(
+    pub(super) async fn carry_out(
         &self,
         merchant: &Merchant,
         context: &Context,
@@ -206,6 +206,33 @@ impl App {
         };
         answer.replayed = true;
         Ok(answer)
+    }
+
+    /// Makes a change under an id that is always the same for it: where it was asked for already, that request is gone on with,
+    /// or answered again.
+    pub(super) async fn change_once(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        request: IntentionId,
+        change: Change,
+    ) -> Result<StripeAnswer, AppError> {
+        let known = self
+            .inner
+            .store
+            .stripe_request(&merchant.id, request)
+            .await?;
+        if known.version == 0 {
+            let intended = self
+                .intend_change(merchant, context, request, change, None)
+                .await;
+            match intended {
+                // On a conflict another instance has just intended the same.
+                Ok(_) | Err(AppError::KeyInUse) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.drive_change(merchant, context, request, None).await
     }
 
     async fn intend_change(

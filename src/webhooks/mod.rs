@@ -115,6 +115,7 @@ fn of_app(error: &AppError) -> Problem {
         | AppError::Payment(_)
         | AppError::Order(_)
         | AppError::Offer(_)
+        | AppError::Article(_)
         | AppError::Refused(_)
         | AppError::RefusedBefore(_)
         | AppError::NotPaid { .. }

@@ -1,8 +1,8 @@
 //! What is kept in rows is what the events say: the log, folded again from its start, gives the same rows.
 
 use crate::support::{World, card_payment, send, until};
-use aggregates::catalogue::Offer;
-use aggregates::ids::{OfferId, OrderId, PaymentId, PayoutId};
+use aggregates::catalogue::{Article, Offer};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, PayoutId};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
 use aggregates::settlement::Settlement;
@@ -24,6 +24,7 @@ struct Refold {
     requests: HashMap<String, Versioned<StripeRequest>>,
     settlements: HashMap<String, Versioned<Settlement>>,
     offers: HashMap<String, Versioned<Offer>>,
+    articles: HashMap<String, Versioned<Article>>,
     changes: Vec<(i64, RowChange)>,
 }
 
@@ -76,6 +77,15 @@ impl Refold {
                 fold::offer(
                     OfferId::from_uuid(uuid),
                     offer,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
+            }
+            Article::TYPE => {
+                let article = self.articles.entry(event.aggregate_id.clone()).or_default();
+                fold::article(
+                    ArticleId::from_uuid(uuid),
+                    article,
                     &[event.payload_as().unwrap()],
                     0,
                 )

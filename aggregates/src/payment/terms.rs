@@ -71,10 +71,11 @@ impl Metadata {
     pub const KEY_LENGTH_MAX: usize = 40;
     pub const VALUE_LENGTH_MAX: usize = 500;
     /// What this service writes beside the caller's own pairs, to find its payments and refunds again at Stripe.
-    pub const RESERVED: [&'static str; 3] = [
+    pub const RESERVED: [&'static str; 4] = [
         "counterfoil_payment",
         "counterfoil_refund",
         "counterfoil_merchant",
+        "counterfoil_checkout",
     ];
 
     /// A caller's pairs, checked. A pair with an empty value is left out, since an empty value means "unset".

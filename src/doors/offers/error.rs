@@ -157,6 +157,7 @@ fn of_app(error: &AppError) -> Dressed {
     match error {
         AppError::NotFound { .. } => no_such_offer(),
         AppError::Offer(error) => of_offer(error),
+        AppError::Article(error) => of_products(error),
         AppError::Payment(error) => of_payment(error),
         AppError::Order(error) => of_order(error),
         AppError::Refused(refusal) => Dressed::new(

@@ -307,6 +307,7 @@ impl From<AppError> for StripeError {
     fn from(error: AppError) -> Self {
         match error {
             AppError::NotFound { what, id } => not_found(what, &id),
+            AppError::Article(error) => Self::invalid(sentence(&error.to_string())),
             AppError::Offer(error) => Self::invalid(sentence(&error.to_string())),
             AppError::Payment(error) => of_payment(&error),
             AppError::Order(error) => of_order(&error),

@@ -146,6 +146,9 @@ fn of_app(error: &AppError) -> Dressed {
         AppError::Offer(error) => {
             Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())).of("order")
         }
+        AppError::Article(error) => {
+            Dressed::new(StatusCode::CONFLICT, sentence(&error.to_string())).of("order")
+        }
         AppError::Payment(error) => of_payment(error),
         AppError::Order(error) => of_order(error),
         AppError::Refused(refusal) => {

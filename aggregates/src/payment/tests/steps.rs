@@ -256,6 +256,7 @@ fn metadata_keeps_to_stripes_limits_and_leaves_our_keys_alone() {
         "counterfoil_payment",
         "counterfoil_refund",
         "counterfoil_merchant",
+        "counterfoil_checkout",
     ] {
         assert_eq!(
             one(key, "v"),

@@ -1,0 +1,52 @@
+//! CSV as ServiceStack writes it: a row of names, a row of values, what is nested as JSV in one cell.
+
+use csv::{ReaderBuilder, Terminator, WriterBuilder};
+use serde_json::{Map, Value};
+
+use super::{Unreadable, jsv};
+
+/// What begins a formula in a spreadsheet.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// The one row of values, by the row of names.
+pub fn read(text: &str) -> Result<Value, Unreadable> {
+    let mut reader = ReaderBuilder::new().from_reader(text.as_bytes());
+    let names = reader.headers().map_err(|_| Unreadable)?.clone();
+    let row = reader.records().next().ok_or(Unreadable)?;
+    let row = row.map_err(|_| Unreadable)?;
+    let mut members = Map::new();
+    for (name, cell) in names.iter().zip(row.iter()) {
+        let value = if cell.starts_with(['{', '[']) {
+            jsv::read(cell)?
+        } else {
+            cell.into()
+        };
+        members.insert(name.to_owned(), value);
+    }
+    Ok(Value::Object(members))
+}
+
+/// A row of names and a row of values; a value that a spreadsheet would compute begins with an apostrophe.
+pub fn write(members: &[(&str, Value)]) -> String {
+    let mut writer = WriterBuilder::new()
+        .terminator(Terminator::CRLF)
+        .from_writer(Vec::new());
+    let cells = members.iter().map(|(_, value)| match value {
+        Value::String(text) => inert(text),
+        value => jsv::write(value),
+    });
+    let written = writer
+        .write_record(members.iter().map(|(name, _)| name))
+        .and_then(|()| writer.write_record(cells));
+    written.expect("two rows of one length are written to memory");
+    let bytes = writer.into_inner().expect("memory takes what it is given");
+    String::from_utf8(bytes).expect("texts make a text")
+}
+
+fn inert(text: &str) -> String {
+    if text.starts_with(FORMULA) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
+    }
+}
