@@ -149,7 +149,7 @@ mod tests {
             .get("/a/{id}", state)
             .post("/a/{id}", || async { "posted" })
             .wrong_method(|| async { "not so" })
-            .nothing_at("/a/{*rest}", || async { "nothing" })
+            .nothing_at("/{*rest}", || async { "nothing" })
             .merge(other)
     }
 
@@ -173,7 +173,7 @@ mod tests {
             (Method::GET, "/a/1", "state"),
             (Method::POST, "/a/1", "posted"),
             (Method::PATCH, "/a/1", "not so"),
-            (Method::GET, "/a/1/2", "nothing"),
+            (Method::GET, "/nowhere", "nothing"),
             (Method::DELETE, "/b", "gone"),
         ] {
             let router: Router = routes().with_state("state").router();
