@@ -136,7 +136,7 @@ impl Opened {
             metrics,
         } = self;
         let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
+        let stop = app.stopping().clone();
         let workers = vec![
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()

@@ -1,0 +1,123 @@
+//! What a merchant may read of its own: orders and payments as the ledger knows them, and their lives. Stripe is not asked.
+
+use aggregates::catalogue::{Article, Offer};
+use aggregates::ids::{OrderId, PaymentId};
+use aggregates::order::{Order, OrderError};
+use aggregates::payment::Payment;
+use cqrs_es::Aggregate;
+use eventstore::Recorded;
+
+use super::{App, AppError, OrderView};
+use crate::store::{Caller, Past};
+
+/// A payment as the ledger knows it.
+#[derive(Debug, Clone)]
+pub struct PaymentView {
+    pub id: PaymentId,
+    pub payment: Past<Payment>,
+}
+
+impl App {
+    /// An order of the caller's.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn order(&self, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
+        self.own_order(caller, id, &id.to_string()).await?;
+        let store = &self.inner.store;
+        let past = store.past_order(&caller.merchant.id, id, None).await?;
+        let order = past.ok_or(OrderError::NoSuchOrder)?;
+        self.order_view(&caller.merchant, id, order).await
+    }
+
+    /// All that happened to an order and to the payments that were ever its own, in the order of the ledger.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn order_life(
+        &self,
+        caller: &Caller,
+        id: OrderId,
+    ) -> Result<Vec<Recorded>, AppError> {
+        let order = self.own_order(caller, id, &id.to_string()).await?;
+        let merchant = &caller.merchant.id;
+        let store = &self.inner.store;
+        let mut life = store.life(Order::TYPE, &id.aggregate_id(merchant)).await?;
+        let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;
+        for payment in facts.payments.keys() {
+            let stream = payment.aggregate_id(merchant);
+            life.extend(store.life(Payment::TYPE, &stream).await?);
+        }
+        life.sort_by_key(|event| event.ledger_position);
+        Ok(life)
+    }
+
+    /// A payment of the caller's, by our id or by Stripe's (`pi_…`).
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn known_payment(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<PaymentView, AppError> {
+        let (merchant, store) = (&caller.merchant.id, &self.inner.store);
+        let missing = || AppError::NotFound {
+            what: "payment",
+            id: name.to_owned(),
+        };
+        let id = match name.parse() {
+            Ok(id) => id,
+            Err(_) => store
+                .payment_by_intent(merchant, name)
+                .await?
+                .ok_or_else(missing)?,
+        };
+        let past = store.past_payment(merchant, id).await?;
+        let payment = past.ok_or_else(missing)?;
+        Ok(PaymentView { id, payment })
+    }
+
+    /// All that happened to a payment.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn payment_life(
+        &self,
+        caller: &Caller,
+        name: &str,
+    ) -> Result<Vec<Recorded>, AppError> {
+        let it = self.known_payment(caller, name).await?;
+        let stream = it.id.aggregate_id(&caller.merchant.id);
+        Ok(self.inner.store.life(Payment::TYPE, &stream).await?)
+    }
+
+    /// All that happened to an offer, its prices among it.
+    ///
+    /// # Errors
+    /// Where there is no such offer, also for another merchant's.
+    pub async fn offer_life(
+        &self,
+        caller: &Caller,
+        number: &str,
+    ) -> Result<Vec<Recorded>, AppError> {
+        let it = self.offer(caller, number).await?;
+        let stream = it.id.aggregate_id(&caller.merchant.id);
+        Ok(self.inner.store.life(Offer::TYPE, &stream).await?)
+    }
+
+    /// All that happened to an article, its prices among it.
+    ///
+    /// # Errors
+    /// Where there is no such article, also for another merchant's.
+    pub async fn article_life(
+        &self,
+        caller: &Caller,
+        company: &str,
+        number: u32,
+    ) -> Result<Vec<Recorded>, AppError> {
+        let it = self.article(caller, company, number).await?;
+        let stream = it.id.aggregate_id(&caller.merchant.id);
+        Ok(self.inner.store.life(Article::TYPE, &stream).await?)
+    }
+}
