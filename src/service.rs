@@ -22,7 +22,7 @@ use crate::ids::Ids;
 use crate::outbound::{self, Sender};
 use crate::store::Store;
 use crate::use_cases::{App, Options, Outbound, Recovery, WebhookSecrets};
-use crate::{doors, journal, webhooks};
+use crate::{doors, journal, ledger_api, webhooks};
 
 /// The schema, one forward-only file per change.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -200,7 +200,9 @@ impl Service {
 
 /// What speaks for the application.
 fn of_app() -> Routes<App> {
-    doors::routes().merge(webhooks::routes())
+    doors::routes()
+        .merge(ledger_api::routes())
+        .merge(webhooks::routes())
 }
 
 /// All that is served.

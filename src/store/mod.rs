@@ -17,7 +17,8 @@ pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use lists::{
-    ArticleRow, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, PaymentFilter, PaymentRow, Span,
+    ArticleRow, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, PaymentFilter, PaymentRow,
+    Span,
 };
 pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,

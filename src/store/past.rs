@@ -1,6 +1,6 @@
 //! Aggregates as they stood at a version, and their lives: read from the log, never from memory.
 
-use aggregates::catalogue::{Article, Offer};
+use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{ArticleId, MerchantId, OfferId, OrderId, PaymentId};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
@@ -77,17 +77,51 @@ impl Store {
         folded(&self.articles, &life, version, |it, event| it.apply(event))
     }
 
+    /// The events of an offer as the domain knows them, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn offer_events(
+        &self,
+        merchant: &MerchantId,
+        id: OfferId,
+    ) -> Result<Vec<(Recorded, OfferEvent)>, Trouble> {
+        let life = self.life(Offer::TYPE, &id.aggregate_id(merchant)).await?;
+        told(&self.offers, life)
+    }
+
+    /// The events of an article as the domain knows them, oldest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn article_events(
+        &self,
+        merchant: &MerchantId,
+        id: ArticleId,
+    ) -> Result<Vec<(Recorded, ArticleEvent)>, Trouble> {
+        let life = self.life(Article::TYPE, &id.aggregate_id(merchant)).await?;
+        told(&self.articles, life)
+    }
+
     /// Every event of one aggregate, oldest first; none where there is no such one.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn life(
-        &self,
-        kind: &str,
-        aggregate_id: &str,
-    ) -> Result<Vec<Recorded>, Trouble> {
+    pub async fn life(&self, kind: &str, aggregate_id: &str) -> Result<Vec<Recorded>, Trouble> {
         Ok(self.reader.read_stream(kind, aggregate_id, 0).await?)
     }
+}
+
+fn told<A: Aggregate>(
+    store: &CqrsStore<A>,
+    life: Vec<Recorded>,
+) -> Result<Vec<(Recorded, A::Event)>, Trouble> {
+    let told = |recorded: Recorded| {
+        let event = store.domain_event(&recorded)?;
+        Ok((recorded, event))
+    };
+    let told: Result<_, serde_json::Error> = life.into_iter().map(told).collect();
+    told.map_err(|error| Trouble::Broken(error.into()))
 }
 
 fn folded<A: Aggregate>(

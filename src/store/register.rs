@@ -351,8 +351,7 @@ async fn found(
     key_id: &str,
     lock: &str,
 ) -> Result<Option<KeyRecord>, sqlx::Error> {
-    let sql =
-        format!("select {COLUMNS} from api_keys where merchant = $1 and key_id = $2 {lock}");
+    let sql = format!("select {COLUMNS} from api_keys where merchant = $1 and key_id = $2 {lock}");
     sqlx::query_as(&sql)
         .bind(merchant.as_str())
         .bind(key_id)

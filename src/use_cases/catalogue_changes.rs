@@ -2,7 +2,9 @@
 
 use aggregates::catalogue::article::Listed;
 use aggregates::catalogue::offer::Published;
-use aggregates::catalogue::{Article, ArticleCommand, ArticleError, Offer, OfferCommand, OfferError};
+use aggregates::catalogue::{
+    Article, ArticleCommand, ArticleError, Offer, OfferCommand, OfferError,
+};
 use aggregates::ids::{ArticleId, OfferId};
 
 use super::once::Done;

@@ -298,8 +298,7 @@ impl App {
             customer: None,
             makes_intent: false,
         };
-        self.carry_out(at.merchant, at.context, change, None)
-            .await
+        self.carry_out(at.merchant, at.context, change, None).await
     }
 
     /// Whether a session that cannot be expired can bring no money any more. Where it has brought some, the payment is
@@ -367,10 +366,7 @@ impl App {
             ..Commit::default()
         };
         let store = &self.inner.store;
-        match store
-            .commit(&at.merchant.id, at.context, commit)
-            .await
-        {
+        match store.commit(&at.merchant.id, at.context, commit).await {
             Ok(_) => Ok(true),
             Err(Trouble::Conflict) => Ok(false),
             Err(trouble) => Err(trouble.into()),

@@ -44,7 +44,7 @@ pub use offers::{OfferAnswer, PayOffer};
 pub use order_changes::{OrderView, Outcome};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
-pub use reading::PaymentView;
+pub use reading::{PaymentView, PriceSince};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{

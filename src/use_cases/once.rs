@@ -72,10 +72,7 @@ pub(super) struct Left<I> {
 
 impl<I> Left<I> {
     /// With the state that `of` takes out of what was committed.
-    pub fn with<A>(
-        self,
-        of: impl FnOnce(Committed) -> Option<Arc<Versioned<A>>>,
-    ) -> Done<I, A> {
+    pub fn with<A>(self, of: impl FnOnce(Committed) -> Option<Arc<Versioned<A>>>) -> Done<I, A> {
         let replayed = self.committed.is_none();
         let fresh = self.committed.and_then(|it| {
             let at = it.recorded_at?;
@@ -123,11 +120,7 @@ impl App {
     ) -> Result<Option<Left<I>>, AppError> {
         let ended = Ended::of(&then);
         let commit = Commit {
-            claim: key.map(|key| {
-                key.claim(&About {
-                    about: &then.about,
-                })
-            }),
+            claim: key.map(|key| key.claim(&About { about: &then.about })),
             completes: key.map(|key| key.completion(&ended)),
             ..commit
         };
@@ -166,11 +159,13 @@ impl App {
                 committed: Some(committed),
             })),
             (Err(Trouble::Conflict), _) => Ok(None),
-            (Err(Trouble::Claimed(_)), Some(key)) => match self.before(merchant, Some(key)).await? {
-                Some(left) => Ok(Some(left)),
-                // The use before was refused meanwhile, and the key is free again: the next round claims it anew.
-                None => Ok(None),
-            },
+            (Err(Trouble::Claimed(_)), Some(key)) => {
+                match self.before(merchant, Some(key)).await? {
+                    Some(left) => Ok(Some(left)),
+                    // The use before was refused meanwhile, and the key is free again: the next round claims it anew.
+                    None => Ok(None),
+                }
+            }
             (Err(trouble), _) => Err(trouble.into()),
         }
     }
@@ -199,7 +194,10 @@ impl App {
             return Ok(Begun::Now(fresh));
         };
         loop {
-            match self.standing::<About<I>, Ended>(merchant, Some(key)).await? {
+            match self
+                .standing::<About<I>, Ended>(merchant, Some(key))
+                .await?
+            {
                 Standing::Ended(it, ended) => {
                     return Ok(Begun::Before(Left::before(it.about, ended)));
                 }

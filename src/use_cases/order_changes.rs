@@ -314,7 +314,10 @@ impl App {
         id: OrderId,
         order: Past<Order>,
     ) -> Result<OrderView, AppError> {
-        let sealed = order.state.facts().and_then(|facts| facts.personal.as_ref());
+        let sealed = order
+            .state
+            .facts()
+            .and_then(|facts| facts.personal.as_ref());
         let personal = match sealed {
             Some(sealed) => self.inner.store.vault.open(&merchant.id, sealed).await?,
             None => None,

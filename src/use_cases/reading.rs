@@ -1,9 +1,12 @@
 //! What a merchant may read of its own: orders and payments as the ledger knows them, and their lives. Stripe is not asked.
 
-use aggregates::catalogue::{Article, Offer};
+use aggregates::catalogue::offer::Choice;
+use aggregates::catalogue::{ArticleEvent, OfferEvent};
 use aggregates::ids::{OrderId, PaymentId};
+use aggregates::money::Money;
 use aggregates::order::{Order, OrderError};
 use aggregates::payment::Payment;
+use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::Recorded;
 
@@ -15,6 +18,17 @@ use crate::store::{Caller, Past};
 pub struct PaymentView {
     pub id: PaymentId,
     pub payment: Past<Payment>,
+}
+
+/// What something has cost from a moment on.
+#[derive(Debug, Clone)]
+pub struct PriceSince {
+    /// Which product of an offer; none for an article.
+    pub product: Option<Choice>,
+    pub price: Money,
+    pub since: DateTime<Utc>,
+    /// Of the event that set it.
+    pub ledger_position: i64,
 }
 
 impl App {
@@ -92,32 +106,77 @@ impl App {
         Ok(self.inner.store.life(Payment::TYPE, &stream).await?)
     }
 
-    /// All that happened to an offer, its prices among it.
+    /// What each product of an offer has cost, oldest first.
     ///
     /// # Errors
     /// Where there is no such offer, also for another merchant's.
-    pub async fn offer_life(
+    pub async fn offer_prices(
         &self,
         caller: &Caller,
         number: &str,
-    ) -> Result<Vec<Recorded>, AppError> {
+    ) -> Result<Vec<PriceSince>, AppError> {
         let it = self.offer(caller, number).await?;
-        let stream = it.id.aggregate_id(&caller.merchant.id);
-        Ok(self.inner.store.life(Offer::TYPE, &stream).await?)
+        let store = &self.inner.store;
+        let events = store.offer_events(&caller.merchant.id, it.id).await?;
+        let prices = events.iter().flat_map(|(recorded, event)| {
+            prices_of(event)
+                .into_iter()
+                .map(|(product, price)| PriceSince::new(recorded, Some(product), price))
+        });
+        Ok(prices.collect())
     }
 
-    /// All that happened to an article, its prices among it.
+    /// What an article has cost, oldest first.
     ///
     /// # Errors
     /// Where there is no such article, also for another merchant's.
-    pub async fn article_life(
+    pub async fn article_prices(
         &self,
         caller: &Caller,
         company: &str,
         number: u32,
-    ) -> Result<Vec<Recorded>, AppError> {
+    ) -> Result<Vec<PriceSince>, AppError> {
         let it = self.article(caller, company, number).await?;
-        let stream = it.id.aggregate_id(&caller.merchant.id);
-        Ok(self.inner.store.life(Article::TYPE, &stream).await?)
+        let store = &self.inner.store;
+        let events = store.article_events(&caller.merchant.id, it.id).await?;
+        let prices = events.iter().map(|(recorded, event)| match event {
+            ArticleEvent::ArticleListed(listed) => PriceSince::new(recorded, None, listed.price),
+            ArticleEvent::ArticleRepriced { price } => PriceSince::new(recorded, None, *price),
+        });
+        Ok(prices.collect())
+    }
+}
+
+impl PriceSince {
+    fn new(recorded: &Recorded, product: Option<Choice>, price: Money) -> Self {
+        Self {
+            product,
+            price,
+            since: recorded.recorded_at,
+            ledger_position: recorded.ledger_position,
+        }
+    }
+}
+
+/// The prices that an event sets, each with the product that has it.
+fn prices_of(event: &OfferEvent) -> Vec<(Choice, Money)> {
+    let choice = |group: &str, code: &str| Choice {
+        group: group.to_owned(),
+        code: code.to_owned(),
+    };
+    match event {
+        OfferEvent::OfferPublished(it) => it
+            .groups
+            .iter()
+            .flat_map(|group| {
+                let products = group.products.iter();
+                products.map(|it| (choice(&group.name, &it.code), it.price))
+            })
+            .collect(),
+        OfferEvent::OfferRepriced { prices } => prices
+            .iter()
+            .map(|it| (choice(&it.group, &it.code), it.price))
+            .collect(),
+        OfferEvent::SelectionChanged { .. } | OfferEvent::OfferWithdrawn { .. } => vec![],
     }
 }
