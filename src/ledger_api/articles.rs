@@ -16,7 +16,7 @@ use super::fields;
 use super::shapes::{self, List, Priced};
 use crate::http::problem::Problem;
 use crate::store::{ArticleRow, Scope};
-use crate::use_cases::{App, AppError, ArticleView, Outcome};
+use crate::use_cases::{App, ArticleView, Outcome};
 
 const LIST: &str = "articles";
 const A_GUID: &str = "a GUID";
@@ -58,9 +58,10 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
     let company: Option<Uuid> = query.parsed("company", A_GUID);
     query.end()?;
     let company = company.map(|it| it.to_string());
-    let store = call.app.store();
-    let found = store.articles(&call.caller.merchant.id, company.as_deref(), after, limit);
-    let found = found.await.map_err(AppError::from)?;
+    let found = call
+        .app
+        .articles(&call.caller, company.as_deref(), after, limit)
+        .await?;
     let shown = List::new(
         LIST,
         (found.items, found.has_more),

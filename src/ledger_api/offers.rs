@@ -17,7 +17,7 @@ use super::fields::{self, Fields};
 use super::shapes::{List, Priced};
 use crate::http::problem::Problem;
 use crate::store::{OfferFilter, OfferRow, Scope};
-use crate::use_cases::{App, AppError, Idempotency, OfferView, Outcome};
+use crate::use_cases::{App, Idempotency, OfferView, Outcome};
 
 const LIST: &str = "offers";
 const NAME_LENGTH_MAX: usize = Published::NAME_LENGTH_MAX;
@@ -85,9 +85,7 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
         withdrawn: query.parsed("withdrawn", "true or false"),
     };
     query.end()?;
-    let store = call.app.store();
-    let found = store.offers(&call.caller.merchant.id, &filter, after, limit);
-    let found = found.await.map_err(AppError::from)?;
+    let found = call.app.offers(&call.caller, &filter, after, limit).await?;
     let shown = List::new(
         LIST,
         (found.items, found.has_more),

@@ -124,9 +124,7 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
         customer: query.text("customer"),
     };
     query.end()?;
-    let store = call.app.store();
-    let found = store.orders(&call.caller.merchant.id, &filter, after, limit);
-    let found = found.await.map_err(AppError::from)?;
+    let found = call.app.orders(&call.caller, &filter, after, limit).await?;
     let shown = List::new(
         LIST,
         (found.items, found.has_more),

@@ -14,7 +14,7 @@ use super::call::{Answer, Call, json};
 use super::shapes::{self, List};
 use crate::http::problem::Problem;
 use crate::store::{PaymentFilter, PaymentRow, Scope, Span};
-use crate::use_cases::{App, AppError, PaymentView};
+use crate::use_cases::{App, PaymentView};
 
 const LIST: &str = "payments";
 
@@ -119,9 +119,10 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
         order,
         created,
     };
-    let store = call.app.store();
-    let found = store.payments(&call.caller.merchant.id, &filter, after, limit);
-    let found = found.await.map_err(AppError::from)?;
+    let found = call
+        .app
+        .payments(&call.caller, &filter, after, limit)
+        .await?;
     let shown = List::new(
         LIST,
         (found.items, found.has_more),

@@ -2,7 +2,7 @@
 
 use aggregates::catalogue::offer::Choice;
 use aggregates::catalogue::{ArticleEvent, OfferEvent};
-use aggregates::ids::{OrderId, PaymentId};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId};
 use aggregates::money::Money;
 use aggregates::order::{Order, OrderError};
 use aggregates::payment::Payment;
@@ -11,7 +11,10 @@ use cqrs_es::Aggregate;
 use eventstore::Recorded;
 
 use super::{App, AppError, OrderView};
-use crate::store::{Caller, Past};
+use crate::store::{
+    ArticleRow, Caller, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, Past, PaymentFilter,
+    PaymentRow,
+};
 
 /// A payment as the ledger knows it.
 #[derive(Debug, Clone)]
@@ -32,6 +35,70 @@ pub struct PriceSince {
 }
 
 impl App {
+    /// At most `limit` orders of the caller's, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn orders(
+        &self,
+        caller: &Caller,
+        filter: &OrderFilter,
+        after: Option<OrderId>,
+        limit: i64,
+    ) -> Result<Found<OrderRow>, AppError> {
+        let store = &self.inner.store;
+        let found = store.orders(&caller.merchant.id, filter, after, limit);
+        Ok(found.await?)
+    }
+
+    /// At most `limit` payments of the caller's, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn payments(
+        &self,
+        caller: &Caller,
+        filter: &PaymentFilter,
+        after: Option<PaymentId>,
+        limit: i64,
+    ) -> Result<Found<PaymentRow>, AppError> {
+        let store = &self.inner.store;
+        let found = store.payments(&caller.merchant.id, filter, after, limit);
+        Ok(found.await?)
+    }
+
+    /// At most `limit` offers of the caller's, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn offers(
+        &self,
+        caller: &Caller,
+        filter: &OfferFilter,
+        after: Option<OfferId>,
+        limit: i64,
+    ) -> Result<Found<OfferRow>, AppError> {
+        let store = &self.inner.store;
+        let found = store.offers(&caller.merchant.id, filter, after, limit);
+        Ok(found.await?)
+    }
+
+    /// At most `limit` articles of the caller's, of one company or of all, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn articles(
+        &self,
+        caller: &Caller,
+        company: Option<&str>,
+        after: Option<ArticleId>,
+        limit: i64,
+    ) -> Result<Found<ArticleRow>, AppError> {
+        let store = &self.inner.store;
+        let found = store.articles(&caller.merchant.id, company, after, limit);
+        Ok(found.await?)
+    }
+
     /// An order of the caller's.
     ///
     /// # Errors

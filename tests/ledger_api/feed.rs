@@ -224,7 +224,9 @@ async fn lines_follow_where_that_is_asked_and_nobody_begins_beyond_the_head() {
     placed(&world, "followed", 100).await;
     let mut text = String::new();
     while !text.ends_with('\n') {
-        let more = tokio::time::timeout(PATIENCE, following.chunk()).await.unwrap();
+        let more = tokio::time::timeout(PATIENCE, following.chunk())
+            .await
+            .unwrap();
         text.push_str(std::str::from_utf8(&more.unwrap().unwrap()).unwrap());
     }
     let event: Value = serde_json::from_str(&text).unwrap();

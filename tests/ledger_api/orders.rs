@@ -88,7 +88,10 @@ async fn a_refused_request_leaves_its_key_free() {
     let reprice = format!("/orders/{id}/reprice");
     for _ in 0..2 {
         let refused = post_once(&world, ADMIN, &reprice, &rebate, "x").await;
-        assert_eq!((refused.status, refused.problem()), (422, "lines_do_not_add_up"));
+        assert_eq!(
+            (refused.status, refused.problem()),
+            (422, "lines_do_not_add_up")
+        );
     }
     let cancelled = post_once(&world, ADMIN, &path, &reason, "y")
         .await

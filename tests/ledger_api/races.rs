@@ -42,11 +42,7 @@ async fn an_order_that_was_paid_meanwhile_is_not_cancelled() {
     let id = placed(&world, "m", 900).await;
     let intent = payment_asked(&world, "m").await;
     world
-        .sim(
-            Method::POST,
-            "webhooks",
-            Some(json!({"paused": true})),
-        )
+        .sim(Method::POST, "webhooks", Some(json!({"paused": true})))
         .await;
     pays(&world, &intent).await.expect(200);
     let refused = post_once(
