@@ -40,18 +40,33 @@ async fn expire(api: &Api, session: &Value) -> Answer {
 struct Page {
     status: u16,
     location: String,
+    policy: String,
     text: String,
+}
+
+impl Page {
+    fn is_form(&self) -> bool {
+        self.text.contains("<form method=\"post\">")
+    }
+
+    /// Whether this is what is said beside the field, and the field is marked.
+    fn says(&self, field: &str, message: &str) -> bool {
+        let error = format!("id=\"{field}-error\" role=\"alert\">{message}");
+        let mark = format!("aria-describedby=\"{field}-error\"");
+        self.text.contains(&error) && self.text.contains(&mark)
+    }
 }
 
 async fn browse(request: reqwest::RequestBuilder) -> Page {
     let answer = request.send().await.expect("an answer");
-    let location = answer.headers().get("location");
-    let location = location
-        .map_or("", |it| it.to_str().expect("text"))
-        .to_owned();
+    let header = |name: &str| {
+        let value = answer.headers().get(name);
+        value.map_or("", |it| it.to_str().expect("text")).to_owned()
+    };
     Page {
         status: answer.status().as_u16(),
-        location,
+        location: header("location"),
+        policy: header("content-security-policy"),
         text: answer.text().await.expect("text"),
     }
 }
@@ -108,10 +123,10 @@ async fn a_hosted_checkout_is_paid_on_its_page() {
     );
     let page = visit(&api, &session).await;
     assert_eq!(page.status, 200);
+    assert!(page.text.contains("Tea &lt;b&gt;"), "{}", page.text);
     assert!(
-        page.text.contains("Tea &lt;b&gt;") && page.text.contains("$10.00"),
-        "{}",
         page.text
+            .contains("<button class=\"pay\" name=\"action\" value=\"pay\">Pay $10.00</button>")
     );
 
     let paid = pay(&api, &session, "pm_card_visa").await;
@@ -161,7 +176,9 @@ async fn a_hosted_checkout_is_paid_on_its_page() {
             "checkout.session.completed"
         ]
     );
-    assert_eq!(visit(&api, &session).await.location, done(&session));
+    let over = visit(&api, &session).await;
+    assert_eq!((over.status, over.is_form()), (200, false));
+    assert!(over.text.contains("$10.00 is paid") && over.text.contains(&done(&session)));
     assert_eq!(
         pay(&api, &session, "pm_card_visa").await.location,
         done(&session)
@@ -229,7 +246,9 @@ async fn an_expired_checkout_cannot_be_paid_and_its_intent_is_cancelled() {
         events[events.len() - 2..],
         ["payment_intent.canceled", "checkout.session.expired"]
     );
-    assert_eq!(visit(&api, &session).await.status, 410);
+    let over = visit(&api, &session).await;
+    assert_eq!((over.status, over.is_form()), (410, false));
+    assert!(over.text.contains("has expired"), "{}", over.text);
     assert_eq!(pay(&api, &session, "pm_card_visa").await.status, 410);
     let again = expire(&api, &session).await;
     assert!(text(&again.body["error"], "message").contains("a status of expired"));
@@ -298,16 +317,17 @@ async fn three_d_secure_leads_back_to_the_checkout_and_on() {
         assert!(path.starts_with("_sim/3ds/pi_"), "{path}");
         let request = with_form(api.request(Method::POST, path), &[("outcome", outcome)]);
         let back = browse(request).await;
-        let path = back
-            .location
-            .strip_prefix(&api.base)
-            .expect("at the simulator");
-        let page = browse(api.request(Method::GET, path)).await;
         assert_eq!(text(&read(&api, &session).await, "status"), ends);
         if ends == "complete" {
-            assert_eq!(page.location, done(&session));
+            assert_eq!(back.location, done(&session));
         } else {
-            assert!(page.text.contains("failed authentication"), "{}", page.text);
+            assert_eq!(back.location, text(&session, "url"));
+            let page = visit(&api, &session).await;
+            let expected = (
+                "number",
+                "We are unable to authenticate your payment method.",
+            );
+            assert!(page.says(expected.0, expected.1), "{}", page.text);
         }
     }
 }
@@ -391,9 +411,31 @@ async fn an_embedded_checkout_has_a_secret_instead_of_an_address() {
         let secret = text(&session, "client_secret");
         assert!(secret.starts_with(&format!("{}_secret_", text(&session, "id"))));
         assert_eq!(text(&read(&api, &session).await, "client_secret"), secret);
-        let paid = pay(&api, &session, "pm_card_visa").await;
+        for named in [text(&session, "id"), &format!("{secret}x")] {
+            let path = format!("_sim/checkout/{named}");
+            let page = browse(api.request(Method::GET, &path)).await;
+            assert_eq!(page.status, 404, "only its secret opens it: {named}");
+        }
+        let path = format!("_sim/checkout/{secret}");
+        let asked = browse(with_form(
+            api.request(Method::POST, &path),
+            &[
+                ("email", "ada@example.com"),
+                ("method", "pm_card_threeDSecure2Required"),
+            ],
+        ));
+        let bank = asked.await.location;
+        let bank = bank.strip_prefix(&api.base).expect("at the simulator");
+        let page = browse(api.request(Method::GET, bank)).await;
+        assert!(page.policy.contains("frame-ancestors http: https:"));
+        let passed = [("outcome", "complete")];
+        let led = browse(with_form(api.request(Method::POST, bank), &passed)).await;
+        assert_eq!(led.location, format!("{}{path}", api.base));
+        let paid = browse(api.request(Method::GET, &path)).await;
+        assert!(paid.policy.contains("frame-ancestors http: https:"));
         let back = format!("https://shop.example/back?id={}", text(&session, "id"));
-        assert_eq!(paid.location, back);
+        let on = format!("<a href=\"{back}\" target=\"_top\">Continue</a>");
+        assert!(paid.text.contains(&on), "{}", paid.text);
         while receiver.next().await.event_type() != "checkout.session.completed" {}
         let dump = api.own(Method::GET, "state", Value::Null).await.to_string();
         assert!(!dump.contains("_secret_"), "a dump holds no secrets");
@@ -411,15 +453,11 @@ async fn a_payer_may_cancel_come_back_and_pay_with_any_number() {
     let cancelled = submit(&api, &session, &[("action", "cancel")]).await;
     assert_eq!(cancelled.location, "https://shop.example/back");
     assert_eq!(text(&read(&api, &session).await, "status"), "open");
-    let mut card = vec![
-        ("action", "pay"),
-        ("method", "number"),
-        ("card[number]", "4242424242424241"),
-        ("card[exp_month]", "12"),
-        ("card[exp_year]", "2050"),
+    let card = [
+        ("number", "5555 5555 5555 4444"),
+        ("expiry", "12 / 50"),
+        ("cvc", "123"),
     ];
-    assert_eq!(submit(&api, &session, &card).await.status, 402);
-    card[2].1 = "5555 5555 5555 4444";
     assert_eq!(submit(&api, &session, &card).await.location, done(&session));
     let complete = read(&api, &session).await;
     let customer = text(&complete, "customer");
@@ -520,4 +558,121 @@ async fn faulty_parameters_of_a_checkout_are_refused_and_nothing_is_created() {
     );
     let nobody = api.get("v1/checkout/sessions/cs_nobody").await;
     assert_eq!(nobody.error(), (404, "resource_missing", "session"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_beside_its_field_and_no_card_is_shown_again() {
+    let (_running, api) = start().await;
+    let session = create(&api, &[]).await.ok();
+    let good = [
+        ("email", "ada@example.com"),
+        ("number", "4242 4242 4242 4242"),
+        ("expiry", "12 / 50"),
+        ("cvc", "123"),
+    ];
+    for (field, typed, message) in [
+        ("email", "ada", "Your e-mail address is incomplete."),
+        ("number", "", "Your card number is incomplete."),
+        (
+            "number",
+            "4242 4242 4242 4241",
+            "Your card number is incorrect.",
+        ),
+        ("number", "4000 0000 0000 0002", "Your card was declined."),
+        (
+            "number",
+            "4000000000009995",
+            "Your card has insufficient funds.",
+        ),
+        (
+            "expiry",
+            "12",
+            "Your card&#39;s expiration date is incomplete.",
+        ),
+        (
+            "expiry",
+            "13/50",
+            "Your card&#39;s expiration month is invalid.",
+        ),
+        (
+            "expiry",
+            "01/20",
+            "Your card&#39;s expiration year is invalid.",
+        ),
+        ("cvc", "", "Your card&#39;s security code is incomplete."),
+        ("cvc", "12", "Your card&#39;s security code is invalid."),
+    ] {
+        let mut form = good;
+        form.iter_mut()
+            .filter(|it| it.0 == field)
+            .for_each(|it| it.1 = typed);
+        let page = submit(&api, &session, &form).await;
+        assert!((400..=402).contains(&page.status), "{field} {typed}");
+        assert!(page.says(field, message), "{field} {typed}: {}", page.text);
+        assert_eq!(page.text.matches("class=\"error\"").count(), 1);
+        assert!(!page.text.contains("value=\"4"), "{field} {typed}");
+    }
+    for (number, field) in [
+        ("4000 0000 0000 0069", "expiry"),
+        ("4000 0000 0000 0127", "cvc"),
+    ] {
+        let mut form = good;
+        form[1].1 = number;
+        let page = submit(&api, &session, &form).await;
+        assert!(page.says(field, "Your card"), "{number}: {}", page.text);
+    }
+    let nothing = submit(&api, &session, &[]).await;
+    // The e-mail address is known from the attempts before.
+    assert_eq!(nothing.text.matches("aria-invalid=").count(), 3);
+    let paid = submit(&api, &session, &good).await;
+    assert_eq!(paid.location, done(&session));
+    let dump = api.own(Method::GET, "state", Value::Null).await.to_string();
+    assert!(!dump.contains("4242424242424242") && !dump.contains("4000000000009995"));
+}
+
+#[tokio::test]
+async fn no_text_of_anybodys_becomes_a_part_of_the_page() {
+    // Turned red by not escaping the name of an item, or the e-mail address.
+    let (_running, api) = start().await;
+    let script = "\"><script>alert(1)</script>'<img src=x onerror=alert(1)>";
+    let further = [
+        ("line_items[0][price_data][product_data][name]", script),
+        (
+            "cancel_url",
+            "https://shop.example/\"><script>alert(1)</script>",
+        ),
+    ];
+    let form: Vec<_> = [&HOSTED[..], &ITEM[..]].concat();
+    let named = |name: &str| further.iter().find(|it| it.0 == name).map(|it| it.1);
+    let form: Vec<_> = form
+        .iter()
+        .map(|(name, value)| (*name, named(name).unwrap_or(value)))
+        .collect();
+    let session = api.post("v1/checkout/sessions", &form).await.ok();
+    let typed = [
+        ("email", script),
+        ("number", script),
+        ("expiry", script),
+        ("cvc", script),
+    ];
+    for page in [
+        visit(&api, &session).await,
+        submit(&api, &session, &typed).await,
+    ] {
+        for part in ["<script", "<img", "\">'", "onerror=alert(1)>"] {
+            assert!(!page.text.contains(part), "{part}: {}", page.text);
+        }
+        assert!(page.text.contains("&lt;script&gt;alert(1)"));
+        assert!(
+            page.policy
+                .starts_with("default-src 'none'; style-src 'sha256-")
+        );
+        assert!(
+            page.policy.ends_with("frame-ancestors 'none'"),
+            "{}",
+            page.policy
+        );
+    }
+    expire(&api, &session).await.ok();
+    assert!(!visit(&api, &session).await.text.contains("<script"));
 }
