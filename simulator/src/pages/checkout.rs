@@ -169,7 +169,7 @@ fn to_pay(status: u16, session: &CheckoutSession, email: &str, faults: &[Fault])
     } else {
         format!("Error: pay {amount}")
     };
-    let field = |it: Field, value: &str| form::field(it, value, faults);
+    let field = |it: Field, value: &str| form::field(it, value, faults, place(session));
     let fields = [
         field(Field::Email, email),
         field(Field::Number, ""),

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::shell::Place;
 use crate::answers::escaped;
 use crate::api;
 use crate::cards::GivenCard;
@@ -52,10 +53,10 @@ impl Field {
 /// What is wrong with a field, for the payer.
 pub type Fault = (Field, String);
 
-/// The field with its label, what is wrong with it, and what it holds. The first that is wrong has the focus.
+/// The field with its label, what is wrong with it, and what it holds. The first that is wrong has the focus, which browsers allow to none in a frame.
 ///
 /// What was typed of a card is never shown again.
-pub fn field(it: Field, value: &str, faults: &[Fault]) -> String {
+pub fn field(it: Field, value: &str, faults: &[Fault], place: Place) -> String {
     let name = it.name();
     let (label, hints) = it.label_and_hints();
     let value = escaped(value);
@@ -70,7 +71,8 @@ pub fn field(it: Field, value: &str, faults: &[Fault]) -> String {
             format!(" aria-invalid=\"true\" aria-describedby=\"{name}-error\""),
         ),
     };
-    if faults.first().is_some_and(|(field, _)| *field == it) {
+    let is_first = faults.first().is_some_and(|(field, _)| *field == it);
+    if is_first && place == Place::Window {
         state.push_str(" autofocus");
     }
     format!(
