@@ -14,8 +14,7 @@ const KEYS: [(&str, &str); 2] = [
 /// How many of its scenarios end with 600.00 SEK paid.
 const PAID: usize = 4;
 
-/// Planted bugs: showing the form of a session that has expired; leaving the page's own style out of its policy; leading to
-/// the page again after 3-D Secure was passed.
+/// Planted bugs: showing the form of a session that has expired; leaving the page's own style out of its policy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_with_a_browser_pays_on_the_page_and_the_orders_are_paid() {
     let world = World::start().await;
