@@ -46,9 +46,7 @@ impl Answer {
 }
 
 async fn ask(request: RequestBuilder) -> Answer {
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let text = answer.text().await.unwrap();
+    let (status, headers, text) = support::described(request).await;
     let json = serde_json::from_str(&text).unwrap_or(Value::Null);
     Answer {
         status,
