@@ -41,7 +41,7 @@ impl Answer {
             && error["message"]
                 .as_str()
                 .is_some_and(|text| !text.is_empty());
-        said && self.status < 500 && !self.text.contains("4242") && !self.text.contains(".rs")
+        said && self.status < 500 && !self.text.contains("42424242") && !self.text.contains(".rs")
     }
 }
 

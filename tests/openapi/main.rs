@@ -4,7 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod keys;
 mod page;
+mod things;
 
 use counterfoil::service;
 use jsonschema::Draft;
