@@ -93,12 +93,12 @@ async fn a_refused_request_leaves_its_key_free() {
             (422, "lines_do_not_add_up")
         );
     }
-    let cancelled = post_once(&world, ADMIN, &path, &reason, "y")
+    let cancelled = post_once(&world, ADMIN, &path, &reason, "x")
         .await
         .expect(200);
     assert_eq!(cancelled["status"], "cancelled");
     assert_eq!(cancelled["cancel_reason"], "changed my mind");
-    let again = post_once(&world, ADMIN, &path, &reason, "y").await;
+    let again = post_once(&world, ADMIN, &path, &reason, "x").await;
     assert_eq!(again.header("idempotent-replayed"), Some("true"));
     assert_eq!(again.expect(200), cancelled);
     let late = post(&world, ADMIN, &reprice, &price(5)).await;
