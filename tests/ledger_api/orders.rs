@@ -39,7 +39,7 @@ async fn an_order_is_placed_once_and_paid_through_its_door() {
     world.stop().await;
 }
 
-/// Red when an answer is made of how the order stands now, or the claim is not made in the append.
+/// Red when an answer is made of how the order stands now.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_key_gets_the_first_answer_whatever_became_of_the_order() {
     let world = World::start().await;
@@ -202,7 +202,7 @@ async fn an_open_checkout_is_closed_before_its_order_changes() {
     world.stop().await;
 }
 
-/// Red when the person's data is kept in the clear, or shown in the feed or in lists.
+/// The feed and the lists go further than an order does, and show nothing of its person.
 #[tokio::test(flavor = "multi_thread")]
 async fn personal_data_is_shown_with_its_order_alone() {
     let world = World::start().await;

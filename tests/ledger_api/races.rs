@@ -3,7 +3,7 @@
 use super::*;
 use futures::future::join_all;
 
-/// Red when an order is cancelled twice, or one of the callers hears of a conflict that is none.
+/// Red when an order is cancelled past its live payment.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_who_cancel_at_once_are_all_told_that_it_is_cancelled() {
     let world = World::start().await;
@@ -61,7 +61,7 @@ async fn an_order_that_was_paid_meanwhile_is_not_cancelled() {
     world.stop().await;
 }
 
-/// Red when money at the old price pays the order at the new one, or a price is refused and the order is not paid.
+/// Whichever is faster, the order is paid at the price that it has, or not at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_price_and_a_payment_at_the_old_one_exclude_each_other() {
     let world = World::start().await;
@@ -101,6 +101,28 @@ async fn a_new_price_and_a_payment_at_the_old_one_exclude_each_other() {
             other => panic!("{other:?} {} {order}", repriced.text),
         }
     }
+    world.stop().await;
+}
+
+/// The same, in the order in which it matters: the money came at the old price, and the news of it comes after the new one.
+/// Red when whatever comes through the live payment pays the order.
+#[tokio::test(flavor = "multi_thread")]
+async fn money_at_the_old_price_stays_unapplied_under_the_new_one() {
+    let world = World::start().await;
+    let id = placed(&world, "late", 900).await;
+    let intent = payment_asked(&world, "late").await;
+    world
+        .sim(Method::POST, "webhooks", Some(json!({"paused": true})))
+        .await;
+    pays(&world, &intent).await.expect(200);
+    let path = format!("/orders/{id}/reprice");
+    let repriced = post(&world, ADMIN, &path, &price(1100)).await.expect(200);
+    assert_eq!(
+        (&repriced["status"], &repriced["total_minor"]),
+        (&json!("open"), &json!(1100))
+    );
+    assert_eq!(repriced["unapplied"][0]["amount_minor"], 900);
+    assert_eq!(repriced["live"], Value::Null);
     world.stop().await;
 }
 
