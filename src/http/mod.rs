@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod body;
+pub mod cors;
 pub mod docs;
 pub mod health;
 mod observe;

@@ -6,5 +6,6 @@ mod support;
 
 mod browser;
 mod checkout;
+mod description;
 mod harness;
 mod stripes;
