@@ -7,6 +7,7 @@ use aggregates::order::Order;
 use aggregates::payment::Payment;
 use aggregates::settlement::Settlement;
 use aggregates::stripe_request::StripeRequest;
+use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{Recorded, RowChange, RowFold};
 use futures::future::join_all;
@@ -25,7 +26,7 @@ struct Refold {
     settlements: HashMap<String, Versioned<Settlement>>,
     offers: HashMap<String, Versioned<Offer>>,
     articles: HashMap<String, Versioned<Article>>,
-    changes: Vec<(i64, RowChange)>,
+    changes: Vec<(i64, DateTime<Utc>, RowChange)>,
 }
 
 impl Refold {
@@ -92,8 +93,10 @@ impl Refold {
             }
             other => panic!("no fold for {other}"),
         };
-        self.changes
-            .extend(rows.into_iter().map(|row| (event.position, row)));
+        self.changes.extend(
+            rows.into_iter()
+                .map(|row| (event.position, event.recorded_at, row)),
+        );
     }
 }
 
@@ -149,8 +152,8 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
     assert_eq!(i64::try_from(count.unwrap()).unwrap(), head);
 
     let mut rows = RowFold::new(store.log().tables());
-    for (position, change) in &refold.changes {
-        rows.push(change, *position).unwrap();
+    for (position, recorded_at, change) in &refold.changes {
+        rows.push(change, *position, *recorded_at).unwrap();
     }
     let pool = eventstore::pool(&world.database_url, eventstore::Role::Owner, 1)
         .await
