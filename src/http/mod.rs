@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod body;
 pub mod health;
+pub mod json_api;
 mod observe;
 pub mod problem;
 pub mod server;

@@ -110,6 +110,8 @@ pub fn accounts(base: &Url) -> HashMap<String, Account> {
     let account = |merchant: &str| Account {
         secret_key: SecretString::from(fixtures::simulator_key(merchant)),
         base: base.clone(),
+        id: Some(fixtures::simulator_account_id(merchant)),
+        publishable_key: Some(fixtures::simulator_publishable_key(merchant)),
     };
     MERCHANTS
         .iter()
