@@ -10,6 +10,7 @@ pub mod health;
 pub mod json_api;
 mod observe;
 pub mod problem;
+pub mod routes;
 pub mod server;
 
 pub use observe::{RequestId, observed};
