@@ -4,6 +4,7 @@
 //! There is no error rendering for doors here: each speaks its vendor's dialect, and dresses the neutral
 //! [`body::BodyError`] and [`auth::MalformedKey`] itself.
 
+pub mod addresses;
 pub mod auth;
 pub mod body;
 pub mod health;

@@ -67,7 +67,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     request.extensions_mut().insert(id.clone());
 
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!("request", request_id = %id, trace_id = tracing::field::Empty);
     let in_flight = InFlight::enter();
     let answer = AssertUnwindSafe(next.run(request))
         .catch_unwind()

@@ -40,6 +40,7 @@ pub use payment_sources::{
     Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
 };
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use projections::listed;
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use steps::{PaymentStep, Update};

@@ -87,6 +87,13 @@ impl Query {
         Ok(())
     }
 
+    /// As if this parameter had not been given, for links.
+    pub fn without(&self, parameter: &str) -> Self {
+        let mut query = self.clone();
+        query.given.retain(|(name, _)| name != parameter);
+        query
+    }
+
     /// The query again with these parameters set, others as they came; with the question mark.
     pub fn with(&self, set: &[(&str, String)]) -> String {
         let kept = self

@@ -89,7 +89,7 @@ impl App {
         let merchant = &caller.merchant;
         let answer = match self.standing(merchant, key).await? {
             Standing::Free => {
-                let order = self.order_called(merchant, &it.order).await?;
+                let order = self.order_called(merchant, "order", &it.order).await?;
                 let by = For {
                     caller,
                     context,

@@ -133,7 +133,7 @@ impl App {
     /// [`AppError::NotFound`], also for another merchant's.
     pub async fn order_view(&self, caller: &Caller, short_id: &str) -> Result<OrderView, AppError> {
         let merchant = &caller.merchant;
-        let id = self.order_called(merchant, short_id).await?;
+        let id = self.order_called(merchant, "record", short_id).await?;
         let store = &self.inner.store;
         let order = store.order(&merchant.id, id).await?;
         let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?.clone();
@@ -181,11 +181,12 @@ impl App {
     pub(super) async fn order_called(
         &self,
         merchant: &Merchant,
+        what: &'static str,
         short_id: &str,
     ) -> Result<OrderId, AppError> {
         let found = self.inner.store.order_by_short_id(&merchant.id, short_id);
         found.await?.ok_or_else(|| AppError::NotFound {
-            what: "order",
+            what,
             id: short_id.to_owned(),
         })
     }
