@@ -2,6 +2,8 @@
 //! them, spoken to over HTTP as anybody would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod json_api;
+
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;
 use counterfoil::http::server::Limits;

@@ -68,9 +68,17 @@ pub fn routes() -> Routes<App> {
             .get(&format!("{PATH}/{{id}}/{}", kind.name()), many)
             .get(&format!("/api/{}/{{id}}", kind.name()), one);
     }
-    let mut routes = routes.wrong_method(wrong_method);
-    for path in [PATH, ORDERS, GATEWAYS, "/api/versions", "/api/event_stores"] {
-        routes = routes.nothing_at(&format!("{path}/{{*rest}}"), nothing_here);
+    let mut routes = routes
+        .wrong_method(wrong_method)
+        .nothing_at(&format!("{PATH}/{{id}}/{{other}}"), nothing_here);
+    for path in [
+        &format!("{PATH}/{{id}}"),
+        ORDERS,
+        GATEWAYS,
+        "/api/versions",
+        "/api/event_stores",
+    ] {
+        routes = routes.nothing_at(&format!("{path}/{{other}}/{{*rest}}"), nothing_here);
     }
     routes
 }
