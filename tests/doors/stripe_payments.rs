@@ -369,9 +369,12 @@ async fn a_change_keeps_what_it_does_not_name() {
         made_at_stripe(&world, "acme").await[0]["receipt_email"],
         "bob@example.com"
     );
-    // Nothing is different, so nothing is recorded.
+    // Nothing is different, so nothing is recorded; and asking for it again says nothing new of it.
     let events = world.events().await;
     change(&world, &id, json!({"reference_origin": "shop"})).await;
+    change(&world, &id, json!({"_refresh": true})).await;
+    let again = create(&world, "ABCRtyUpBa", json!({})).await;
+    assert_eq!(attribute(&again, "reference_origin"), "shop");
     assert_eq!(world.events().await, events);
     world.stop().await;
 }

@@ -117,7 +117,7 @@ async fn a_history_is_read_page_by_page_by_its_cursor_and_by_number() {
     let mut ids = Vec::new();
     for _ in 0..20 {
         let page = send(call(&world, Method::GET, &path)).await;
-        assert_eq!(page.json["meta"]["record_count"], 7, "{}", page.text);
+        assert_eq!(page.json["meta"]["record_count"], 6, "{}", page.text);
         let here = page.json["data"].as_array().unwrap();
         ids.extend(here.iter().map(|it| it["id"].as_str().unwrap().to_owned()));
         let Some(next) = page.json["links"]["next"].as_str() else {
@@ -128,11 +128,11 @@ async fn a_history_is_read_page_by_page_by_its_cursor_and_by_number() {
             .unwrap()
             .to_owned();
     }
-    let expected: Vec<String> = (1..=7).map(|number| format!("{made}-{number}")).collect();
+    let expected: Vec<String> = (1..=6).map(|number| format!("{made}-{number}")).collect();
     assert_eq!(ids, expected);
     let second = format!("{PATH}/{made}/versions?page[number]=2&page[size]=5");
     let second = send(call(&world, Method::GET, &second)).await;
-    assert_eq!(second.json["data"].as_array().unwrap().len(), 2);
+    assert_eq!(second.json["data"].as_array().unwrap().len(), 1);
     assert_eq!(second.json["meta"]["page_count"], 2);
     let unknown = format!("{PATH}/{made}/event_stores?page[after]=nobody-1");
     let unknown = send(call(&world, Method::GET, &unknown)).await;
@@ -161,7 +161,7 @@ async fn what_is_included_is_linked_in_full_and_fields_are_left_out() {
         related["order"]["data"],
         json!({"type": "orders", "id": "ABCRtyUpBa"})
     );
-    assert_eq!(related["versions"]["data"].as_array().unwrap().len(), 3);
+    assert_eq!(related["versions"]["data"].as_array().unwrap().len(), 2);
     let few = format!(
         "{PATH}/{made}?include=order&fields[stripe_payments]=stripe_id,order&fields[orders]=status"
     );
@@ -195,7 +195,6 @@ async fn what_is_included_is_linked_in_full_and_fields_are_left_out() {
     world.stop().await;
 }
 
-/// Planted bug: leaving the field out of the request's span.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_has_a_trace_id_of_its_own() {
     let world = World::start().await;

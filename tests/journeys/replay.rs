@@ -118,6 +118,23 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
         ))
     };
     join_all([300, 400, 2000].map(refund)).await;
+    // A payment source with a description, and one that was thrown away.
+    let order = json!({"data": {"type": "orders", "id": "ABCRtyUpBa"}});
+    let data = json!({"type": "stripe_payments", "attributes": {"reference": "A-1", "metadata": {"foo": {"bar": 1}}},
+        "relationships": {"order": order}});
+    let source = |method: Method, path: &str| {
+        let request = world.request(method, &format!("/api/stripe_payments{path}"));
+        let request = request.bearer_auth("cl-acme");
+        request.header("Content-Type", "application/vnd.api+json")
+    };
+    for _ in 0..2 {
+        let made = source(Method::POST, "").body(json!({"data": data}).to_string());
+        let (status, made) = send(made).await;
+        assert_eq!(status, 201, "{made}");
+        let id = made["data"]["id"].as_str().unwrap();
+        let gone = source(Method::DELETE, &format!("/{id}"));
+        assert_eq!(send(gone).await.0, 204);
+    }
     let customer = world.pay("/v1/customers", json!({"name": "Ada"}));
     assert_eq!(send(customer).await.0, 200);
     let days = json!({"advance_s": 9 * 24 * 3600});

@@ -54,6 +54,14 @@ const UPDATABLE: &[&str] = &[
     "_update",
     "_refresh",
 ];
+/// What an order's system says of a payment, Stripe's part in it aside.
+const DESCRIBING: &[&str] = &[
+    "options",
+    "return_url",
+    "reference",
+    "reference_origin",
+    "metadata",
+];
 /// What Stripe may be told through `options`; `return_url` stays here. No price, no card, nothing personal, no confirmation.
 const OPTIONS: &[&str] = &[
     "application_fee_amount",
@@ -232,11 +240,12 @@ pub fn create(
     if !faults.is_empty() {
         return Err(faults.into());
     }
+    let said = DESCRIBING.iter().any(|name| attributes.get(name).is_some());
     let key = asked.idempotency(app, &["create", &Value::Object(data).to_string()])?;
     let wanted = CreateSource {
         order,
         intent,
-        description,
+        description: said.then_some(description),
         email,
         stripe,
     };

@@ -33,6 +33,17 @@ pub struct ChangeSource {
     pub pull: bool,
 }
 
+impl ChangeSource {
+    /// Whether anything is to be said of it anew.
+    fn describes(&self) -> bool {
+        self.reference.is_some()
+            || self.reference_origin.is_some()
+            || self.return_url.is_some()
+            || self.metadata.is_some()
+            || self.options.is_some()
+    }
+}
+
 /// What became of the wish to throw a payment source away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
@@ -95,8 +106,10 @@ impl App {
         if let Some(update) = update(facts, it.email.clone(), &options.unwrap_or_default()) {
             self.update_intent(merchant, context, facts, update).await?;
         }
-        self.describe_with(merchant, context, payment, |facts| described(facts, it))
-            .await?;
+        if it.describes() {
+            self.describe_with(merchant, context, payment, |facts| described(facts, it))
+                .await?;
+        }
         if it.push {
             self.push_amount(merchant, context, payment).await?;
         }

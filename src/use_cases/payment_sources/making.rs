@@ -30,7 +30,8 @@ pub struct CreateSource {
     pub order: String,
     /// None has an intent made.
     pub intent: Option<GivenIntent>,
-    pub description: Description,
+    /// None leaves what is said of the order's live payment as it is.
+    pub description: Option<Description>,
     pub email: Option<String>,
     pub stripe: StripeOptions,
 }
@@ -118,13 +119,13 @@ impl App {
     ) -> Result<PaymentAnswer, SourceError> {
         let merchant = &by.caller.merchant;
         let personal = self.sealed_email(merchant, by.order, it).await?;
-        let terms = |order: &OrderFacts| Ok(terms(by.order, order, it, personal.clone()));
+        let terms = |order: &OrderFacts| Ok(terms(order, it, personal.clone()));
         for _ in 0..ROUNDS {
             let order = self.own_order(by.caller, by.order, &it.order).await?;
             let live = order.state.facts().and_then(OrderFacts::live_payment);
             let by_whom = (merchant, by.context);
             let mut asked = Asked::new(by_whom, (by.order, order), vec![], &terms, by.key);
-            asked.described = Some(&it.description);
+            asked.described = it.description.as_ref();
             let Some(answer) = self.way_to_pay(&asked).await? else {
                 continue;
             };
@@ -276,7 +277,10 @@ impl App {
         };
         let mut after = before.state.clone();
         events.iter().for_each(|event| after.apply(event));
-        let described = after.decide(PaymentCommand::Describe(Box::new(it.description.clone())))?;
+        let described = match &it.description {
+            Some(said) => after.decide(PaymentCommand::Describe(Box::new(said.clone())))?,
+            None => vec![],
+        };
         let order = self.own_order(by.caller, by.order, &it.order).await?;
         let attach = OrderCommand::AttachPayment {
             payment: id,
@@ -367,14 +371,13 @@ impl App {
 }
 
 /// What is asked of Stripe of a new intent.
-fn terms(id: OrderId, order: &OrderFacts, it: &CreateSource, personal: Option<Sealed>) -> Terms {
+fn terms(order: &OrderFacts, it: &CreateSource, personal: Option<Sealed>) -> Terms {
     let called = order.number.as_ref().unwrap_or(&order.reference);
     let description = || format!("Payment for order {called}");
-    let pair = ("order_id".to_owned(), order.short_id(id));
     Terms {
         description: Some(it.stripe.description.clone().unwrap_or_else(description)),
         capture_method: it.stripe.capture_method.unwrap_or_default(),
-        metadata: Metadata::parse([pair]).unwrap_or_default(),
+        metadata: Metadata::default(),
         customer: it.stripe.customer.clone(),
         payment_method: it.stripe.payment_method.clone(),
         parameters: it.stripe.parameters.clone(),
