@@ -19,7 +19,7 @@ use super::shapes::{self, List};
 use crate::http::problem::Problem;
 use crate::personal::{Address, Personal, Shipping};
 use crate::store::{OrderFilter, OrderRow, Scope};
-use crate::use_cases::{App, AppError, OrderView, Outcome, PlaceOrder};
+use crate::use_cases::{App, AppError, KeptOrder, Outcome, PlaceOrder};
 
 /// The sources that orders are placed under from here: doors that pay what is kept, and our own.
 const SOURCES: [&str; 3] = ["shop", "commerce_layer", "native"];
@@ -270,14 +270,14 @@ fn address(mut it: Fields<'_, '_>) -> Address {
     address
 }
 
-fn answer(done: Outcome<OrderView>) -> Answer {
+fn answer(done: Outcome<KeptOrder>) -> Answer {
     let location = format!("/ledger/v1/orders/{}", done.it.id);
     let shown = OrderShown::of(done.it)?;
     outcome((done.made, done.replayed), &location, &shown)
 }
 
 impl OrderShown {
-    fn of(it: OrderView) -> Result<Self, Problem> {
+    fn of(it: KeptOrder) -> Result<Self, Problem> {
         let facts = it.facts().ok_or_else(Problem::internal)?.clone();
         let (status, cancel_reason) = match &facts.status {
             Status::Open => ("open", None),

@@ -7,6 +7,7 @@ mod catalogue;
 mod endpoints;
 mod inbox;
 mod keys;
+mod listed;
 mod lists;
 mod outgoing;
 mod past;
@@ -16,6 +17,7 @@ mod vault;
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
+pub use listed::Told;
 pub use lists::{
     ArticleRow, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, PaymentFilter, PaymentRow,
     Span,

@@ -144,17 +144,6 @@ impl Keys {
         self.merchant(id).await
     }
 
-    /// When the merchant was made.
-    ///
-    /// # Errors
-    /// When the database cannot be read, or there is no such merchant.
-    pub async fn merchant_since(&self, id: &MerchantId) -> Result<DateTime<Utc>, sqlx::Error> {
-        sqlx::query_scalar("select created_at from merchants where id = $1")
-            .bind(id.as_str())
-            .fetch_one(&self.pool)
-            .await
-    }
-
     /// Keeps a key (its hash). None where there is one of that id already.
     ///
     /// # Errors

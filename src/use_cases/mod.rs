@@ -19,6 +19,7 @@ mod offers;
 mod once;
 mod order_changes;
 mod orders;
+mod payment_sources;
 mod payments;
 mod reading;
 mod recovery;
@@ -41,9 +42,14 @@ pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
-pub use order_changes::{OrderView, Outcome};
+pub use order_changes::{KeptOrder, Outcome};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
+pub use payment_sources::{
+    AtStripe, ChangeSource, CreateSource, GivenIntent, Instrument, OrderView, PaymentSource,
+    Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
+};
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};

@@ -22,7 +22,7 @@ const STEPS_MAX: usize = 20;
 
 /// An order as its merchant may see it.
 #[derive(Debug, Clone)]
-pub struct OrderView {
+pub struct KeptOrder {
     pub id: OrderId,
     pub order: Past<Order>,
     /// In the clear; none where there is none, or it was erased.
@@ -63,7 +63,7 @@ impl Change<'_> {
     }
 }
 
-impl OrderView {
+impl KeptOrder {
     /// What is known of it.
     pub fn facts(&self) -> Option<&Facts> {
         self.order.state.facts()
@@ -81,7 +81,7 @@ impl App {
         door: &'static str,
         it: PlaceOrder,
         key: Option<Idempotency>,
-    ) -> Result<Outcome<OrderView>, AppError> {
+    ) -> Result<Outcome<KeptOrder>, AppError> {
         let (app, caller, context) = (self.clone(), caller.clone(), self.context(caller, door));
         self.command(async move {
             let (merchant, key) = (&caller.merchant, key.as_ref());
@@ -104,7 +104,7 @@ impl App {
         id: OrderId,
         price: Price,
         key: Option<Idempotency>,
-    ) -> Result<Outcome<OrderView>, AppError> {
+    ) -> Result<Outcome<KeptOrder>, AppError> {
         self.change_order(caller, door, (id, Wish::Reprice(price)), key)
             .await
     }
@@ -121,7 +121,7 @@ impl App {
         id: OrderId,
         reason: String,
         key: Option<Idempotency>,
-    ) -> Result<Outcome<OrderView>, AppError> {
+    ) -> Result<Outcome<KeptOrder>, AppError> {
         self.change_order(caller, door, (id, Wish::Cancel { reason }), key)
             .await
     }
@@ -132,7 +132,7 @@ impl App {
         door: &'static str,
         (id, wish): (OrderId, Wish),
         key: Option<Idempotency>,
-    ) -> Result<Outcome<OrderView>, AppError> {
+    ) -> Result<Outcome<KeptOrder>, AppError> {
         let (app, caller, context) = (self.clone(), caller.clone(), self.context(caller, door));
         self.command(async move {
             let (merchant, key) = (&caller.merchant, key.as_ref());
@@ -186,7 +186,7 @@ impl App {
                             .await?;
                     }
                     WayToPay::Payment { .. } => {
-                        let asked = Asked::new(by, (it.id, before), events, nothing_to_show, None);
+                        let asked = Asked::new(by, (it.id, before), events, &nothing_to_show, None);
                         self.reprice_live(&asked).await?;
                     }
                 },
@@ -291,7 +291,7 @@ impl App {
         &self,
         merchant: &Merchant,
         done: Done<OrderId, Order>,
-    ) -> Result<Outcome<OrderView>, AppError> {
+    ) -> Result<Outcome<KeptOrder>, AppError> {
         let id = done.about;
         let order = match done.fresh.filter(|_| done.made) {
             Some((order, at)) => placed_now(&order, at),
@@ -302,18 +302,18 @@ impl App {
             }
         };
         Ok(Outcome {
-            it: self.order_view(merchant, id, order).await?,
+            it: self.kept_order(merchant, id, order).await?,
             made: done.made,
             replayed: done.replayed,
         })
     }
 
-    pub(super) async fn order_view(
+    pub(super) async fn kept_order(
         &self,
         merchant: &Merchant,
         id: OrderId,
         order: Past<Order>,
-    ) -> Result<OrderView, AppError> {
+    ) -> Result<KeptOrder, AppError> {
         let sealed = order
             .state
             .facts()
@@ -322,7 +322,7 @@ impl App {
             Some(sealed) => self.inner.store.vault.open(&merchant.id, sealed).await?,
             None => None,
         };
-        Ok(OrderView {
+        Ok(KeptOrder {
             id,
             order,
             personal,

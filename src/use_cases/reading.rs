@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::Recorded;
 
-use super::{App, AppError, OrderView};
+use super::{App, AppError, KeptOrder};
 use crate::store::{
     ArticleRow, Caller, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, Past, PaymentFilter,
     PaymentRow,
@@ -103,12 +103,12 @@ impl App {
     ///
     /// # Errors
     /// [`AppError::NotFound`], also for another merchant's.
-    pub async fn order(&self, caller: &Caller, id: OrderId) -> Result<OrderView, AppError> {
+    pub async fn order(&self, caller: &Caller, id: OrderId) -> Result<KeptOrder, AppError> {
         self.own_order(caller, id, &id.to_string()).await?;
         let store = &self.inner.store;
         let past = store.past_order(&caller.merchant.id, id, None).await?;
         let order = past.ok_or(OrderError::NoSuchOrder)?;
-        self.order_view(&caller.merchant, id, order).await
+        self.kept_order(&caller.merchant, id, order).await
     }
 
     /// All that happened to an order and to the payments that were ever its own, in the order of the ledger.

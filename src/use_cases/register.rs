@@ -161,6 +161,7 @@ impl App {
                 name: it.name,
                 stripe_account: it.stripe_account,
                 enforce_minimum: it.enforce_minimum,
+                organization: None,
             };
             let first = NewSecret {
                 key_id: &key_id,
@@ -412,7 +413,7 @@ impl App {
     async fn merchant_view(&self, merchant: Merchant) -> Result<MerchantView, AppError> {
         let since = self.inner.store.keys.merchant_since(&merchant.id).await;
         Ok(MerchantView {
-            created_at: since.map_err(Arc::new)?,
+            created_at: since.map_err(Arc::new)?.ok_or(AppError::Internal)?,
             merchant,
         })
     }
