@@ -144,7 +144,8 @@ impl Store {
         self.page(sql, "order_id", limit).await
     }
 
-    /// At most `limit` payments, newest first; those that were taken over from Stripe, whose ids hold no time, after them.
+    /// At most `limit` payments, newest first; those that were taken over from Stripe, whose ids hold no time, stand anywhere
+    /// among them.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -155,12 +156,11 @@ impl Store {
         after: Option<PaymentId>,
         limit: i64,
     ) -> Result<Found<PaymentRow>, Trouble> {
-        let mut sql = select(
-            "payment_id, order_id, intent, status, currency, amount_minor, captured_minor, refunded_minor, \
-             pending_intention is not null as outcome_unknown, version",
-            ("payments", "payment", "payment_id"),
-            merchant,
+        let mut sql = QueryBuilder::new(
+            "select payment_id, order_id, intent, status, currency, amount_minor, captured_minor, refunded_minor, \
+             pending_intention is not null as outcome_unknown, version, created_at from payments where merchant = ",
         );
+        sql.push_bind(merchant.as_str());
         only(&mut sql, "status", filter.status.as_deref());
         if let Some(order) = filter.order {
             sql.push(" and order_id = ").push_bind(order.uuid());
