@@ -92,6 +92,7 @@ impl Gateway {
         let Some(request) = step(&effect) else {
             return Outcome::Unknown(Silence {
                 why: "the payment has no intent at Stripe yet".to_owned(),
+                ..Silence::default()
             });
         };
         self.ask(
@@ -162,6 +163,7 @@ impl Gateway {
             }),
             Err(unreadable) => Outcome::Unknown(Silence {
                 why: unreadable.to_string(),
+                ..Silence::default()
             }),
         }
     }
@@ -190,6 +192,7 @@ impl Gateway {
         let Some(account) = self.accounts.get(account) else {
             return Err(Silence {
                 why: format!("no key is configured for the Stripe account {account:?}"),
+                ..Silence::default()
             });
         };
         let strategy = match key {
@@ -210,6 +213,7 @@ impl Gateway {
             .await?;
         exchange.answer.into_inner().ok_or_else(|| Silence {
             why: "no answer".to_owned(),
+            ..Silence::default()
         })
     }
 }
@@ -252,6 +256,7 @@ impl StripeClientErr for Silence {
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
         Self {
             why: message.to_string(),
+            ..Self::default()
         }
     }
 }
@@ -274,6 +279,7 @@ fn understand<T: Told>(
     let unknown = |unreadable: Unreadable| {
         Outcome::Unknown(Silence {
             why: unreadable.to_string(),
+            ..Silence::default()
         })
     };
     let body = answers::object_from(&answer.body);

@@ -19,13 +19,14 @@ mod payments;
 mod recovery;
 mod refunds;
 mod refusals;
+mod sessions;
 mod steps;
 mod stripe_requests;
 mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
-pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
+pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
@@ -37,6 +38,7 @@ pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
+pub use sessions::CheckoutStatus;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;

@@ -389,7 +389,7 @@ impl App {
     }
 
     /// Cancels a payment that cannot take the order's new amount. Its outcome frees the order.
-    async fn cancel_live(
+    pub(super) async fn cancel_live(
         &self,
         merchant: &Merchant,
         context: &Context,

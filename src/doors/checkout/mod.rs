@@ -102,12 +102,12 @@ async fn serve(
     match operation {
         Operation::Create => {
             let wanted = request::create(&said, &confirmation(&parts.headers))?;
-            let session = app.open_checkout(&caller, NAME, wanted).await?;
+            let session = app.open_checkout(&caller, NAME, wanted, None).await?;
             Ok(response::opened(&session.body))
         }
         Operation::Status => {
-            let (company, session) = request::status(&said)?;
-            let status = app.checkout_status(&caller, &company, &session).await?;
+            let asked = request::status(&said)?;
+            let status = app.checkout_status(&caller, NAME, asked).await?;
             Ok(response::status(status))
         }
     }
