@@ -77,6 +77,7 @@ struct Inner {
     delivered: Notify,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
+    public_url: String,
 }
 
 /// How long callers wait.
@@ -145,12 +146,14 @@ pub enum AppError {
 
 impl App {
     /// `webhook_secrets`: the endpoint's secrets by the configuration name of the Stripe account; several while one is rolled.
+    /// `public_url`: where people's browsers reach the service, without a closing slash.
     pub fn new(
         store: Store,
         gateway: Gateway,
         webhook_secrets: webhooks::Secrets,
         options: Options,
         outbound: Outbound,
+        public_url: String,
     ) -> Self {
         let inner = Inner {
             store,
@@ -162,10 +165,16 @@ impl App {
             delivered: Notify::new(),
             webhook_secrets,
             outbound,
+            public_url,
         };
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Where people's browsers reach the service, without a closing slash.
+    pub fn public_url(&self) -> &str {
+        &self.inner.public_url
     }
 
     /// What is kept: for authentication, health and the operator's tools.
