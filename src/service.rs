@@ -14,8 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Key32;
 use crate::gateway::{Account, Gateway, GatewayOptions};
-use crate::http::health::{self, Check, Readiness};
+use crate::http::health::{self, Check, Health, Readiness};
 use crate::http::observed;
+use crate::http::routes::{Route, Routes};
 use crate::http::server::{self, Drained, Limits};
 use crate::ids::Ids;
 use crate::outbound::{self, Sender};
@@ -155,10 +156,11 @@ impl Opened {
             })),
         ];
         let journal = journal::follow(app.store());
-        let readiness = Arc::new(Ready { app: app.clone() });
-        let router = doors::router(&app)
-            .merge(webhooks::router(app.clone()))
-            .merge(health::routes(readiness, metrics));
+        let health = Health {
+            readiness: Arc::new(Ready { app: app.clone() }),
+            metrics,
+        };
+        let router = routes(app.clone(), health).router();
         let server = tokio::spawn(server::serve(
             listener,
             observed(router),
@@ -210,6 +212,25 @@ fn reached_at(address: SocketAddr) -> String {
     } else {
         format!("http://{address}")
     }
+}
+
+/// What speaks for the application.
+fn of_app() -> Routes<App> {
+    doors::routes().merge(webhooks::routes())
+}
+
+/// All that is served.
+fn routes(app: App, health: Health) -> Routes {
+    of_app()
+        .with_state(app)
+        .merge(health::routes().with_state(health))
+}
+
+/// The place of everything that is served.
+pub fn served() -> Vec<Route> {
+    let of_app = of_app();
+    let health = health::routes();
+    [of_app.list(), health.list()].concat()
 }
 
 /// A worker that panics is a bug, but no reason to stop working: it starts again.

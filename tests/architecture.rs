@@ -335,6 +335,25 @@ fn changes_the_log(path: &str, line: &str) -> bool {
     !exempt && verbs.iter().any(|it| names(&words, it))
 }
 
+/// Puts a handler where no list of routes knows of it.
+fn hides_a_route(path: &str, line: &str) -> bool {
+    let past = [
+        "route",
+        "route_service",
+        "nest",
+        "nest_service",
+        "fallback",
+        "fallback_service",
+    ];
+    let past = past.iter().any(|it| line.contains(&format!(".{it}(")));
+    path.starts_with("src/") && path != "src/http/routes.rs" && past
+}
+
+#[test]
+fn every_route_is_on_the_list_of_routes() {
+    hold(hides_a_route);
+}
+
 #[test]
 fn only_the_gateway_names_async_stripe() {
     hold(names_async_stripe_outside);

@@ -1,6 +1,6 @@
 //! The doors: each translates its own dialect into commands, and answers back into its dialect. No rules in here.
 //!
-//! A door is one folder (`mod`, `request`, `response`, `error`), one line in [`router`], and one test file. No door names
+//! A door is one folder (`mod`, `request`, `response`, `error`), one line in [`routes`], and one test file. No door names
 //! another.
 
 pub mod checkout;
@@ -9,18 +9,18 @@ pub mod offers;
 pub mod payment_intents;
 pub mod shop;
 
-use axum::Router;
 use std::fmt::Display;
 
+use crate::http::routes::Routes;
 use crate::use_cases::App;
 
-/// All doors over one application.
-pub fn router(app: &App) -> Router {
-    Router::new()
-        .merge(checkout::router(app.clone()))
-        .merge(offers::router(app.clone()))
-        .merge(shop::router(app.clone()))
-        .merge(payment_intents::router(app.clone()))
+/// All doors.
+pub fn routes() -> Routes<App> {
+    Routes::new("doors")
+        .merge(checkout::routes())
+        .merge(offers::routes())
+        .merge(shop::routes())
+        .merge(payment_intents::routes())
 }
 
 /// The domain's errors are phrases; doors write sentences.

@@ -1,8 +1,7 @@
 //! `/healthz`, `/readyz` and `/metrics`: what the machine around the service asks.
 
-use axum::Router;
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use futures::future::BoxFuture;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -10,6 +9,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::http::routes::Routes;
 
 /// A check that has not answered by then counts as failed: who asks is often a load balancer with little patience.
 const CHECKS_WITHIN: Duration = Duration::from_secs(2);
@@ -29,18 +30,27 @@ pub trait Readiness: Send + Sync + 'static {
     fn checks(&self) -> BoxFuture<'_, Vec<Check>>;
 }
 
+/// What the three routes tell of.
+#[derive(Clone)]
+pub struct Health {
+    /// Asked at every `/readyz`.
+    pub readiness: Arc<dyn Readiness>,
+    /// Rendered at every `/metrics`.
+    pub metrics: PrometheusHandle,
+}
+
 /// The three routes. `/healthz` says that the process answers and asks nobody: a database that is down is no reason
 /// to restart the service. `/readyz` is 503 unless every check is well.
-pub fn routes(readiness: Arc<dyn Readiness>, metrics: PrometheusHandle) -> Router {
-    let ready = move || async move { ready(readiness.as_ref(), CHECKS_WITHIN).await };
-    let metrics = move || async move { rendered(&metrics) };
-    Router::new()
-        .route(
-            "/healthz",
-            get(|| async { axum::Json(json!({"status": "alive"})) }),
-        )
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub fn routes() -> Routes<Health> {
+    let ready =
+        |State(it): State<Health>| async move { ready(it.readiness.as_ref(), CHECKS_WITHIN).await };
+    let metrics = |State(it): State<Health>| async move { rendered(&it.metrics) };
+    Routes::new("health")
+        .get("/healthz", || async {
+            axum::Json(json!({"status": "alive"}))
+        })
+        .get("/readyz", ready)
+        .get("/metrics", metrics)
 }
 
 async fn ready(readiness: &dyn Readiness, within: Duration) -> Response {
@@ -75,6 +85,7 @@ fn rendered(metrics: &PrometheusHandle) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use axum::Router;
     use axum::body::Body;
     use axum::extract::Request;
     use http_body_util::BodyExt;
@@ -96,8 +107,12 @@ mod tests {
     async fn ask(says: Option<Vec<Check>>, path: &str) -> (u16, String) {
         let recorder = PrometheusBuilder::new().build_recorder();
         metrics::with_local_recorder(&recorder, || metrics::counter!("seen_total").increment(3));
-        let routes = routes(Arc::new(Says(says)), recorder.handle());
-        let answer = routes
+        let health = Health {
+            readiness: Arc::new(Says(says)),
+            metrics: recorder.handle(),
+        };
+        let router: Router = routes().with_state(health).router();
+        let answer = router
             .oneshot(Request::get(path).body(Body::empty()).unwrap())
             .await
             .unwrap();

@@ -9,6 +9,7 @@ pub mod body;
 pub mod health;
 mod observe;
 pub mod problem;
+pub mod routes;
 pub mod server;
 
 pub use observe::{RequestId, observed};

@@ -1,27 +1,25 @@
 //! Where Stripe delivers its webhooks: the bytes as they came, and the signature over them, go straight to the use case.
 //! A 200 means that the delivery is kept for good; anything else makes Stripe deliver it again.
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use axum::{Json, Router};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::http::body::{self, BodyError};
 use crate::http::problem::Problem;
+use crate::http::routes::Routes;
 use crate::use_cases::{App, AppError, WebhookError};
 
 static STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature");
 
 /// `POST /webhooks/stripe/{merchant}`.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/webhooks/stripe/{merchant}", post(receive))
-        .with_state(app)
+pub fn routes() -> Routes<App> {
+    Routes::new("webhooks").post("/webhooks/stripe/{merchant}", receive)
 }
 
 async fn receive(

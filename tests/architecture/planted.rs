@@ -58,6 +58,24 @@ fn the_rules_of_layers_see_an_arrow_that_points_outwards() {
 }
 
 #[test]
+fn the_rule_of_routes_sees_one_that_no_list_knows() {
+    let (shop, rule) = ("src/doors/shop/mod.rs", hides_a_route);
+    breaks(rule, shop, ".route(\"/api/v1/shop/hidden\", get(hidden))");
+    breaks(rule, "src/service.rs", "router.nest(\"/x\", other)");
+    passes(rule, shop, ".get(\"/api/v1/shop/listed\", listed)");
+    passes(
+        rule,
+        "src/http/routes.rs",
+        "self.router.route(path, handler)",
+    );
+    passes(
+        rule,
+        "simulator/src/server.rs",
+        ".route(\"/_sim\", get(it))",
+    );
+}
+
+#[test]
 fn the_rules_of_one_place_each_see_a_second_place() {
     let rule = names_async_stripe_outside;
     breaks(

@@ -127,7 +127,11 @@ async fn a_page_that_was_expired_first_takes_no_money() {
     fault(&world, "hold_after", &format!("{SESSIONS}/{page}/expire")).await;
     let new = in_background(ask_for(&world, "b"));
     world.wait_until_held(1).await;
-    assert_eq!(at_stripe(&world, "open").await.len(), 0, "none is open in between");
+    assert_eq!(
+        at_stripe(&world, "open").await.len(),
+        0,
+        "none is open in between"
+    );
     assert_eq!(pay(&world, &page, VISA).await.status(), 410);
     release(&world).await;
     let new = session(&new.await.unwrap());
@@ -161,7 +165,10 @@ async fn a_payer_who_is_at_the_bank_when_the_page_expires_is_not_charged() {
 async fn while_money_is_on_the_way_no_other_page_opens_and_it_pays_in_the_end() {
     let world = unhurried().await;
     let page = opened(&world, "b").await;
-    assert_eq!(pay(&world, &page, "pm_card_simProcessing").await.status(), 303);
+    assert_eq!(
+        pay(&world, &page, "pm_card_simProcessing").await.status(),
+        303
+    );
     let refused = send(ask_for(&world, "b")).await;
     assert_eq!(code(&refused), (409, "Conflict"));
     assert_eq!(count(&world, "CheckoutInvalidated").await, 0);
@@ -247,7 +254,10 @@ async fn an_open_page_keeps_its_price_when_an_article_is_repriced_and_the_next_h
     let (_, shown) = send(world.stripe(Method::GET, &path)).await;
     assert_eq!(shown["amount_total"], TOTAL + 10_000);
     assert_eq!(pay(&world, &replaced, VISA).await.status(), 410);
-    assert_eq!(order(&world, "replaced").await.total().minor(), TOTAL + 10_000);
+    assert_eq!(
+        order(&world, "replaced").await.total().minor(),
+        TOTAL + 10_000
+    );
     world.stop().await;
 }
 
@@ -267,12 +277,18 @@ async fn reprice_order(world: &World, reference: &str, minor: i64) {
             description: String::new(),
         }],
     };
-    let events = before.state.decide(OrderCommand::Reprice { price }).unwrap();
+    let events = before
+        .state
+        .decide(OrderCommand::Reprice { price })
+        .unwrap();
     let commit = Commit {
         order: Some(Decided { id, before, events }),
         ..Commit::default()
     };
-    store.commit(&merchant, &context(world), commit).await.unwrap();
+    store
+        .commit(&merchant, &context(world), commit)
+        .await
+        .unwrap();
 }
 
 /// Planted bug: an order that takes whatever money its own page brings as its price.

@@ -10,12 +10,11 @@ mod negotiation;
 mod request;
 mod response;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::{any, get, post};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
+use crate::http::routes::Routes;
 use crate::use_cases::App;
 use error::CheckoutError;
 use formats::Format;
@@ -45,24 +44,23 @@ impl Operation {
 
 /// `POST /payment/stripe/v1/checkout` and `…/checkout/status`, each with `.json`, `.xml`, `.csv` and `.jsv`, and on
 /// ServiceStack's paths.
-pub fn router(app: App) -> Router {
-    let mut router = Router::new().route(CONFIRMED, get(confirmed));
+pub fn routes() -> Routes<App> {
+    let mut routes = Routes::new(NAME).get(CONFIRMED, confirmed);
     for operation in [Operation::Create, Operation::Status] {
         for path in paths(operation) {
             let serve = move |State(app): State<App>, request: Request| async move {
                 answer(&app, operation, request).await
             };
-            router = router.route(&path, post(serve));
+            routes = routes.post(&path, serve);
         }
     }
     for format in Format::ALL {
         let path = format!("/{}/reply/{{*rest}}", format.word());
-        router = router.route(&path, any(no_such_path));
+        routes = routes.nothing_at(&path, no_such_path);
     }
-    router
-        .method_not_allowed_fallback(method_not_allowed)
-        .route("/payment/stripe/v1/{*rest}", any(no_such_path))
-        .with_state(app)
+    routes
+        .wrong_method(method_not_allowed)
+        .nothing_at("/payment/stripe/v1/{*rest}", no_such_path)
 }
 
 /// Where an operation is served: on the document's path and on ServiceStack's, which may name a format.

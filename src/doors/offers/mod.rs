@@ -10,12 +10,11 @@ mod response;
 
 use aggregates::order::Facts;
 use aggregates::payment::terms::{CaptureMethod, Metadata};
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use axum::routing::{any, post};
 
 use crate::http::RequestId;
+use crate::http::routes::Routes;
 use crate::use_cases::{App, AppError, OfferAnswer, Terms};
 use error::OffersError;
 use response::ApiRequest;
@@ -24,12 +23,11 @@ use response::ApiRequest;
 const NAME: &str = "offers";
 
 /// `POST /api/offer/createpaymentintent`; whatever else is under `/api/offer` is a 404 in this door's form.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/api/offer/createpaymentintent", post(create))
-        .method_not_allowed_fallback(method_not_allowed)
-        .route("/api/offer/{*rest}", any(no_such_path))
-        .with_state(app)
+pub fn routes() -> Routes<App> {
+    Routes::new(NAME)
+        .post("/api/offer/createpaymentintent", create)
+        .wrong_method(method_not_allowed)
+        .nothing_at("/api/offer/{*rest}", no_such_path)
 }
 
 async fn create(State(app): State<App>, id: RequestId, request: Request) -> Response {

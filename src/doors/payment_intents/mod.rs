@@ -12,14 +12,13 @@ mod request;
 mod response;
 mod stripe_shapes;
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{any, get, post};
 use http::{HeaderMap, Uri};
 
+use crate::http::routes::Routes;
 use crate::store::Caller;
 use crate::use_cases::{App, AppError, PaymentStep};
 use call::{Call, Look, Rendering};
@@ -34,23 +33,23 @@ type Id = Result<Path<String>, PathRejection>;
 type Answer = Result<Response, StripeError>;
 
 /// `/v1` in both renderings; whatever else is under it is a 404 in this door's form.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route("/v1/payment_intents", get(stripe_shapes::read).post(create))
-        .route("/v1/payment_intents/{id}", get(retrieve).post(update))
-        .route("/v1/payment_intents/{id}/confirm", post(confirm))
-        .route("/v1/payment_intents/{id}/capture", post(capture))
-        .route("/v1/payment_intents/{id}/cancel", post(cancel))
-        .route("/v1/refunds", get(stripe_shapes::read).post(refund))
-        .route(
-            "/v1/refunds/{id}",
-            get(retrieve_refund).post(stripe_shapes::change),
-        )
-        .merge(stripe_shapes::router())
-        .method_not_allowed_fallback(|| async { StripeError::method_not_allowed() })
-        .route("/v1/{*rest}", any(|| async { StripeError::no_such_path() }))
-        .layer(from_fn(call::with_stripes_headers))
-        .with_state(app)
+pub fn routes() -> Routes<App> {
+    Routes::new(NAME)
+        .get("/v1/payment_intents", stripe_shapes::read)
+        .post("/v1/payment_intents", create)
+        .get("/v1/payment_intents/{id}", retrieve)
+        .post("/v1/payment_intents/{id}", update)
+        .post("/v1/payment_intents/{id}/confirm", confirm)
+        .post("/v1/payment_intents/{id}/capture", capture)
+        .post("/v1/payment_intents/{id}/cancel", cancel)
+        .get("/v1/refunds", stripe_shapes::read)
+        .post("/v1/refunds", refund)
+        .get("/v1/refunds/{id}", retrieve_refund)
+        .post("/v1/refunds/{id}", stripe_shapes::change)
+        .merge(stripe_shapes::routes())
+        .wrong_method(|| async { StripeError::method_not_allowed() })
+        .nothing_at("/v1/{*rest}", || async { StripeError::no_such_path() })
+        .around(|router| router.layer(from_fn(call::with_stripes_headers)))
 }
 
 async fn create(State(app): State<App>, request: Request) -> Answer {

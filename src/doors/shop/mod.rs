@@ -6,14 +6,13 @@ mod error;
 mod request;
 mod response;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{any, post};
 use http::HeaderMap;
 
+use crate::http::routes::Routes;
 use crate::use_cases::App;
 use error::ShopError;
 
@@ -22,16 +21,12 @@ const NAME: &str = "shop";
 
 /// `POST …/payment-intent` and `POST …/payment` of an order; whatever else is under `/api/v1/shop` is a 404 in this
 /// door's form.
-pub fn router(app: App) -> Router {
-    Router::new()
-        .route(
-            "/api/v1/shop/orders/{order_id}/payment-intent",
-            post(create),
-        )
-        .route("/api/v1/shop/orders/{order_id}/payment", post(mark_paid))
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .route("/api/v1/shop/{*rest}", any(error::no_such_path))
-        .with_state(app)
+pub fn routes() -> Routes<App> {
+    Routes::new(NAME)
+        .post("/api/v1/shop/orders/{order_id}/payment-intent", create)
+        .post("/api/v1/shop/orders/{order_id}/payment", mark_paid)
+        .wrong_method(error::method_not_allowed)
+        .nothing_at("/api/v1/shop/{*rest}", error::no_such_path)
 }
 
 async fn create(

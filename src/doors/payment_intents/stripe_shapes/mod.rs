@@ -10,64 +10,51 @@ mod through;
 mod webhook_endpoints;
 mod words;
 
-use axum::Router;
-use axum::routing::{get, post};
-
+use super::NAME;
+use crate::http::routes::Routes;
 use crate::use_cases::App;
 
 /// The paths that only Stripe's clients know.
-pub fn router() -> Router<App> {
-    Router::new()
-        .route("/v1/payment_intents/search", get(through::read))
-        .route(
-            "/v1/payment_methods",
-            get(through::read).post(through::make_payment_method),
-        )
-        .route(
-            "/v1/payment_methods/{id}",
-            get(through::read).post(through::change),
-        )
-        .route("/v1/payment_methods/{id}/attach", post(through::change))
-        .route("/v1/payment_methods/{id}/detach", post(through::change))
-        .route("/v1/customers", get(through::read).post(through::change))
-        .route("/v1/customers/search", get(through::read))
-        .route(
-            "/v1/customers/{id}",
-            get(through::read)
-                .post(through::change)
-                .delete(through::change),
-        )
-        .route("/v1/customers/{id}/payment_methods", get(through::read))
-        .route(
-            "/v1/customers/{id}/payment_methods/{method}",
-            get(through::read),
-        )
-        .route("/v1/charges", get(through::read))
-        .route("/v1/charges/search", get(through::read))
-        .route("/v1/charges/{id}", get(through::read).post(through::change))
-        .route("/v1/charges/{id}/capture", post(intents::capture_charge))
-        .route("/v1/refunds/{id}/cancel", post(through::change))
-        .route("/v1/disputes", get(through::read))
-        .route(
-            "/v1/disputes/{id}",
-            get(through::read).post(through::change),
-        )
-        .route("/v1/disputes/{id}/close", post(through::change))
-        .route(
-            "/v1/checkout/sessions",
-            get(through::read).post(through::open_session),
-        )
-        .route("/v1/checkout/sessions/{id}", get(through::read))
-        .route("/v1/checkout/sessions/{id}/line_items", get(through::read))
-        .route("/v1/checkout/sessions/{id}/expire", post(through::change))
-        .route("/v1/balance", get(through::read))
-        .route("/v1/balance_transactions", get(through::read))
-        .route("/v1/balance_transactions/{id}", get(through::read))
-        .route("/v1/payouts", get(through::read))
-        .route("/v1/payouts/{id}", get(through::read))
-        .route("/v1/events", get(through::read))
-        .route("/v1/events/{id}", get(through::read))
-        .merge(webhook_endpoints::router())
+pub fn routes() -> Routes<App> {
+    Routes::new(NAME)
+        .get("/v1/payment_intents/search", through::read)
+        .get("/v1/payment_methods", through::read)
+        .post("/v1/payment_methods", through::make_payment_method)
+        .get("/v1/payment_methods/{id}", through::read)
+        .post("/v1/payment_methods/{id}", through::change)
+        .post("/v1/payment_methods/{id}/attach", through::change)
+        .post("/v1/payment_methods/{id}/detach", through::change)
+        .get("/v1/customers", through::read)
+        .post("/v1/customers", through::change)
+        .get("/v1/customers/search", through::read)
+        .get("/v1/customers/{id}", through::read)
+        .post("/v1/customers/{id}", through::change)
+        .delete("/v1/customers/{id}", through::change)
+        .get("/v1/customers/{id}/payment_methods", through::read)
+        .get("/v1/customers/{id}/payment_methods/{method}", through::read)
+        .get("/v1/charges", through::read)
+        .get("/v1/charges/search", through::read)
+        .get("/v1/charges/{id}", through::read)
+        .post("/v1/charges/{id}", through::change)
+        .post("/v1/charges/{id}/capture", intents::capture_charge)
+        .post("/v1/refunds/{id}/cancel", through::change)
+        .get("/v1/disputes", through::read)
+        .get("/v1/disputes/{id}", through::read)
+        .post("/v1/disputes/{id}", through::change)
+        .post("/v1/disputes/{id}/close", through::change)
+        .get("/v1/checkout/sessions", through::read)
+        .post("/v1/checkout/sessions", through::open_session)
+        .get("/v1/checkout/sessions/{id}", through::read)
+        .get("/v1/checkout/sessions/{id}/line_items", through::read)
+        .post("/v1/checkout/sessions/{id}/expire", through::change)
+        .get("/v1/balance", through::read)
+        .get("/v1/balance_transactions", through::read)
+        .get("/v1/balance_transactions/{id}", through::read)
+        .get("/v1/payouts", through::read)
+        .get("/v1/payouts/{id}", through::read)
+        .get("/v1/events", through::read)
+        .get("/v1/events/{id}", through::read)
+        .merge(webhook_endpoints::routes())
 }
 
 pub use through::{change, from_browser, read};

@@ -3,11 +3,10 @@
 //! Stripe has no paths for deliveries and for rolling a secret (its dashboard has them); those are this service's own, in
 //! Stripe's manner.
 
+use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Uri};
 use secrecy::ExposeSecret;
@@ -16,8 +15,9 @@ use serde_json::{Map, Value, json};
 use super::super::call::{Call, Look};
 use super::super::error::{IDEMPOTENT_REPLAYED, StripeError};
 use super::super::params::Params;
-use super::super::{Answer, Id, form, named};
+use super::super::{Answer, Id, NAME, form, named};
 use crate::doors::firewall::holds_card_number;
+use crate::http::routes::Routes;
 use crate::store::{LoggedDelivery, Page};
 use crate::use_cases::{
     App, AppError, CreateEndpoint, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
@@ -32,17 +32,17 @@ const TEXT_LENGTH_MAX: usize = 10_000;
 const PAGE: (i64, i64) = (10, 100);
 
 /// The endpoints, and what was delivered to them.
-pub fn router() -> Router<App> {
+pub fn routes() -> Routes<App> {
     let delivery = "/v1/webhook_endpoints/{id}/deliveries/{delivery}/redeliver";
-    Router::new()
-        .route(PATH, get(list).post(create))
-        .route(
-            "/v1/webhook_endpoints/{id}",
-            get(retrieve).post(update).delete(delete),
-        )
-        .route("/v1/webhook_endpoints/{id}/roll_secret", post(roll_secret))
-        .route("/v1/webhook_endpoints/{id}/deliveries", get(deliveries))
-        .route(delivery, post(redeliver))
+    Routes::new(NAME)
+        .get(PATH, list)
+        .post(PATH, create)
+        .get("/v1/webhook_endpoints/{id}", retrieve)
+        .post("/v1/webhook_endpoints/{id}", update)
+        .delete("/v1/webhook_endpoints/{id}", delete)
+        .post("/v1/webhook_endpoints/{id}/roll_secret", roll_secret)
+        .get("/v1/webhook_endpoints/{id}/deliveries", deliveries)
+        .post(delivery, redeliver)
 }
 
 async fn create(State(app): State<App>, request: Request) -> Answer {
