@@ -397,13 +397,13 @@ async fn killed_while_a_page_was_ended_recovery_ends_it_and_the_retry_opens_exac
     world.sim(Method::POST, "webhooks", paused).await;
     let fault = json!({"kind": "hold_before", "method": "POST", "path_prefix": expire});
     kill_while_stripe_holds(&mut world, fault, |world| ask_for(world, "b")).await;
+    release(&world).await;
     restart(&mut world).await;
     until_recorded(&world, "CheckoutInvalidated").await;
     assert_eq!(order(&world, "b").await.live, None);
     assert_eq!(at_stripe(&world, "expired").await, [page]);
     let new = opened(&world, "b").await;
     assert_eq!(at_stripe(&world, "open").await, [new]);
-    release(&world).await;
     world.stop().await;
 }
 
