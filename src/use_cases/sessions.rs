@@ -217,9 +217,26 @@ impl App {
         }
     }
 
-    /// What came of a request to open a checkout that Stripe answers with a failure of its own for good: the session that is
-    /// marked as this one's, or that there is none.
-    pub(super) async fn look_for_checkout(
+    /// What came of a request about an order's checkout that Stripe answers with a failure of its own for good, told by the
+    /// session: done, or known to have been left undone.
+    pub(super) async fn look_for_outcome(
+        &self,
+        merchant: &Merchant,
+        request: &ChangeRequested,
+    ) -> Result<StripeAnswer, AppError> {
+        let Some(session) = request.path.strip_suffix("/expire") else {
+            return self.look_for_checkout(merchant, request).await;
+        };
+        let said = self.read(merchant, session, "").await?;
+        let status = said.body.get("status").and_then(Value::as_str);
+        match status {
+            Some("expired") => Ok(said),
+            _ => Ok(nothing_done()),
+        }
+    }
+
+    /// The session that is marked as this request's.
+    async fn look_for_checkout(
         &self,
         merchant: &Merchant,
         request: &ChangeRequested,
@@ -245,7 +262,7 @@ impl App {
             let last = page.last().and_then(|it| text(it, "/id"));
             match last.filter(|_| said.body.get("has_more") == Some(&Value::Bool(true))) {
                 Some(last) => after = format!("&starting_after={last}"),
-                None => return Ok(never_opened()),
+                None => return Ok(nothing_done()),
             }
         }
     }
@@ -302,10 +319,10 @@ fn released_by(order: &Facts, session: &Value) -> Option<OrderCommand> {
 }
 
 /// Stripe's own failure, once it is known that it left nothing behind.
-fn never_opened() -> StripeAnswer {
+fn nothing_done() -> StripeAnswer {
     StripeAnswer {
         status: 500,
-        body: json!({"error": {"type": "api_error", "message": "Stripe failed, and opened nothing."}}),
+        body: json!({"error": {"type": "api_error", "message": "Stripe failed, and did nothing."}}),
         replayed: false,
     }
 }

@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::idempotency::{Idempotency, Standing};
 use super::kept::as_listed;
-use super::sessions::opens_checkout;
 use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::gateway::{self, MERCHANT_KEY, Outcome, Request, StripeAnswer, Verb};
@@ -329,8 +328,8 @@ impl App {
         };
         let account = &merchant.stripe_account;
         let outcome = match self.inner.gateway.request(account, asked).await {
-            Outcome::Unknown(silence) if silence.for_good && opens_checkout(&facts.request) => {
-                let found = self.look_for_checkout(merchant, &facts.request).await?;
+            Outcome::Unknown(silence) if silence.for_good && facts.request.order.is_some() => {
+                let found = self.look_for_outcome(merchant, &facts.request).await?;
                 Outcome::Said(found)
             }
             outcome => outcome,

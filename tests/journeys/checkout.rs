@@ -17,6 +17,7 @@ use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -439,6 +440,30 @@ async fn a_failure_that_stripe_repeats_for_ever_does_not_block_the_order() {
         assert_eq!(expired.len(), left_behind, "{kind}");
         world.stop().await;
     }
+}
+
+/// Planted bug: looking for what was opened alone, so that an expiry waits for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expiry_that_stripe_fails_for_ever_ends_all_the_same() {
+    let world = World::start().await;
+    let page = opened(&world, "b").await;
+    fault(&world, "status_500", &format!("{SESSIONS}/{page}/expire")).await;
+    assert_eq!(
+        code(&send(ask_for(&world, "b")).await),
+        (503, "OutcomeUnknown")
+    );
+    assert_eq!(at_stripe(&world, "open").await, [page]);
+    let new = opened(&world, "b").await;
+    assert_eq!(at_stripe(&world, "open").await, [new]);
+    world.app().recover(Duration::ZERO).await;
+    let waiting: i64 = sqlx::query_scalar(
+        "select count(*) from stripe_requests where pending_intention is not null",
+    )
+    .fetch_one(world.app().store().pool())
+    .await
+    .unwrap();
+    assert_eq!(waiting, 0);
+    world.stop().await;
 }
 
 /// The caller's own key is free again where its request came to nothing.
