@@ -71,8 +71,7 @@ pub fn read(text: &str) -> Result<Value, Unreadable> {
 fn opened(start: &BytesStart<'_>) -> Result<Open, Unreadable> {
     let name = start.local_name().as_ref().to_owned();
     let mut is_nil = false;
-    // Unchecked: looking for repeated names takes time that grows with the square of their number.
-    for attribute in start.attributes().with_checks(false) {
+    for attribute in start.attributes() {
         let attribute = attribute.map_err(|_| Unreadable)?;
         let said: &str = &attribute.value;
         is_nil |= attribute.key.local_name().as_ref() == "nil" && (said == "true" || said == "1");
