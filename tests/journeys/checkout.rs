@@ -387,7 +387,6 @@ async fn killed_while_a_page_was_opened_recovery_records_it_and_exactly_one_is_o
     world.stop().await;
 }
 
-/// Planted bug: expiring without an intention, so that nobody knows that it was asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_page_was_ended_recovery_ends_it_and_the_retry_opens_exactly_one() {
     let mut world = World::start().await;
@@ -408,7 +407,6 @@ async fn killed_while_a_page_was_ended_recovery_ends_it_and_the_retry_opens_exac
     world.stop().await;
 }
 
-/// Planted bug: claiming the caller's key after Stripe has answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_while_a_page_was_opened_the_retry_with_the_same_key_gets_that_very_page() {
     let mut world = World::start().await;

@@ -4,5 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
+mod checkout;
 mod harness;
 mod stripes;

@@ -7,6 +7,7 @@ mod error;
 mod formats;
 mod guid;
 mod negotiation;
+mod openapi;
 mod request;
 mod response;
 
@@ -60,6 +61,7 @@ pub fn routes() -> Routes<App> {
     }
     routes
         .wrong_method(method_not_allowed)
+        .described_by(openapi::fragment)
         .nothing_at("/payment/stripe/v1/{*rest}", no_such_path)
 }
 

@@ -28,7 +28,8 @@ pub fn wanted(uri: &Uri, headers: &HeaderMap) -> Format {
         .unwrap_or(Format::Json)
 }
 
-fn of_path(path: &str) -> Option<Format> {
+/// The format that a path names, where it names one.
+pub fn of_path(path: &str) -> Option<Format> {
     let reply = path
         .strip_prefix('/')
         .and_then(|rest| rest.split_once("/reply/"));

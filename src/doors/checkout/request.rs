@@ -44,11 +44,11 @@ pub async fn caller(
         .map_err(AppError::from)?
         .and_then(|found| found.customer.clone())
         .ok_or(CheckoutError::Unauthenticated)?;
-    let may = match operation {
-        Operation::Create => system.may(Scope::PaymentsWrite),
-        Operation::Status => system.may(Scope::PaymentsRead) || system.may(Scope::PaymentsWrite),
+    let needed = match operation {
+        Operation::Create => Scope::PaymentsWrite,
+        Operation::Status => Scope::PaymentsRead,
     };
-    if !may {
+    if !system.may(needed) {
         return Err(CheckoutError::ScopeMissing);
     }
     Ok(Caller {
