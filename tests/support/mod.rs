@@ -4,6 +4,7 @@
 
 pub mod checkout;
 pub mod description;
+pub mod json_api;
 
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;
