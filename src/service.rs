@@ -31,6 +31,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 /// What a service is made of.
 pub struct Parts {
     pub listener: TcpListener,
+    /// Where people's browsers reach the service, without a closing slash; where it listens unless given.
+    pub public_url: Option<String>,
     /// Migrated already; the user may take the roles of the writer and the reader.
     pub database_url: String,
     pub seal_key: Key32,
@@ -101,6 +103,10 @@ impl Opened {
             options: parts.outbound,
             live_accounts,
         };
+        let public_url = match parts.public_url {
+            Some(url) => url,
+            None => reached_at(parts.listener.local_addr()?),
+        };
         let gateway = Gateway::new(parts.gateway, parts.accounts)?;
         let store = Store::open(&parts.database_url, parts.seal_key.expose(), parts.ids).await?;
         if live && store.keys.holds_fixtures().await? {
@@ -112,6 +118,7 @@ impl Opened {
             parts.webhook_secrets,
             parts.options,
             outbound,
+            public_url,
         );
         let (listener, recovery, limits, metrics) =
             (parts.listener, parts.recovery, parts.limits, parts.metrics);
@@ -196,6 +203,15 @@ impl Service {
         self.app.drain().await;
         self.journal.stop().await;
         self.app.store().close().await;
+    }
+}
+
+/// Where a browser on the same machine reaches what listens at `address`.
+fn reached_at(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://localhost:{}", address.port())
+    } else {
+        format!("http://{address}")
     }
 }
 

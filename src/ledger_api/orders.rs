@@ -333,6 +333,7 @@ impl From<&WayToPay> for LiveShown {
     fn from(it: &WayToPay) -> Self {
         let (kind, session) = match it {
             WayToPay::Payment { .. } => ("payment", None),
+            WayToPay::Opening { .. } => ("checkout", None),
             WayToPay::Checkout { session, .. } => ("checkout", Some(session.clone())),
         };
         Self {

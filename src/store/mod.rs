@@ -223,6 +223,18 @@ impl Store {
         load(&self.orders, &self.hot_orders, id.aggregate_id(merchant)).await
     }
 
+    /// An order as the log has it, whatever is in memory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn order_from_log(
+        &self,
+        merchant: &MerchantId,
+        id: OrderId,
+    ) -> Result<Arc<Versioned<Order>>, Trouble> {
+        read(&self.orders, &self.hot_orders, &id.aggregate_id(merchant)).await
+    }
+
     /// The events of a payment, oldest first, each with the command that it was a step of.
     ///
     /// # Errors

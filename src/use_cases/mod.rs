@@ -26,6 +26,7 @@ mod recovery;
 mod refunds;
 mod refusals;
 mod register;
+mod sessions;
 mod steps;
 mod stripe_requests;
 mod verdict;
@@ -33,7 +34,7 @@ mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
 pub use catalogue_changes::{ArticleView, OfferView};
-pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
+pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
@@ -56,6 +57,7 @@ pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
 };
+pub use sessions::CheckoutStatus;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
@@ -96,6 +98,7 @@ struct Inner {
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
     stopping: CancellationToken,
+    public_url: String,
 }
 
 /// How long callers wait.
@@ -164,12 +167,14 @@ pub enum AppError {
 
 impl App {
     /// `webhook_secrets`: the endpoint's secrets by the configuration name of the Stripe account; several while one is rolled.
+    /// `public_url`: where people's browsers reach the service, without a closing slash.
     pub fn new(
         store: Store,
         gateway: Gateway,
         webhook_secrets: webhooks::Secrets,
         options: Options,
         outbound: Outbound,
+        public_url: String,
     ) -> Self {
         let inner = Inner {
             store,
@@ -182,10 +187,16 @@ impl App {
             webhook_secrets,
             outbound,
             stopping: CancellationToken::new(),
+            public_url,
         };
         Self {
             inner: Arc::new(inner),
         }
+    }
+
+    /// Where people's browsers reach the service, without a closing slash.
+    pub fn public_url(&self) -> &str {
+        &self.inner.public_url
     }
 
     /// What is kept: for authentication, health and the operator's tools.

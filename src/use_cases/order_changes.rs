@@ -10,7 +10,6 @@ use aggregates::order::{Order, OrderCommand, OrderError, OrderEvent};
 use chrono::{DateTime, Utc};
 use projections::fold::Versioned;
 
-use super::checkouts::At;
 use super::once::{Begun, Done, Then};
 use super::orders::Asked;
 use super::{App, AppError, Idempotency, PlaceOrder, Terms};
@@ -51,16 +50,6 @@ struct Change<'a> {
     context: &'a Context,
     id: OrderId,
     key: Option<&'a Idempotency>,
-}
-
-impl Change<'_> {
-    fn at(&self) -> At<'_> {
-        At {
-            merchant: &self.caller.merchant,
-            context: self.context,
-            order: self.id,
-        }
-    }
 }
 
 impl KeptOrder {
@@ -177,19 +166,14 @@ impl App {
             let total = price.total;
             let events = before.state.decide(OrderCommand::Reprice { price })?;
             match facts.live.clone() {
-                Some(way) if !events.is_empty() || way.amount() != total => match way {
-                    WayToPay::Checkout {
-                        checkout, session, ..
-                    } => {
-                        let because = "the order has another price";
-                        self.close_checkout(it.at(), &before, (checkout, &session), because)
-                            .await?;
-                    }
-                    WayToPay::Payment { .. } => {
+                Some(way) if !events.is_empty() || way.amount() != total => {
+                    if let WayToPay::Payment { .. } = way {
                         let asked = Asked::new(by, (it.id, before), events, &nothing_to_show, None);
                         self.reprice_live(&asked).await?;
+                    } else {
+                        self.take_checkout_off(it, &way).await?;
                     }
-                },
+                }
                 live => {
                     // What was cut off before: Stripe is told of the price before the caller is.
                     if let Some(WayToPay::Payment { payment, .. }) = live {
@@ -223,15 +207,8 @@ impl App {
                 (Err(OrderError::PaymentUnderWay), Some(WayToPay::Payment { payment, .. })) => {
                     self.take_off(it, payment).await?;
                 }
-                (
-                    Err(OrderError::PaymentUnderWay),
-                    Some(WayToPay::Checkout {
-                        checkout, session, ..
-                    }),
-                ) => {
-                    let because = "the order is cancelled";
-                    self.close_checkout(it.at(), &before, (checkout, &session), because)
-                        .await?;
+                (Err(OrderError::PaymentUnderWay), Some(way)) => {
+                    self.take_checkout_off(it, &way).await?;
                 }
                 (decided, _) => {
                     let order = Decided {
@@ -266,6 +243,26 @@ impl App {
         self.refreshed(merchant, live, context).await?;
         let now = self.inner.store.order(&merchant.id, it.id).await?;
         if is_live(&now) { cancelled } else { Ok(()) }
+    }
+
+    /// Closes the checkout at Stripe; one that is being opened is opened first, as nobody knows yet whether it is.
+    async fn take_checkout_off(&self, it: &Change<'_>, way: &WayToPay) -> Result<(), AppError> {
+        let (merchant, context) = (&it.caller.merchant, it.context);
+        match way {
+            WayToPay::Opening { checkout, .. } => {
+                let request = IntentionId::from_uuid(checkout.uuid());
+                self.drive_change(merchant, context, request, None).await?;
+            }
+            WayToPay::Checkout { session, .. } => {
+                self.close_checkout(merchant, context, it.id, session)
+                    .await?;
+            }
+            WayToPay::Payment { .. } => return Err(AppError::Internal),
+        }
+        // What others did to the order may have been recorded elsewhere, and is not in this process's memory yet.
+        let store = &self.inner.store;
+        store.order_from_log(&merchant.id, it.id).await?;
+        Ok(())
     }
 
     /// Records the change as the answer to the caller's key. None where somebody else was first.

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checkout;
 mod crash;
 mod keys;
 mod once;

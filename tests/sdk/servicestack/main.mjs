@@ -26,9 +26,9 @@ class StripeV1CreateCheckout {
     return new StripeCheckoutQueryResponse();
   }
 }
-class StripeV1CheckoutStatus extends StripeV1CreateCheckout {
+class GetStripeCheckoutV1CheckoutStatus extends StripeV1CreateCheckout {
   getTypeName() {
-    return 'StripeV1CheckoutStatus';
+    return 'GetStripeCheckoutV1CheckoutStatus';
   }
 }
 
@@ -101,11 +101,11 @@ const scenarios = {
         await client().post(wanted(`status ${route}`)),
         await client().post(wanted(`status ${route}`)),
       ];
-      const ask = (it) => client().post(new StripeV1CheckoutStatus({ CompanyId: COMPANY, SessionId: it.SessionId }));
+      const ask = (it) => client().post(new GetStripeCheckoutV1CheckoutStatus({ CompanyId: COMPANY, SessionId: it.SessionId }));
       assert.equal((await ask(second)).Status, 'open');
       assert.equal((await ask(first)).Status, 'expired');
       const asked = { CompanyId: COMPANY, SessionId: second.SessionId };
-      const told = await client().postToUrl(`${DOCUMENTED}/status`, new StripeV1CheckoutStatus(asked));
+      const told = await client().postToUrl(`${DOCUMENTED}/status`, new GetStripeCheckoutV1CheckoutStatus(asked));
       assert.equal(told.Status, 'open');
     }
   },
