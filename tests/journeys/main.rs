@@ -4,6 +4,7 @@
 mod support;
 
 mod crash;
+mod doors;
 mod keys;
 mod once;
 mod order;
