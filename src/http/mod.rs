@@ -6,8 +6,10 @@
 
 pub mod auth;
 pub mod body;
+pub mod docs;
 pub mod health;
 mod observe;
+pub mod openapi;
 pub mod problem;
 pub mod routes;
 pub mod server;

@@ -7,6 +7,7 @@ mod call;
 mod card;
 mod error;
 mod form;
+mod openapi;
 mod params;
 mod request;
 mod response;
@@ -48,6 +49,7 @@ pub fn routes() -> Routes<App> {
         .post("/v1/refunds/{id}", stripe_shapes::change)
         .merge(stripe_shapes::routes())
         .wrong_method(|| async { StripeError::method_not_allowed() })
+        .described_by(openapi::fragment)
         .nothing_at("/v1/{*rest}", || async { StripeError::no_such_path() })
         .around(|router| router.layer(from_fn(call::with_stripes_headers)))
 }
