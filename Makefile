@@ -1,10 +1,10 @@
 # The only entry points: what a person types, continuous integration types too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench openapi
+.PHONY: help run test check bench openapi fuzz-api
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: ## serve the sandbox on 127.0.0.1:8080, with a database and a Stripe look-alike of its own
 	@echo 'Building (minutes the first time, seconds after that) …'
@@ -23,6 +23,10 @@ check: ## formatting, lints, the arrows between the parts of the house, and docs
 	CARGO_MANIFEST_DIR='$(CURDIR)' rustc --edition 2024 --test tests/architecture.rs -o "$$program" && "$$program" --quiet
 	@cargo run --quiet --bin counterfoil -- openapi | diff -q docs/openapi.json - > /dev/null \
 		|| { echo 'docs/openapi.json is out of step with what is served: run `make openapi`, and commit it'; exit 1; }
+
+fuzz-api: ## draw requests from the description for as long as it takes; FUZZ_EXAMPLES an operation, FUZZ_SEED to repeat a run
+	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; \
+	FUZZ_EXAMPLES="$${FUZZ_EXAMPLES:-200}" cargo test --test sdks description:: -- --nocapture
 
 openapi: ## write docs/openapi.json anew, from what each door says of itself
 	@cargo run --quiet --bin counterfoil -- openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json

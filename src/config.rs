@@ -83,6 +83,10 @@ pub struct StripeAccount {
     pub secret_key: SecretString,
     /// `whsec_…`; without it no webhook of this account is believed.
     pub webhook_secret: Option<SecretString>,
+    /// `pk_…`: shown to callers whose payers' browsers need it.
+    pub publishable_key: Option<String>,
+    /// `acct_…`: shown to callers who ask where funds go.
+    pub account_id: Option<String>,
     /// Where its API is, with the closing slash that async-stripe wants; Stripe's own unless set.
     pub api_base: String,
 }
@@ -286,6 +290,16 @@ fn stripe_account(
         format!("{key}.webhook_secret"),
     );
     let webhook_secret = from.secret(&webhook.0, &webhook.1, values::webhook_secret);
+    let publishable_key = from.secret(
+        &format!("{variable}_PUBLISHABLE_KEY"),
+        &format!("{key}.publishable_key"),
+        values::publishable_key,
+    );
+    let account_id = from.plain(
+        &format!("{variable}_ACCOUNT_ID"),
+        &format!("{key}.account_id"),
+        values::account_id,
+    );
     if !from.has(&secret_variable, &secret_key) {
         if has_base || from.has(&webhook.0, &webhook.1) {
             from.note(SettingError::missing(
@@ -308,6 +322,8 @@ fn stripe_account(
     Some(StripeAccount {
         secret_key,
         webhook_secret,
+        publishable_key,
+        account_id,
         api_base: api_base.to_owned(),
     })
 }

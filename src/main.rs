@@ -88,6 +88,9 @@ enum MerchantsCommand {
         /// Its contract with Stripe knows no minimum charge
         #[arg(long)]
         no_minimum: bool,
+        /// What the organisation is called in answers that name it, up to 64 letters and digits; derived unless set
+        #[arg(long, value_parser = organization)]
+        organization: Option<String>,
     },
 }
 
@@ -168,6 +171,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             name,
             stripe_account,
             no_minimum,
+            organization,
         }) => {
             let name = name.unwrap_or_else(|| id.to_string());
             let merchant = Merchant {
@@ -175,6 +179,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 name,
                 stripe_account,
                 enforce_minimum: !no_minimum,
+                organization,
             };
             let seal_key = config
                 .seal_key
@@ -237,4 +242,11 @@ fn database(config: &Config) -> anyhow::Result<String> {
         Some(url) => Ok(url.expose_secret().to_owned()),
         None => Postgres::running_url(config),
     }
+}
+
+fn organization(text: &str) -> Result<String, String> {
+    let plain = (1..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_alphanumeric());
+    plain
+        .then(|| text.to_owned())
+        .ok_or_else(|| "1 to 64 letters and digits".to_owned())
 }

@@ -1,6 +1,7 @@
 //! Who and what: ids with private insides, checked once, trusted after.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
 use uuid::Uuid;
@@ -21,6 +22,11 @@ pub struct IdError {
 impl MerchantId {
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Ten letters and digits: the id of something that a merchant has one of, named by its `kind`.
+    pub fn short(&self, kind: &str) -> String {
+        shortened(kind, &self.0)
     }
 }
 
@@ -145,6 +151,13 @@ impl OrderId {
     }
 }
 
+impl OrderId {
+    /// Ten letters and digits: what a caller may call it whose own name for it is not one.
+    pub fn short(self) -> String {
+        shortened("order", &self.to_string())
+    }
+}
+
 impl OfferId {
     /// The offer that `merchant` calls `number`.
     pub fn derive(merchant: &MerchantId, number: &str) -> Self {
@@ -175,6 +188,11 @@ impl PaymentId {
     /// takes it up once.
     pub fn of_adopted(merchant: &MerchantId, intent: &str) -> Self {
         Self(derived(&["adopted-payment", merchant.as_str(), intent]))
+    }
+
+    /// Ten letters and digits, such as `XAyRWNUzyN`: the id of the payment as an order's payment source.
+    pub fn short(self) -> String {
+        shortened("payment", &self.to_string())
     }
 
     /// The id of its stream: `merchant/uuid`.
@@ -224,6 +242,21 @@ impl IntentionId {
     }
 }
 
+/// Ten letters and digits of the hash of `kind:name`: the same for ever, and as good as never the same for two names. The
+/// migration that gave ids to what was there already computes the same.
+fn shortened(kind: &str, name: &str) -> String {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let hash = Sha256::new()
+        .chain_update(kind)
+        .chain_update(":")
+        .chain_update(name)
+        .finalize();
+    let letters = hash.iter().take(10);
+    letters
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect()
+}
+
 /// A UUIDv5 over parts that cannot run into one another.
 fn derived(parts: &[&str]) -> Uuid {
     let joined: Vec<String> = parts
@@ -231,4 +264,30 @@ fn derived(parts: &[&str]) -> Uuid {
         .map(|part| format!("{}:{part}", part.len()))
         .collect();
     Uuid::new_v5(&NAMESPACE, joined.concat().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Red when the derivation changes: callers have kept these ids.
+    #[test]
+    fn a_short_id_is_the_same_for_ever() {
+        let nil = Uuid::from_u128(1);
+        assert_eq!(PaymentId::from_uuid(nil).short(), "kTauoSvsvf");
+        assert_eq!(OrderId::from_uuid(nil).short(), "hjaxBzvFvz");
+        let acme: MerchantId = "acme".parse().unwrap();
+        assert_eq!(acme.short("organization"), "Ho7wEpawU3");
+    }
+
+    #[test]
+    fn short_ids_are_ten_letters_and_digits_and_differ() {
+        let ids: HashSet<String> = (0..20_000)
+            .map(|number| PaymentId::from_uuid(Uuid::from_u128(number)).short())
+            .collect();
+        assert_eq!(ids.len(), 20_000);
+        let plain = |id: &String| id.len() == 10 && id.bytes().all(|it| it.is_ascii_alphanumeric());
+        assert!(ids.iter().all(plain));
+    }
 }

@@ -227,10 +227,11 @@ impl Batches {
              FROM UNNEST($2::text[], $3::text[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::text[], \
              $9::uuid[]) WITH ORDINALITY AS e(aggregate_type, aggregate_id, sequence, event_type, event_version, \
              payload, metadata, event_id, i)";
+        let now = chrono::Utc::now();
         let mut fold = RowFold::new(&self.tables);
         for row in &batch.rows {
             let position = self.position + 1 + i64::try_from(row.event)?;
-            fold.push(row, position)?;
+            fold.push(row, position, now)?;
         }
         self.connection.execute("BEGIN").await?;
         sqlx::query(EVENTS)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgArguments;
 use sqlx::{Arguments, PgConnection};
 
@@ -106,6 +107,8 @@ fn check_value(table: &Table, column: &Column, value: &Value) -> Result<(), Stri
         Value::Json(_) => matches!(column.kind, Kind::Json | Kind::Jsonb),
         Value::Bool(_) => column.kind == Kind::Bool,
         Value::Timestamptz(_) => column.kind == Kind::Timestamptz,
+        // A key that no caller can know beforehand would be none.
+        Value::RecordedAt => column.kind == Kind::Timestamptz && !is_key(table, column),
         Value::Bytea(_) => column.kind == Kind::Bytea,
     };
     if fits {
@@ -141,6 +144,16 @@ struct FoldedRow<'a> {
 enum Folded<'a> {
     Value(&'a Value),
     Sum(i64),
+    Time(DateTime<Utc>),
+}
+
+impl<'a> Folded<'a> {
+    fn new(value: &'a Value, recorded_at: DateTime<Utc>) -> Self {
+        match value {
+            Value::RecordedAt => Self::Time(recorded_at),
+            value => Self::Value(value),
+        }
+    }
 }
 
 impl<'a> RowFold<'a> {
@@ -150,14 +163,20 @@ impl<'a> RowFold<'a> {
         Self { tables, rows }
     }
 
-    /// Folds one change that the event at `position` makes; changes come in the order of their events.
+    /// Folds one change that the event at `position`, recorded at that time, makes; changes come in the order of their
+    /// events.
     ///
     /// # Errors
     /// [`SumOutOfRange`]; the fold is of no use then.
     ///
     /// # Panics
     /// When the change does not fit its table ([`Log::append`](crate::Log::append) has checked that it does).
-    pub fn push(&mut self, change: &'a RowChange, position: i64) -> Result<(), SumOutOfRange> {
+    pub fn push(
+        &mut self,
+        change: &'a RowChange,
+        position: i64,
+        recorded_at: DateTime<Utc>,
+    ) -> Result<(), SumOutOfRange> {
         let index = self
             .tables
             .index_of(change.table)
@@ -171,7 +190,8 @@ impl<'a> RowFold<'a> {
         let key = key.map(|(_, value)| value).collect();
         match self.rows[index].entry(key) {
             std::collections::btree_map::Entry::Vacant(entry) => {
-                let values = change.values.iter().map(Folded::Value).collect();
+                let values = change.values.iter();
+                let values = values.map(|it| Folded::new(it, recorded_at)).collect();
                 entry.insert(FoldedRow { values, position });
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
@@ -183,7 +203,7 @@ impl<'a> RowFold<'a> {
                     .zip(&mut row.values)
                     .zip(&change.values)
                 {
-                    *old = merge(column.merge, *old, new)?;
+                    *old = merge(column.merge, *old, Folded::new(new, recorded_at))?;
                 }
             }
         }
@@ -257,12 +277,12 @@ impl<'a> RowFold<'a> {
     }
 }
 
-fn merge<'a>(merge: Merge, old: Folded<'a>, new: &'a Value) -> Result<Folded<'a>, SumOutOfRange> {
+fn merge<'a>(merge: Merge, old: Folded<'a>, new: Folded<'a>) -> Result<Folded<'a>, SumOutOfRange> {
     match merge {
-        Merge::Replace => Ok(Folded::Value(new)),
+        Merge::Replace => Ok(new),
         Merge::Keep => Ok(old),
         Merge::Add => {
-            let sum = int8(old).zip(int8(Folded::Value(new)));
+            let sum = int8(old).zip(int8(new));
             let sum = sum.and_then(|(old, new)| old.checked_add(new));
             sum.map(Folded::Sum).ok_or(SumOutOfRange)
         }
@@ -272,7 +292,7 @@ fn merge<'a>(merge: Merge, old: Folded<'a>, new: &'a Value) -> Result<Folded<'a>
 fn int8(it: Folded<'_>) -> Option<i64> {
     match it {
         Folded::Sum(sum) | Folded::Value(&Value::Int8(sum)) => Some(sum),
-        Folded::Value(_) => None,
+        Folded::Value(_) | Folded::Time(_) => None,
     }
 }
 
@@ -298,7 +318,13 @@ fn bind_column<'a>(
         Kind::Uuid => add(arguments, array!(Value::Uuid(it) => *it)),
         Kind::Json | Kind::Jsonb => add(arguments, array!(Value::Json(it) => it.as_str())),
         Kind::Bool => add(arguments, array!(Value::Bool(it) => *it)),
-        Kind::Timestamptz => add(arguments, array!(Value::Timestamptz(it) => *it)),
+        Kind::Timestamptz => {
+            let times = values.map(|it| match it {
+                Folded::Time(it) | Folded::Value(&Value::Timestamptz(it)) => Some(it),
+                _ => None,
+            });
+            add(arguments, times.collect::<Vec<_>>())
+        }
         Kind::Bytea => add(arguments, array!(Value::Bytea(it) => it.as_slice())),
     }
 }

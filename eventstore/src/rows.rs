@@ -104,6 +104,8 @@ pub enum Value {
     Bool(bool),
     /// [`Kind::Timestamptz`]
     Timestamptz(DateTime<Utc>),
+    /// [`Kind::Timestamptz`]: when the event that touches the row was recorded, which only the log knows.
+    RecordedAt,
     /// [`Kind::Bytea`]
     Bytea(Vec<u8>),
 }

@@ -8,6 +8,7 @@ pub mod articles;
 pub mod balances;
 pub mod fold;
 pub mod journal;
+pub mod listed;
 pub mod offers;
 pub mod orders;
 pub mod payments;

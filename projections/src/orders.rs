@@ -23,6 +23,7 @@ pub const TABLE: Table = Table {
         Column::replace("live_payment", Kind::Uuid),
         Column::replace("paid_by", Kind::Uuid),
         Column::replace("mispaid_minor", Kind::Int8),
+        Column::keep("short_id", Kind::Text),
         Column::replace("version", Kind::Int8),
     ],
 };
@@ -59,6 +60,7 @@ pub(crate) fn row(id: OrderId, facts: &Facts, version: u64, event: usize) -> Row
             live.into(),
             paid_by.into(),
             mispaid.into(),
+            facts.short_id(id).into(),
             int8(version).into(),
         ],
     }

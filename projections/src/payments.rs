@@ -3,8 +3,9 @@
 use crate::orders::{currency, merchant};
 use crate::{int8, waiting};
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
+use aggregates::payment::Description;
 use aggregates::payment::state::{Facts, RefundStatus};
-use eventstore::{Column, Kind, RowChange, Table};
+use eventstore::{Column, Kind, RowChange, Table, Value};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -23,12 +24,30 @@ pub const TABLE: Table = Table {
         Column::replace("captured_minor", Kind::Int8),
         Column::replace("refunded_minor", Kind::Int8),
         Column::replace("pending_intention", Kind::Uuid),
+        Column::keep("short_id", Kind::Text),
+        Column::replace("charge", Kind::Text),
+        Column::replace("reference", Kind::Text),
+        Column::replace("reference_origin", Kind::Text),
+        Column::replace("return_url", Kind::Text),
+        Column::replace("metadata", Kind::Jsonb),
+        Column::replace("listed", Kind::Bool),
+        Column::keep("created_at", Kind::Timestamptz),
+        Column::replace("updated_at", Kind::Timestamptz),
         Column::replace("version", Kind::Int8),
     ],
 };
 
 /// The row of a payment at `version`.
 pub(crate) fn row(id: PaymentId, facts: &Facts, version: u64, event: usize) -> RowChange {
+    let said = |part: fn(&Description) -> &Option<String>| {
+        let text = facts
+            .described
+            .as_deref()
+            .and_then(|it| part(it).as_deref());
+        // A row holds no NUL, and facts are never refused.
+        text.map(|text| text.replace('\0', "")).into()
+    };
+    let listed = facts.order.is_some() && facts.intent.is_some() && !facts.discarded;
     RowChange {
         table: TABLE.name,
         event,
@@ -43,9 +62,27 @@ pub(crate) fn row(id: PaymentId, facts: &Facts, version: u64, event: usize) -> R
             facts.captured.minor().into(),
             facts.refunded().minor().into(),
             oldest_pending(facts).map(IntentionId::uuid).into(),
+            id.short().into(),
+            facts.charge.clone().into(),
+            said(|it| &it.reference),
+            said(|it| &it.reference_origin),
+            said(|it| &it.return_url),
+            Value::Json(metadata(facts)),
+            listed.into(),
+            Value::RecordedAt,
+            Value::RecordedAt,
             int8(version).into(),
         ],
     }
+}
+
+/// For finding it by. PostgreSQL's jsonb holds no NUL.
+fn metadata(facts: &Facts) -> String {
+    let text = serde_json::Value::Object(facts.said_metadata()).to_string();
+    if text.contains("\\u0000") {
+        return "{}".to_owned();
+    }
+    text
 }
 
 /// The oldest intention of the payment that Stripe has not answered: a step, or a refund.

@@ -81,6 +81,23 @@ pub(super) fn secret_key(text: &str) -> Parsed<SecretString> {
     Err(format!("{A_SECRET_KEY}{hint}"))
 }
 
+pub(super) fn publishable_key(text: &str) -> Parsed<String> {
+    let rest = ["pk_test_", "pk_live_"]
+        .into_iter()
+        .find_map(|kind| text.strip_prefix(kind));
+    match rest.is_some_and(is_word) {
+        true => Ok(text.to_owned()),
+        false => Err("a publishable key of Stripe's, pk_test_… or pk_live_…".to_owned()),
+    }
+}
+
+pub(super) fn account_id(text: &str) -> Parsed<String> {
+    match text.strip_prefix("acct_").is_some_and(is_word) {
+        true => Ok(text.to_owned()),
+        false => Err("the id of an account at Stripe, acct_…".to_owned()),
+    }
+}
+
 pub(super) fn is_live(secret_key: &str) -> bool {
     secret_key
         .get(2..)

@@ -8,6 +8,7 @@ mod firewall;
 pub mod offers;
 pub mod payment_intents;
 pub mod shop;
+pub mod stripe_payments;
 
 use std::fmt::Display;
 
@@ -21,6 +22,7 @@ pub fn routes() -> Routes<App> {
         .merge(offers::routes())
         .merge(shop::routes())
         .merge(payment_intents::routes())
+        .merge(stripe_payments::routes())
 }
 
 /// The domain's errors are phrases; doors write sentences.

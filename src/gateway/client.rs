@@ -74,6 +74,11 @@ impl Gateway {
         self.accounts.contains_key(account)
     }
 
+    /// What is configured of this account.
+    pub fn account(&self, account: &str) -> Option<&Account> {
+        self.accounts.get(account)
+    }
+
     /// Makes a payment method of a raw card. Moves no money, so it has no intention and no key, and is sent once.
     pub async fn payment_method(&self, account: &str, card: &Card) -> Outcome<String> {
         let request = payment_method(card).build();

@@ -26,6 +26,10 @@ pub struct Account {
     pub secret_key: SecretString,
     /// Where its API is, such as `https://api.stripe.com/`; ends with a slash.
     pub base: Url,
+    /// What Stripe calls the account (`acct_…`), where that is configured.
+    pub id: Option<String>,
+    /// What a payer's browser is given, where that is configured.
+    pub publishable_key: Option<String>,
 }
 
 impl Account {

@@ -2,15 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::middleware::from_fn;
 use axum::response::{Html, IntoResponse, Response};
-use http::header::{
-    ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use serde_json::Value;
 use std::sync::Arc;
 use utoipa_swagger_ui::Config;
 
+use super::cors;
 use super::openapi;
 use super::problem::Problem;
 use super::routes::Routes;
@@ -50,15 +49,20 @@ pub fn routes() -> Routes<Document> {
             asset(&file)
         })
         .described_by(|| openapi::fragment(include_str!("docs/openapi.json")))
+        .around(|router| {
+            router.layer(from_fn(|request, next| {
+                cors::readable(is_document, request, next)
+            }))
+        })
 }
 
-/// Tools on other people's pages may read it: it holds nothing but what is public.
 async fn document(State(Document(text)): State<Document>) -> Response {
-    let headers = [
-        (CONTENT_TYPE, "application/json"),
-        (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-    ];
-    (headers, text).into_response()
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Tools on other people's pages may read the document: it holds nothing but what is public.
+fn is_document(path: &str) -> bool {
+    path == "/openapi.json"
 }
 
 fn page() -> Response {

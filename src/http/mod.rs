@@ -4,10 +4,13 @@
 //! There is no error rendering for doors here: each speaks its vendor's dialect, and dresses the neutral
 //! [`body::BodyError`] and [`auth::MalformedKey`] itself.
 
+pub mod addresses;
 pub mod auth;
 pub mod body;
+pub mod cors;
 pub mod docs;
 pub mod health;
+pub mod json_api;
 mod observe;
 pub mod openapi;
 pub mod problem;

@@ -7,6 +7,7 @@ use aggregates::catalogue::offer::{Choice, Group, Product, Published};
 use aggregates::ids::CommandId;
 use aggregates::metadata::Actor;
 use aggregates::money::{Currency, Money, MoneyError};
+use aggregates::order::COMMERCE_LAYER;
 use aggregates::order::event::Line;
 use secrecy::SecretString;
 use simulator::{Account, PlantedIntent, WebhookEndpoint};
@@ -20,6 +21,8 @@ pub struct FixtureMerchant {
     pub id: &'static str,
     pub name: &'static str,
     pub enforce_minimum: bool,
+    /// The organisation's id, where the documents name it.
+    pub organization: Option<&'static str>,
     keys: &'static [(
         KeyKind,
         &'static str,
@@ -44,6 +47,7 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
         id: "acme",
         name: "Acme",
         enforce_minimum: true,
+        organization: Some("xRRkjDFafe"),
         keys: &[
             (KeyKind::StripeSecret, "sk_test_acme", PAYMENTS, None),
             (
@@ -72,12 +76,14 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
         id: "seedpay",
         name: "Seedpay",
         enforce_minimum: false,
+        organization: None,
         keys: &[(KeyKind::StripeSecret, "sk_test_seedpay", PAYMENTS, None)],
     },
     FixtureMerchant {
         id: "rival",
         name: "Rival",
         enforce_minimum: true,
+        organization: None,
         keys: &[
             (KeyKind::StripeSecret, "sk_test_rival", PAYMENTS, None),
             (KeyKind::Offers, "offers-rival", PAYMENTS, None),
@@ -125,7 +131,7 @@ const ORDERS: &[FixtureOrder] = &[
     ),
     (
         "acme",
-        "commerce_layer",
+        COMMERCE_LAYER,
         "ABCRtyUpBa",
         None,
         None,
@@ -133,7 +139,7 @@ const ORDERS: &[FixtureOrder] = &[
     ),
     (
         "rival",
-        "commerce_layer",
+        COMMERCE_LAYER,
         "ZZCRtyUpBz",
         None,
         None,
@@ -258,6 +264,7 @@ fn merchant(it: &FixtureMerchant) -> Result<Merchant, FixtureError> {
         name: it.name.to_owned(),
         stripe_account: it.id.to_owned(),
         enforce_minimum: it.enforce_minimum,
+        organization: it.organization.map(str::to_owned),
     })
 }
 
@@ -336,9 +343,9 @@ pub fn simulator_accounts(webhooks: impl Fn(&str) -> WebhookEndpoint) -> Vec<Acc
         .iter()
         .map(|it| {
             let mut account = Account::new(
-                &format!("acct_{}", it.id),
+                &simulator_account_id(it.id),
                 &simulator_key(it.id),
-                &format!("pk_test_sim_{}", it.id),
+                &simulator_publishable_key(it.id),
             );
             account.minimum_charge = it.enforce_minimum;
             account.webhook_endpoints = vec![webhooks(it.id)];
@@ -356,6 +363,16 @@ pub fn simulator_accounts(webhooks: impl Fn(&str) -> WebhookEndpoint) -> Vec<Acc
 /// The secret key of a merchant's account at the simulator.
 pub fn simulator_key(merchant: &str) -> String {
     format!("sk_test_sim_{merchant}")
+}
+
+/// The publishable key of a merchant's account at the simulator.
+pub fn simulator_publishable_key(merchant: &str) -> String {
+    format!("pk_test_sim_{merchant}")
+}
+
+/// What a merchant's account at the simulator is called.
+pub fn simulator_account_id(merchant: &str) -> String {
+    format!("acct_{merchant}")
 }
 
 /// The intent that the document of Stripe payments speaks of.

@@ -110,6 +110,8 @@ pub fn accounts(base: &Url) -> HashMap<String, Account> {
     let account = |merchant: &str| Account {
         secret_key: SecretString::from(fixtures::simulator_key(merchant)),
         base: base.clone(),
+        id: Some(fixtures::simulator_account_id(merchant)),
+        publishable_key: Some(fixtures::simulator_publishable_key(merchant)),
     };
     MERCHANTS
         .iter()
@@ -181,10 +183,13 @@ The same as Stripe itself, for Stripe's own clients (address http://{service}, k
   curl http://{service}/v1/payment_intents -u sk_test_acme: -d amount=2000 -d currency=usd -d confirm=true -d payment_method=pm_card_visa -d 'expand[]=latest_charge'
 Checkout: open a page on which two haircuts are paid; in XML, CSV or JSV as well (checkout.xml, ?format=csv)
   curl http://{service}/payment/stripe/v1/checkout -H 'x-api-key: bokamera-acme' -H 'Authorization: Bearer customer-9' -H 'Content-Type: application/json' -d '{{\"CompanyId\":\"11111111-1111-1111-1111-111111111111\",\"CountryCode\":\"SE\",\"Articles\":[{{\"ArticleId\":1,\"Quantity\":2}}],\"InternalReferenceId\":\"booking-1\",\"UiMode\":\"hosted\"}}'
+Stripe payments: ask to pay order ABCRtyUpBa in JSON:API, then list what there is with its orders
+  curl http://{service}/api/stripe_payments -H 'Authorization: Bearer cl-acme' -H 'Content-Type: application/vnd.api+json' -d '{{\"data\":{{\"type\":\"stripe_payments\",\"attributes\":{{}},\"relationships\":{{\"order\":{{\"data\":{{\"type\":\"orders\",\"id\":\"ABCRtyUpBa\"}}}}}}}}}}'
+  curl -g 'http://{service}/api/stripe_payments?include=order&sort=-created_at' -H 'Authorization: Bearer cl-acme'
 
-Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9
+Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9; Stripe payments cl-acme
          seedpay (no minimum charge): sk_test_seedpay
-         rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8; checkout bokamera-rival with customer-8
+         rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8; checkout bokamera-rival with customer-8; Stripe payments cl-rival
 Health   http://{service}/healthz  /readyz  /metrics
 History  target/debug/counterfoil events tail      target/debug/counterfoil events show 9
 ",

@@ -135,6 +135,8 @@ fn account(it: &StripeAccount) -> anyhow::Result<Account> {
     Ok(Account {
         secret_key: it.secret_key.clone(),
         base,
+        id: it.account_id.clone(),
+        publishable_key: it.publishable_key.clone(),
     })
 }
 

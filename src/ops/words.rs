@@ -176,6 +176,12 @@ pub fn payment(event: &PaymentEvent) -> String {
         E::DisputeClosed { dispute, won, .. } => {
             format!("dispute {dispute} {}", if *won { "won" } else { "LOST" })
         }
+        E::OrderAssigned { order } => format!("is to pay order {order}"),
+        E::Described(it) => match &it.reference {
+            Some(reference) => format!("described; called {reference} elsewhere"),
+            None => "described".to_owned(),
+        },
+        E::Discarded => "thrown away as a payment source".to_owned(),
         E::ObservationRefused { said, because } => {
             format!("Stripe said {said}: not applied, {because}")
         }

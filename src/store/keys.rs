@@ -4,6 +4,7 @@
 //! presented, so no comparison of secrets leaks its time.
 
 use aggregates::ids::MerchantId;
+use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use moka::future::Cache;
 use secrecy::{ExposeSecret, SecretString};
@@ -63,6 +64,16 @@ pub struct Merchant {
     /// The configuration name of its Stripe account.
     pub stripe_account: String,
     pub enforce_minimum: bool,
+    /// What the organisation is called in answers that name it; none derives it from the merchant's id.
+    pub organization: Option<String>,
+}
+
+impl Merchant {
+    /// What the organisation is called in answers that name it.
+    pub fn organization_id(&self) -> String {
+        let set = self.organization.clone();
+        set.unwrap_or_else(|| self.id.short("organization"))
+    }
 }
 
 /// Whoever presented a key that is one.
@@ -94,6 +105,7 @@ struct Row {
     name: String,
     stripe_account: String,
     enforce_minimum: bool,
+    organization: Option<String>,
 }
 
 impl Keys {
@@ -136,7 +148,8 @@ impl Keys {
         hash: [u8; 32],
     ) -> Result<Option<Arc<Caller>>, sqlx::Error> {
         let row: Option<Row> = sqlx::query_as(
-            "select k.key_id, k.scopes, k.customer, m.id as merchant, m.name, m.stripe_account, m.enforce_minimum
+            "select k.key_id, k.scopes, k.customer, m.id as merchant, m.name, m.stripe_account, m.enforce_minimum,
+                 m.organization
              from api_keys k join merchants m on m.id = k.merchant
              where k.kind = $1 and k.key_hash = $2 and k.revoked_at is null and ($3::text is null or m.id = $3)
              order by k.created_at limit 1",
@@ -155,18 +168,35 @@ impl Keys {
     /// # Errors
     /// When the database cannot be read.
     pub async fn merchant(&self, id: &MerchantId) -> Result<Option<Merchant>, sqlx::Error> {
-        let row: Option<(String, String, bool)> = sqlx::query_as(
-            "select name, stripe_account, enforce_minimum from merchants where id = $1",
+        let row: Option<(String, String, bool, Option<String>)> = sqlx::query_as(
+            "select name, stripe_account, enforce_minimum, organization from merchants where id = $1",
         )
         .bind(id.as_str())
         .fetch_optional(&self.pool)
         .await?;
-        Ok(row.map(|(name, stripe_account, enforce_minimum)| Merchant {
-            id: id.clone(),
-            name,
-            stripe_account,
-            enforce_minimum,
-        }))
+        Ok(row.map(
+            |(name, stripe_account, enforce_minimum, organization)| Merchant {
+                id: id.clone(),
+                name,
+                stripe_account,
+                enforce_minimum,
+                organization,
+            },
+        ))
+    }
+
+    /// When the merchant was made.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn merchant_since(
+        &self,
+        id: &MerchantId,
+    ) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+        sqlx::query_scalar("select created_at from merchants where id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&self.pool)
+            .await
     }
 
     /// Makes the merchant, or brings its settings up to date.
@@ -176,15 +206,18 @@ impl Keys {
     pub async fn put_merchant(&self, it: &Merchant, fixture: bool) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
-            "insert into merchants (id, name, stripe_account, enforce_minimum, fixture) values ($1, $2, $3, $4, $5)
+            "insert into merchants as known (id, name, stripe_account, enforce_minimum, fixture, organization)
+             values ($1, $2, $3, $4, $5, $6)
              on conflict (id) do update set name = excluded.name, stripe_account = excluded.stripe_account,
-                 enforce_minimum = excluded.enforce_minimum",
+                 enforce_minimum = excluded.enforce_minimum,
+                 organization = coalesce(excluded.organization, known.organization)",
         )
         .bind(it.id.as_str())
         .bind(&it.name)
         .bind(&it.stripe_account)
         .bind(it.enforce_minimum)
         .bind(fixture)
+        .bind(it.organization.as_deref())
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await
@@ -279,6 +312,7 @@ impl TryFrom<Row> for Caller {
                 name: row.name,
                 stripe_account: row.stripe_account,
                 enforce_minimum: row.enforce_minimum,
+                organization: row.organization,
             },
             key_id: row.key_id,
             scopes: scopes.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,

@@ -7,12 +7,14 @@ mod catalogue;
 mod endpoints;
 mod inbox;
 mod keys;
+mod listed;
 mod outgoing;
 mod vault;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
+pub use listed::Told;
 pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };

@@ -73,6 +73,11 @@ impl App {
         Ok(Some(id))
     }
 
+    /// Whether the intent may be taken into the ledger for this merchant.
+    pub(super) fn may_be_taken(&self, merchant: &Merchant, intent: &Value) -> bool {
+        may_be_adopted(merchant, intent)
+    }
+
     /// The payment of an order's checkout has the checkout's own id: by it, its money finds the order.
     async fn of_checkout(
         &self,

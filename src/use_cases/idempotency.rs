@@ -14,7 +14,8 @@ use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::verdict::Ended;
+use super::payments::PaymentAnswer;
+use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
@@ -136,6 +137,45 @@ impl App {
                 Some(found) => return key.standing(&found),
             }
         }
+    }
+
+    /// The caller's key is answered by a payment as it stands, for which nothing was asked of Stripe under the key: claimed and
+    /// answered at once, for repeats.
+    pub(super) async fn answer_key(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        payment: PaymentId,
+        key: &Idempotency,
+    ) -> Result<PaymentAnswer, AppError> {
+        let store = &self.inner.store;
+        let history = store.payment_history(&merchant.id, payment).await?;
+        // One that was begun elsewhere has no intention of ours.
+        let begun = history.iter().find_map(|(_, event)| event.intention());
+        let fresh = || IntentionId::from_uuid(store.ids.uuid());
+        let claimed = Claimed {
+            payment,
+            intention: begun.unwrap_or_else(fresh),
+        };
+        let ended = Ended {
+            version: u64::try_from(history.len()).map_err(|_| AppError::Internal)?,
+            verdict: Verdict::Done,
+            said: None,
+            not_begun: false,
+        };
+        let commit = Commit {
+            claim: Some(key.claim(&claimed)),
+            completes: Some(key.completion(&ended)),
+            ..Commit::default()
+        };
+        let (standing, first) = match store.commit(&merchant.id, context, commit).await {
+            Ok(_) => (Standing::Ended(claimed, ended), true),
+            Err(Trouble::Claimed(found)) => (key.standing(&found)?, false),
+            Err(trouble) => return Err(trouble.into()),
+        };
+        let mut answer = self.join(merchant, context, standing, Some(key)).await?;
+        answer.replayed &= !first;
+        Ok(answer)
     }
 
     /// Records the intention that a command begins with, on the state it was decided on, and claims the caller's key with it.

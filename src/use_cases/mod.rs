@@ -15,6 +15,7 @@ mod limits;
 mod noticing;
 mod offers;
 mod orders;
+mod payment_sources;
 mod payments;
 mod recovery;
 mod refunds;
@@ -34,7 +35,12 @@ pub use idempotency::Idempotency;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
+pub use payment_sources::{
+    AtStripe, ChangeSource, CreateSource, GivenIntent, Instrument, OrderView, PaymentSource,
+    Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
+};
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use projections::listed;
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use steps::{PaymentStep, Update};

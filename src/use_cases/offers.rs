@@ -169,7 +169,7 @@ impl App {
             let price = self.price(merchant, it).await?;
             let before = self.inner.store.order(&merchant.id, id).await?;
             let first = placed_at(merchant, it, price, &before)?;
-            let asked = Asked::new((merchant, context), (id, before), first, terms, key);
+            let asked = Asked::new((merchant, context), (id, before), first, &terms, key);
             if let Some(answer) = self.way_to_pay(&asked).await? {
                 return Ok(answer.payment);
             }

@@ -8,15 +8,15 @@ use aggregates::order::{Order, OrderCommand, OrderError};
 use aggregates::payment::event::{Changes, CreateRequested, PaymentEvent};
 use aggregates::payment::state::Status;
 use aggregates::payment::terms::{CaptureMethod, Metadata, Parameters};
-use aggregates::payment::{Payment, PaymentCommand, PaymentError};
-use aggregates::sealed::subject_of_order;
+use aggregates::payment::{Description, Payment, PaymentCommand, PaymentError};
+use aggregates::sealed::{Sealed, subject_of_order};
 use projections::fold::Versioned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::idempotency::{Claimed, Idempotency, Standing};
+use super::idempotency::{Claimed, Idempotency};
 use super::payments::PaymentAnswer;
-use super::verdict::{Ended, Verdict};
+use super::verdict::Verdict;
 use super::{App, AppError};
 use crate::personal::Personal;
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
@@ -38,18 +38,30 @@ pub struct PlaceOrder {
 }
 
 /// What a door asks Stripe to show of an order's payment.
+#[derive(Debug, Clone, Default)]
 pub struct Terms {
     pub description: Option<String>,
     pub capture_method: CaptureMethod,
     pub metadata: Metadata,
+    pub customer: Option<String>,
+    pub payment_method: Option<String>,
+    /// What Stripe alone judges.
+    pub parameters: Parameters,
+    /// In the place of what the order knows of the person.
+    pub personal: Option<Sealed>,
 }
+
+/// A door's terms for an order as it stands.
+pub(super) type TermsOf<'a> = &'a (dyn Fn(&Facts) -> Result<Terms, AppError> + Send + Sync);
 
 /// An order that is to be paid: what is to become of it along with that, and on whose behalf.
 pub(super) struct Asked<'a> {
     pub merchant: &'a Merchant,
     pub context: &'a Context,
-    pub terms: fn(&Facts) -> Result<Terms, AppError>,
+    pub terms: TermsOf<'a>,
     pub key: Option<&'a Idempotency>,
+    /// What is said of the payment, recorded together with it.
+    pub described: Option<&'a Description>,
     id: OrderId,
     before: Arc<Versioned<Order>>,
     /// Recorded in the same append as the payment: the order is placed, or takes another price.
@@ -64,7 +76,7 @@ impl<'a> Asked<'a> {
         (merchant, context): (&'a Merchant, &'a Context),
         (id, before): (OrderId, Arc<Versioned<Order>>),
         first: Vec<OrderEvent>,
-        terms: fn(&Facts) -> Result<Terms, AppError>,
+        terms: TermsOf<'a>,
         key: Option<&'a Idempotency>,
     ) -> Self {
         let mut order = before.state.clone();
@@ -76,11 +88,27 @@ impl<'a> Asked<'a> {
             context,
             terms,
             key,
+            described: None,
             id,
             before,
             first,
             order,
         }
+    }
+
+    /// The events of its payment, and what is said of it.
+    fn with_description(
+        &self,
+        before: &Payment,
+        mut events: Vec<PaymentEvent>,
+    ) -> Result<Vec<PaymentEvent>, AppError> {
+        if let Some(described) = self.described {
+            let mut after = before.clone();
+            events.iter().for_each(|event| after.apply(event));
+            let command = PaymentCommand::Describe(Box::new(described.clone()));
+            events.extend(after.decide(command)?);
+        }
+        Ok(events)
     }
 
     fn facts(&self) -> Result<&Facts, OrderError> {
@@ -191,7 +219,7 @@ impl App {
             for _ in 0..ROUNDS {
                 let order = app.own_order(&caller, id, &reference).await?;
                 let by = (&caller.merchant, &context);
-                let asked = Asked::new(by, (id, order), vec![], terms, None);
+                let asked = Asked::new(by, (id, order), vec![], &terms, None);
                 if let Some(answer) = app.way_to_pay(&asked).await? {
                     return Ok(answer);
                 }
@@ -202,7 +230,7 @@ impl App {
     }
 
     /// The caller's order of that name.
-    async fn own_order(
+    pub(super) async fn own_order(
         &self,
         caller: &Caller,
         id: OrderId,
@@ -245,10 +273,11 @@ impl App {
                     request: Box::new(request),
                     enforce_minimum: it.merchant.enforce_minimum,
                 };
+                let events_of_it = Payment::default().decide(command)?;
                 let payment = Decided {
                     id: fresh,
                     before: Arc::default(),
-                    events: Payment::default().decide(command)?,
+                    events: it.with_description(&Payment::default(), events_of_it)?,
                 };
                 self.open_step(it, facts, payment, events).await
             }
@@ -291,14 +320,14 @@ impl App {
             order: Some(order),
             amount: facts.total(),
             capture_method: terms.capture_method,
-            payment_method: None,
-            customer: None,
+            payment_method: terms.payment_method,
+            customer: terms.customer,
             description: terms.description,
             metadata: terms.metadata,
             attributes: BTreeMap::new(),
-            personal: facts.personal.clone(),
+            personal: terms.personal.or_else(|| facts.personal.clone()),
             then_confirm: None,
-            parameters: Parameters::default(),
+            parameters: terms.parameters,
         }
     }
 
@@ -368,6 +397,7 @@ impl App {
             enforce_minimum,
         }) {
             Ok(events) => {
+                let events = it.with_description(&before.state, events)?;
                 let payment = Decided {
                     id: live,
                     before,
@@ -388,8 +418,8 @@ impl App {
         }
     }
 
-    /// Cancels a payment that cannot take the order's new amount. Its outcome frees the order.
-    async fn cancel_live(
+    /// Cancels a payment that is to make way. Its outcome frees the order.
+    pub(super) async fn cancel_live(
         &self,
         merchant: &Merchant,
         context: &Context,
@@ -438,6 +468,9 @@ impl App {
     ) -> Result<Option<OrderAnswer>, AppError> {
         let (merchant, context) = (it.merchant, it.context);
         self.drive(merchant, live, context, None).await?;
+        if let Some(described) = it.described {
+            self.describe(merchant, context, live, described).await?;
+        }
         let payment = self.refreshed(merchant, live, context).await?;
         match payment.facts.status {
             Status::Refused | Status::Canceled | Status::Succeeded => Ok(None),
@@ -445,7 +478,7 @@ impl App {
             _ if payment.intent.is_none() => Err(AppError::OutcomeUnknown),
             _ => {
                 let payment = match it.key {
-                    Some(key) => self.answer_key(it, live, key).await?,
+                    Some(key) => self.answer_key(merchant, context, live, key).await?,
                     None => payment,
                 };
                 Ok(Some(OrderAnswer {
@@ -454,43 +487,6 @@ impl App {
                 }))
             }
         }
-    }
-
-    /// The caller's key is answered by a payment that was there already: claimed and answered at once, for repeats.
-    async fn answer_key(
-        &self,
-        it: &Asked<'_>,
-        live: PaymentId,
-        key: &Idempotency,
-    ) -> Result<PaymentAnswer, AppError> {
-        let store = &self.inner.store;
-        let history = store.payment_history(&it.merchant.id, live).await?;
-        let begun = history.iter().find_map(|(_, event)| event.intention());
-        let claimed = Claimed {
-            payment: live,
-            intention: begun.ok_or(AppError::Internal)?,
-        };
-        let ended = Ended {
-            version: u64::try_from(history.len()).map_err(|_| AppError::Internal)?,
-            verdict: Verdict::Done,
-            said: None,
-            not_begun: false,
-        };
-        let commit = Commit {
-            claim: Some(key.claim(&claimed)),
-            completes: Some(key.completion(&ended)),
-            ..Commit::default()
-        };
-        let (standing, first) = match store.commit(&it.merchant.id, it.context, commit).await {
-            Ok(_) => (Standing::Ended(claimed, ended), true),
-            Err(Trouble::Claimed(found)) => (key.standing(&found)?, false),
-            Err(trouble) => return Err(trouble.into()),
-        };
-        let mut answer = self
-            .join(it.merchant, it.context, standing, Some(key))
-            .await?;
-        answer.replayed &= !first;
-        Ok(answer)
     }
 
     /// Whether the order is paid, as Stripe says, not as the caller says. Twice, or beside the webhook: one transition.

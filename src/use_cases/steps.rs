@@ -100,7 +100,7 @@ impl App {
         .await
     }
 
-    async fn take_step(
+    pub(super) async fn take_step(
         &self,
         merchant: &Merchant,
         context: &Context,

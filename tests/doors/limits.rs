@@ -68,3 +68,17 @@ async fn the_shop_is_told_so_in_its_own_form() {
     assert!(refused.header("retry-after").is_some());
     world.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commerce_layers_client_is_told_so_in_json_api() {
+    let world = world().await;
+    let list = || crate::stripe_payments::call(&world, Method::GET, "/api/stripe_payments");
+    for _ in 0..3 {
+        assert_eq!(ask(list()).await.status, 200);
+    }
+    let refused = crate::stripe_payments::send(list()).await;
+    assert_eq!(refused.status, 429, "{}", refused.text);
+    assert_eq!(refused.json["errors"][0]["code"], "TOO_MANY_REQUESTS");
+    assert!(refused.header("retry-after").is_some());
+    world.stop().await;
+}

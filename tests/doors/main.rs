@@ -12,6 +12,10 @@ mod payment_intents_errors;
 mod payment_intents_parameters;
 mod payment_intents_steps;
 mod shop;
+mod stripe_payments;
+mod stripe_payments_errors;
+mod stripe_payments_history;
+mod stripe_payments_lists;
 mod webhook_endpoints;
 mod webhooks;
 

@@ -49,6 +49,7 @@ async fn a_stripe_account_is_one_merchants_alone() {
         name: "Newcomer".to_owned(),
         stripe_account: "acme".to_owned(),
         enforce_minimum: true,
+        organization: None,
     };
     let refused = ops::keys::put_merchant(&world.database_url, &seal_key(), &merchant).await;
     let said = refused.unwrap_err().to_string();

@@ -7,6 +7,7 @@ use aggregates::order::Order;
 use aggregates::payment::Payment;
 use aggregates::settlement::Settlement;
 use aggregates::stripe_request::StripeRequest;
+use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{Recorded, RowChange, RowFold};
 use futures::future::join_all;
@@ -25,7 +26,7 @@ struct Refold {
     settlements: HashMap<String, Versioned<Settlement>>,
     offers: HashMap<String, Versioned<Offer>>,
     articles: HashMap<String, Versioned<Article>>,
-    changes: Vec<(i64, RowChange)>,
+    changes: Vec<(i64, DateTime<Utc>, RowChange)>,
 }
 
 impl Refold {
@@ -92,8 +93,10 @@ impl Refold {
             }
             other => panic!("no fold for {other}"),
         };
-        self.changes
-            .extend(rows.into_iter().map(|row| (event.position, row)));
+        self.changes.extend(
+            rows.into_iter()
+                .map(|row| (event.position, event.recorded_at, row)),
+        );
     }
 }
 
@@ -115,6 +118,23 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
         ))
     };
     join_all([300, 400, 2000].map(refund)).await;
+    // A payment source with a description, and one that was thrown away.
+    let order = json!({"data": {"type": "orders", "id": "ABCRtyUpBa"}});
+    let data = json!({"type": "stripe_payments", "attributes": {"reference": "A-1", "metadata": {"foo": {"bar": 1}}},
+        "relationships": {"order": order}});
+    let source = |method: Method, path: &str| {
+        let request = world.request(method, &format!("/api/stripe_payments{path}"));
+        let request = request.bearer_auth("cl-acme");
+        request.header("Content-Type", "application/vnd.api+json")
+    };
+    for _ in 0..2 {
+        let made = source(Method::POST, "").body(json!({"data": data}).to_string());
+        let (status, made) = send(made).await;
+        assert_eq!(status, 201, "{made}");
+        let id = made["data"]["id"].as_str().unwrap();
+        let gone = source(Method::DELETE, &format!("/{id}"));
+        assert_eq!(send(gone).await.0, 204);
+    }
     let customer = world.pay("/v1/customers", json!({"name": "Ada"}));
     assert_eq!(send(customer).await.0, 200);
     let days = json!({"advance_s": 9 * 24 * 3600});
@@ -149,8 +169,8 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
     assert_eq!(i64::try_from(count.unwrap()).unwrap(), head);
 
     let mut rows = RowFold::new(store.log().tables());
-    for (position, change) in &refold.changes {
-        rows.push(change, *position).unwrap();
+    for (position, recorded_at, change) in &refold.changes {
+        rows.push(change, *position, *recorded_at).unwrap();
     }
     let pool = eventstore::pool(&world.database_url, eventstore::Role::Owner, 1)
         .await

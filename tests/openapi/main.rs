@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browsers;
 mod keys;
 mod page;
 mod things;

@@ -6,5 +6,7 @@ mod support;
 
 mod browser;
 mod checkout;
+mod commercelayer;
+mod description;
 mod harness;
 mod stripes;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 pub mod description;
+pub mod json_api;
 
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;

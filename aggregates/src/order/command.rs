@@ -17,6 +17,11 @@ pub enum OrderCommand {
     RequestPayment {
         payment: PaymentId,
     },
+    /// Make a payment that was begun elsewhere the way to pay; `amount` is what it asks for. None may be live but itself.
+    AttachPayment {
+        payment: PaymentId,
+        amount: Money,
+    },
     /// The payment ended without money, or was never made.
     ReleasePayment {
         payment: PaymentId,

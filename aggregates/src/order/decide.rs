@@ -32,6 +32,7 @@ impl Facts {
             OrderCommand::PlaceOrder(placed) => self.placed_again(&placed),
             OrderCommand::Reprice { price } => self.reprice(price),
             OrderCommand::RequestPayment { payment } => self.request_payment(payment),
+            OrderCommand::AttachPayment { payment, amount } => self.attach(payment, amount),
             OrderCommand::ReleasePayment { payment, because } => self.release(payment, because),
             OrderCommand::OpenCheckout {
                 checkout,
@@ -86,6 +87,23 @@ impl Facts {
                 amount: total,
             }]),
             Some(WayToPay::Checkout { .. }) => Err(OrderError::PaymentUnderWay),
+        }
+    }
+
+    /// It may ask for another amount than the order's total: its money does not pay the order then, and is unapplied.
+    fn attach(&self, payment: PaymentId, amount: Money) -> Decision {
+        if self.paid_by() == Some(payment) {
+            return Ok(vec![]);
+        }
+        self.must_be_open()?;
+        let (left, right) = (self.total().currency(), amount.currency());
+        if left != right {
+            return Err(MoneyError::CurrencyMismatch { left, right }.into());
+        }
+        match &self.live {
+            None => Ok(vec![OrderEvent::PaymentAttached { payment, amount }]),
+            Some(way) if way.id() == payment => Ok(vec![]),
+            Some(_) => Err(OrderError::PaymentUnderWay),
         }
     }
 

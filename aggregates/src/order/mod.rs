@@ -12,7 +12,7 @@ mod tests;
 pub use command::OrderCommand;
 pub use error::OrderError;
 pub use event::{OrderEvent, OrderEventKind};
-pub use state::{Facts, Order, Status};
+pub use state::{COMMERCE_LAYER, Facts, Order, Status};
 
 use cqrs_es::Aggregate;
 use cqrs_es::event_sink::EventSink;

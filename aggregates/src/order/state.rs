@@ -1,11 +1,14 @@
 //! An order as its events leave it.
 
-use crate::ids::{MerchantId, PaymentId};
+use crate::ids::{MerchantId, OrderId, PaymentId};
 use crate::money::Money;
 use crate::order::event::Price;
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The source of orders whose payment sources are asked for by their own names.
+pub const COMMERCE_LAYER: &str = "commerce_layer";
 
 /// An order: not placed yet, or what is known of it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +69,20 @@ impl Facts {
     /// What it costs now.
     pub fn total(&self) -> Money {
         self.price.total
+    }
+
+    /// What it is called where payment sources are: its own reference where that system keeps it, and that makes a name.
+    pub fn short_id(&self, id: OrderId) -> String {
+        let plain = |it: u8| it.is_ascii_alphanumeric() || it == b'_' || it == b'-';
+        let name = &self.reference;
+        if self.source == COMMERCE_LAYER
+            && (1..=64).contains(&name.len())
+            && name.bytes().all(plain)
+        {
+            name.clone()
+        } else {
+            id.short()
+        }
     }
 
     /// The payment that paid it.

@@ -94,6 +94,8 @@ fn blank(merchant: &MerchantId, amount: Money) -> Facts {
         return_url: None,
         disputes: BTreeMap::new(),
         checkout_session: None,
+        described: None,
+        discarded: false,
     }
 }
 
@@ -203,6 +205,9 @@ impl Facts {
                 self.canceled_at = *canceled_at;
             }
             E::Applied { amount, .. } => self.applied = *amount,
+            E::OrderAssigned { order } => self.order = Some(*order),
+            E::Described(description) => self.described = Some(description.clone()),
+            E::Discarded => self.discarded = true,
 
             E::PersonalDataErased { subject } => {
                 self.personal.take_if(|it| it.subject == *subject);

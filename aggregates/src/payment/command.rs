@@ -2,6 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
+use crate::payment::description::Description;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, RefundReason, Refusal,
 };
@@ -48,6 +49,12 @@ pub enum PaymentCommand {
     },
     /// Its money went to the order (issued together with the order's `MarkPaid`).
     Apply { order: OrderId, amount: Money },
+    /// It is to pay this order from here on. No events where it does already.
+    AssignOrder { order: OrderId },
+    /// What the order's system says of it; no events where that is known.
+    Describe(Box<Description>),
+    /// The order's system throws it away, once it can take no money.
+    Discard,
     /// What Stripe said, in answer to us or on its own.
     Observe(Observation),
     /// The sealed data of this subject can no longer be read: its key is deleted in the same step.

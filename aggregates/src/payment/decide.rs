@@ -3,6 +3,7 @@
 use crate::ids::{IntentionId, OrderId, RefundId};
 use crate::money::{Money, MoneyError};
 use crate::payment::command::PaymentCommand;
+use crate::payment::description::Description;
 use crate::payment::error::PaymentError;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, PaymentEvent, RefundReason,
@@ -66,6 +67,9 @@ impl Facts {
                 parameters,
             } => self.give_back(refund, amount, reason, metadata, parameters),
             PaymentCommand::Apply { order, amount } => self.apply_to(order, amount),
+            PaymentCommand::AssignOrder { order } => self.assign(order),
+            PaymentCommand::Describe(description) => Ok(self.describe(description)),
+            PaymentCommand::Discard => self.discard(),
             PaymentCommand::Observe(observation) => Ok(self.observe(observation)),
             PaymentCommand::ErasePersonalData { subject } => self.erase(subject),
         }
@@ -237,6 +241,39 @@ impl Facts {
             return Err(PaymentError::AmountInvalid { amount });
         }
         Ok(vec![PaymentEvent::Applied { order, amount }])
+    }
+
+    /// An order's payment stays that order's, and one that has ended without money is nobody's way to pay.
+    fn assign(&self, order: OrderId) -> Decision {
+        match self.order {
+            Some(known) if known == order => Ok(vec![]),
+            Some(_) => Err(self.unexpected("assign another order to")),
+            None => {
+                self.ready_for("assign an order to")?;
+                Ok(vec![PaymentEvent::OrderAssigned { order }])
+            }
+        }
+    }
+
+    fn describe(&self, description: Box<Description>) -> Vec<PaymentEvent> {
+        if self.described.as_ref() == Some(&description) {
+            return vec![];
+        }
+        vec![PaymentEvent::Described(description)]
+    }
+
+    /// What can still take money, or has taken some, is not thrown away: nobody would look at it again.
+    fn discard(&self) -> Decision {
+        if self.pending.is_some() {
+            return Err(PaymentError::InProgress);
+        }
+        match self.status {
+            _ if self.discarded => Ok(vec![]),
+            Status::Refused | Status::Canceled if self.captured.is_zero() => {
+                Ok(vec![PaymentEvent::Discarded])
+            }
+            _ => Err(self.unexpected("discard")),
+        }
     }
 
     /// An open intention may have to be sent again, sealed data included: its end is waited for.

@@ -2,6 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
+use crate::payment::description::Description;
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::sealed::Sealed;
 use cqrs_es::DomainEvent;
@@ -215,6 +216,15 @@ pub enum PaymentEvent {
         amount: Money,
         won: bool,
     },
+
+    /// From here on it is to pay this order: it was begun without one.
+    OrderAssigned {
+        order: OrderId,
+    },
+    /// What the order's system says of it, as a whole.
+    Described(Box<Description>),
+    /// The order's system has thrown it away: it is in no list of payment sources any more. Its history stays.
+    Discarded,
 
     /// Something Stripe said that contradicts what is final here, or is older than what is known; kept, not applied.
     ObservationRefused {
@@ -452,6 +462,9 @@ impl PaymentEvent {
             | Self::DisputeFundsWithdrawn { .. }
             | Self::DisputeFundsReinstated { .. }
             | Self::DisputeClosed { .. }
+            | Self::OrderAssigned { .. }
+            | Self::Described(_)
+            | Self::Discarded
             | Self::ObservationRefused { .. }
             | Self::PersonalDataErased { .. } => None,
         }

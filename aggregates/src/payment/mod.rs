@@ -6,6 +6,7 @@ mod adopt;
 mod apply;
 pub mod command;
 mod decide;
+pub mod description;
 pub mod error;
 pub mod event;
 mod observe;
@@ -16,6 +17,7 @@ pub mod terms;
 mod tests;
 
 pub use command::{Observation, PaymentCommand, Said};
+pub use description::Description;
 pub use error::{ErrorKind, PaymentError};
 pub use event::{PaymentEvent, PaymentEventKind};
 pub use state::{Facts, Payment, Status};

@@ -3,12 +3,14 @@
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
 use crate::payment::command::StripeStatus;
+use crate::payment::description::Description;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, OpenStatus, RefundReason, Refusal,
 };
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// A payment: nothing yet, or what is known of it.
@@ -55,6 +57,12 @@ pub struct Facts {
     /// The checkout session (`cs_…`) that made the intent, where one did.
     #[serde(default)]
     pub checkout_session: Option<String>,
+    /// What the order's system says of it, once it has said anything.
+    #[serde(default)]
+    pub described: Option<Box<Description>>,
+    /// The order's system has thrown it away.
+    #[serde(default)]
+    pub discarded: bool,
 }
 
 /// Stripe's own side of the payment.
@@ -183,6 +191,28 @@ impl Payment {
 }
 
 impl Facts {
+    /// Where the payer returns to: as it was described, or confirmed.
+    pub fn returns_to(&self) -> Option<&str> {
+        let said = self
+            .described
+            .as_ref()
+            .and_then(|it| it.return_url.as_ref());
+        said.or(self.return_url.as_ref()).map(String::as_str)
+    }
+
+    /// The metadata of its description; of one that nobody has described, what Stripe was given.
+    pub fn said_metadata(&self) -> Map<String, Value> {
+        match &self.described {
+            Some(it) => it.metadata.clone(),
+            None => {
+                let pairs = self.metadata.as_map().iter();
+                pairs
+                    .map(|(key, value)| (key.clone(), value.as_str().into()))
+                    .collect()
+            }
+        }
+    }
+
     /// What was given back.
     pub fn refunded(&self) -> Money {
         self.refunds_in(|status| status == RefundStatus::Succeeded)

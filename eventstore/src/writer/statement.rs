@@ -193,7 +193,7 @@ fn fold_rows<'a>(
     for (job, at) in jobs.iter().zip(answers) {
         for row in &job.append.rows {
             let index = i64::try_from(row.event).expect("an index fits");
-            fold.push(row, at.first_position + index)
+            fold.push(row, at.first_position + index, at.recorded_at)
                 .map_err(|error| StoreError::Invalid(error.to_string()))?;
         }
     }

@@ -20,6 +20,8 @@ const ORDERS: Table = Table {
         Column::replace("note", Kind::Text),
         Column::replace("paid", Kind::Bool),
         Column::replace("at", Kind::Timestamptz),
+        Column::keep("opened_at", Kind::Timestamptz),
+        Column::replace("changed_at", Kind::Timestamptz),
         Column::replace("digest", Kind::Bytea),
     ],
 };
@@ -35,7 +37,8 @@ const TOTALS: Table = Table {
 };
 const SCHEMA: &str = "
     CREATE TABLE orders (order_id text PRIMARY KEY, opened_by uuid NOT NULL, last json NOT NULL, note text,
-        paid boolean NOT NULL, at timestamptz NOT NULL, digest bytea NOT NULL, position bigint NOT NULL);
+        paid boolean NOT NULL, at timestamptz NOT NULL, opened_at timestamptz NOT NULL, changed_at timestamptz NOT NULL,
+        digest bytea NOT NULL, position bigint NOT NULL);
     CREATE TABLE totals (ledger text, customer bigint, amount_minor bigint NOT NULL, seen jsonb NOT NULL,
         position bigint NOT NULL, PRIMARY KEY (ledger, customer));
     CREATE TABLE orders_shadow (LIKE orders INCLUDING ALL);
@@ -66,6 +69,8 @@ fn rows(index: usize, aggregate_id: &str, event_id: uuid::Uuid, payload: &str) -
             (amount_minor % 2 == 0).then_some("even").into(),
             (amount_minor > 0).into(),
             chrono::DateTime::UNIX_EPOCH.into(),
+            Value::RecordedAt,
+            Value::RecordedAt,
             event_id.as_bytes().to_vec().into(),
         ],
     }];
@@ -123,7 +128,8 @@ async fn rebuild(db: &Database, tables: &Tables, page: i64) {
         let mut fold = RowFold::new(tables);
         for (event, changes) in &changes {
             for change in changes {
-                fold.push(change, event.position).unwrap();
+                fold.push(change, event.position, event.recorded_at)
+                    .unwrap();
             }
         }
         let mut conn = pool.acquire().await.unwrap();
@@ -190,6 +196,22 @@ async fn a_row_stands_at_the_last_event_that_touched_it() {
         .await
         .unwrap();
     assert_eq!(at, (4, 2, 6));
+}
+
+/// Planted bug: letting a column that keeps take the later time.
+#[tokio::test]
+async fn a_row_knows_when_its_first_and_its_last_event_were_recorded() {
+    let db = Database::fresh().await;
+    let log = open(&db).await;
+    log.append(order("acme/1", 0, &[1])).await.unwrap();
+    log.append(order("acme/1", 1, &[2, 3])).await.unwrap();
+    let sql = "SELECT opened_at = (SELECT recorded_at FROM events WHERE sequence = 1) \
+               AND changed_at = (SELECT recorded_at FROM events WHERE sequence = 3) FROM orders";
+    let so: bool = sqlx::query_scalar(sql)
+        .fetch_one(&mut db.owner().await)
+        .await
+        .unwrap();
+    assert!(so);
 }
 
 #[tokio::test(flavor = "multi_thread")]

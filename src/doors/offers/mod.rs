@@ -54,6 +54,7 @@ fn terms(order: &Facts) -> Result<Terms, AppError> {
         description: Some(format!("Payment intent for quote: {}", order.reference)),
         capture_method: CaptureMethod::Automatic,
         metadata: Metadata::default(),
+        ..Terms::default()
     })
 }
 

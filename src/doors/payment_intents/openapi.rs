@@ -182,7 +182,8 @@ fn responses(method: &str, path: &str, name: &str, answers: Answers) -> Map<Stri
         done["content"]["application/json"]["examples"]["document"] = example;
     }
     let mut statuses = REFUSALS.to_vec();
-    if path.contains('{') || method != "get" {
+    // A page may begin at what is not there.
+    if matches!(answers, Page(_)) || path.contains('{') || method != "get" {
         statuses.push("404");
     }
     if method != "get" {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::card::{self, Method};
 use super::error::StripeError;
 use super::params::Params;
+use crate::http::addresses::may_return_to;
 use crate::personal::{Personal, Shipping};
 use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};
 
@@ -218,31 +219,6 @@ pub(super) fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
         off_session: params.flag("off_session")?.unwrap_or(false),
         parameters: Parameters::default(),
     })
-}
-
-/// A web address, or one of an app's own scheme. Nothing that a browser would run or read from a disk; a space or a
-/// control character is refused because browsers drop some of them (`java\nscript:`).
-fn may_return_to(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once(':') else {
-        return false;
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    let formed = scheme.starts_with(|first: char| first.is_ascii_lowercase())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
-    let clean = !url
-        .chars()
-        .any(|letter| letter.is_whitespace() || letter.is_control());
-    let leads_somewhere = match scheme.as_str() {
-        "http" | "https" => rest
-            .strip_prefix("//")
-            .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#', '\\', ':'])),
-        "javascript" | "data" | "file" | "vbscript" | "blob" | "about" | "filesystem"
-        | "view-source" => false,
-        _ => !rest.is_empty(),
-    };
-    formed && clean && leads_somewhere
 }
 
 pub(super) fn currency(params: &Params<'_>) -> Result<Option<Currency>, StripeError> {

@@ -98,6 +98,7 @@ pub fn terms(order: &Facts) -> Result<Terms, AppError> {
         description: Some(format!("Payment for Order #{number}")),
         capture_method: CaptureMethod::AutomaticAsync,
         metadata: metadata.map_err(PaymentError::from)?,
+        ..Terms::default()
     })
 }
 

@@ -12,7 +12,12 @@ use strum::IntoEnumIterator;
 fn command() -> impl Strategy<Value = OrderCommand> {
     let payment = (1..5_u128).prop_map(payment_id);
     let minor = select(vec![112_00_i64, 112_00, 120_00, 1]);
+    let asked = (payment.clone(), minor.clone());
     prop_oneof![
+        asked.prop_map(|(payment, it)| OrderCommand::AttachPayment {
+            payment,
+            amount: usd(it)
+        }),
         Just(OrderCommand::PlaceOrder(Box::new(placed()))),
         minor.clone().prop_map(|it| OrderCommand::Reprice {
             price: price(usd(it), 1)

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::RefundId;
+use crate::payment::Description;
 use crate::payment::event::{Adopted, CancellationReason, Changes, PaymentEventKind, RefundReason};
 use crate::sealed::Sealed;
 use crate::testing::{check_golden, check_golden_version};
@@ -33,6 +34,17 @@ fn changes() -> Box<Changes> {
         personal: Some(sealed()),
         parameters: Parameters::default(),
     })
+}
+
+fn description() -> Description {
+    let object = |value: serde_json::Value| value.as_object().unwrap().clone();
+    Description {
+        reference: Some(text("ANY-EXTERNAL-REFERENCE")),
+        reference_origin: Some(text("ANY-EXTERNAL-REFERENCE-ORIGIN")),
+        options: object(serde_json::json!({"customer": "cus_xxx", "payment_method": "pm_xxx"})),
+        return_url: Some(text("https://yourdomain.com/thankyou")),
+        metadata: object(serde_json::json!({"foo": "bar", "deep": {"er": [1, null]}})),
+    }
 }
 
 /// Each event with everything in it that it can hold.
@@ -145,6 +157,9 @@ fn outcome_sample(kind: PaymentEventKind) -> Option<PaymentEvent> {
             order: order_id(),
             amount,
         },
+        K::OrderAssigned => PaymentEvent::OrderAssigned { order: order_id() },
+        K::Described => PaymentEvent::Described(Box::new(description())),
+        K::Discarded => PaymentEvent::Discarded,
         K::ObservationRefused => PaymentEvent::ObservationRefused {
             said: text("said"),
             because: text("because"),

@@ -6,6 +6,7 @@ mod money_back;
 mod observations;
 mod parameters;
 mod properties;
+mod sources;
 mod steps;
 mod stripe;
 mod table;
