@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 const FORM: &str = "application/x-www-form-urlencoded";
 pub const COMPANY: &str = "11111111-1111-1111-1111-111111111111";
 const CHECKOUT: &str = "/payment/stripe/v1/checkout";
+const SOURCES: &str = "/api/stripe_payments";
 const OFFERS: &str = "/api/offer/createpaymentintent";
 
 /// Where a payment was begun, as far as that door has more to say of it.
@@ -17,6 +18,8 @@ enum Door {
     /// With Stripe's session.
     Checkout(String),
     Intents,
+    /// With the payment's id there.
+    StripePayments(String),
 }
 
 /// A payment that its customer has paid.
@@ -72,6 +75,15 @@ impl Begun {
                 let (status, told) = send(checkout(world, CHECKOUT, &wanted())).await;
                 assert_eq!(status, 409, "{told}");
             }
+            Door::StripePayments(id) => {
+                let path = format!("{SOURCES}/{id}");
+                let (status, told) = send(as_json_api(world, Method::DELETE, &path)).await;
+                assert_eq!(
+                    (status, &told["errors"][0]["code"]),
+                    (423, &json!("LOCKED")),
+                    "{told}"
+                );
+            }
             Door::Intents => {
                 let again = json!({"payment_method": "pm_card_visa"});
                 let path = format!("/v1/payment_intents/{}/confirm", self.intent);
@@ -91,6 +103,15 @@ pub fn as_stripes_clients(world: &World, method: Method, path: &str, form: &str)
         .header("Stripe-Version", "2023-08-16")
         .header("Content-Type", FORM)
         .body(form.to_owned())
+}
+
+/// A request of Commerce Layer's clients.
+pub fn as_json_api(world: &World, method: Method, path: &str) -> RequestBuilder {
+    let media_type = "application/vnd.api+json";
+    let request = world.request(method, path).bearer_auth("cl-acme");
+    request
+        .header("Accept", media_type)
+        .header("Content-Type", media_type)
 }
 
 /// Gives a part back, and answers the refund's id.
@@ -239,4 +260,24 @@ pub async fn at_stripes_rendering(world: &World) -> Begun {
     assert_eq!(status, 200, "{made}");
     confirm(world, &made["id"]).await;
     Begun::new(Door::Intents, &made["id"], "jpy", 9_900)
+}
+
+/// Makes a payment of the order of 59.00 euros; answers its id and the intent's.
+pub async fn open_source(world: &World) -> (String, Value) {
+    let order = json!({"data": {"type": "orders", "id": "ABCRtyUpBa"}});
+    let data =
+        json!({"type": "stripe_payments", "attributes": {}, "relationships": {"order": order}});
+    let request = as_json_api(world, Method::POST, SOURCES);
+    let body = json!({"data": data}).to_string();
+    let (status, made) = send(request.body(body)).await;
+    assert_eq!(status, 201, "{made}");
+    let id = made["data"]["id"].as_str().unwrap().to_owned();
+    (id, made["data"]["attributes"]["stripe_id"].clone())
+}
+
+/// A payment made at the door of Stripe payments; its customer pays at Stripe.
+pub async fn at_the_stripe_payments(world: &World) -> Begun {
+    let (id, intent) = open_source(world).await;
+    pay_at_stripe(world, &intent).await;
+    Begun::new(Door::StripePayments(id), &intent, "eur", 5_900)
 }

@@ -80,3 +80,10 @@ async fn an_intent_of_stripes_rendering_is_seen_through_every_door() {
     let it = begun::at_stripes_rendering(&world).await;
     journey(world, it).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_source_is_seen_through_every_door() {
+    let world = World::start().await;
+    let it = begun::at_the_stripe_payments(&world).await;
+    journey(world, it).await;
+}

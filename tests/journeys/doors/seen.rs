@@ -1,6 +1,6 @@
 //! A payment as each dialect shows it.
 
-use super::begun::{Begun, as_stripes_clients};
+use super::begun::{Begun, as_json_api, as_stripes_clients};
 use crate::support::{World, send};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -10,6 +10,7 @@ pub async fn everywhere(world: &World, it: &Begun, back: i64) {
     in_stripes_rendering(world, it, back).await;
     in_the_documents_rendering(world, it).await;
     at_stripe(world, it, back).await;
+    in_json_api(world, it, back).await;
 }
 
 /// Every dialect that shows refunds tells the same of one.
@@ -77,4 +78,43 @@ async fn at_stripe(world: &World, it: &Begun, back: i64) {
     let shown = get(world.stripe(Method::GET, &path)).await;
     is_paid(it, &shown);
     assert_eq!(shown["latest_charge"]["amount_refunded"], back);
+}
+
+/// JSON:API shows the payments of orders, and what became of the order.
+async fn in_json_api(world: &World, it: &Begun, back: i64) {
+    let path = format!(
+        "/api/stripe_payments?filter[q][stripe_id_eq]={}&include=order",
+        it.intent
+    );
+    let shown = get(as_json_api(world, Method::GET, &path)).await;
+    let orders = usize::from(it.pays_an_order);
+    assert_eq!(shown["data"].as_array().unwrap().len(), orders, "{shown}");
+    let Some(payment) = shown["data"].get(0) else {
+        return;
+    };
+    let payment = &payment["attributes"];
+    assert_eq!(
+        (&payment["stripe_id"], &payment["mismatched_amounts"]),
+        (&json!(it.intent), &json!(false))
+    );
+    assert!(payment["charge_id"].is_string(), "{payment}");
+    let order = &shown["included"][0]["attributes"];
+    let status = if back == 0 {
+        "paid"
+    } else {
+        "partially_refunded"
+    };
+    assert_eq!(
+        (
+            &order["total_amount_cents"],
+            &order["currency_code"],
+            &order["payment_status"]
+        ),
+        (
+            &json!(it.amount),
+            &json!(it.currency.to_uppercase()),
+            &json!(status)
+        ),
+        "{order}"
+    );
 }
