@@ -5,6 +5,7 @@ mod support;
 
 mod checkout;
 mod crash;
+mod doors;
 mod keys;
 mod once;
 mod order;

@@ -113,8 +113,8 @@ const scenarios = {
   async 'every field that is at fault is in the error'() {
     for (const [route, client] of Object.entries(clients)) {
       const wrong = () => wanted('', { CompanyId: 'no', UiMode: 'custom' });
-      for (const posting of [client().post(wrong()), client().postToUrl(DOCUMENTED, wrong())]) {
-        const status = await refused(posting);
+      for (const post of [(it) => client().post(it), (it) => client().postToUrl(DOCUMENTED, it)]) {
+        const status = await refused(post(wrong()));
         const fields = status.errors.map((it) => it.fieldName);
         assert.deepEqual(fields, ['CompanyId', 'InternalReferenceId', 'UiMode'], route);
         assert.ok(status.errors.every((it) => it.errorCode && it.message));
