@@ -2,6 +2,7 @@
 //!
 //! The resource is a payment that belongs to an order, at whichever door it was begun. What it costs is what the order says.
 
+mod attributes;
 mod error;
 mod history;
 mod query;
