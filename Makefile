@@ -1,10 +1,10 @@
 # The only entry points: what a person types, continuous integration types too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench
+.PHONY: help run test check bench openapi fuzz-api
 
 help: ## say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 run: ## serve the sandbox on 127.0.0.1:8080, with a database and a Stripe look-alike of its own
 	@echo 'Building (minutes the first time, seconds after that) …'
@@ -15,12 +15,21 @@ test: ## run every test; they start a database of their own, which is stopped an
 	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; \
 	cargo test --workspace --no-fail-fast
 
-check: ## formatting, lints, and the arrows between the parts of the house
+check: ## formatting, lints, the arrows between the parts of the house, and docs/openapi.json
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	@# The standard library is all it needs, so it need not wait for the workspace to be built.
 	@program=$$(mktemp) && trap 'rm -f "$$program"' EXIT; \
 	CARGO_MANIFEST_DIR='$(CURDIR)' rustc --edition 2024 --test tests/architecture.rs -o "$$program" && "$$program" --quiet
+	@cargo run --quiet --bin counterfoil -- openapi | diff -q docs/openapi.json - > /dev/null \
+		|| { echo 'docs/openapi.json is out of step with what is served: run `make openapi`, and commit it'; exit 1; }
+
+fuzz-api: ## draw requests from the description for as long as it takes; FUZZ_EXAMPLES an operation, FUZZ_SEED to repeat a run
+	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; \
+	FUZZ_EXAMPLES="$${FUZZ_EXAMPLES:-200}" cargo test --test sdks description:: -- --nocapture
+
+openapi: ## write docs/openapi.json anew, from what each door says of itself
+	@cargo run --quiet --bin counterfoil -- openapi > docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
 
 bench: ## print the figures, each beside what it is compared with
 	cargo bench --bench figures

@@ -4,9 +4,11 @@ use aggregates::ids::MerchantId;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
+use counterfoil::http::openapi;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
 use counterfoil::ops::{events, keys, sandbox, serve, telemetry};
+use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
 use std::process::ExitCode;
@@ -30,6 +32,8 @@ enum Command {
     Sandbox,
     /// Bring the database's schema up to date
     Migrate,
+    /// Print the OpenAPI document of all that is served
+    Openapi,
     /// Read the history
     #[command(subcommand)]
     Events(EventsCommand),
@@ -152,6 +156,13 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
                 .context("DATABASE_URL is needed: the database to migrate")?;
             serve::migrate(url.expose_secret()).await?;
             println!("the schema is current");
+            Ok(())
+        }
+        Command::Openapi => {
+            print!(
+                "{}",
+                openapi::text(&openapi::document(&service::catalogue()))
+            );
             Ok(())
         }
         Command::Events(command) => read_history(command, &config).await,

@@ -14,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Key32;
 use crate::gateway::{Account, Gateway, GatewayOptions};
+use crate::http::docs::{self, Document};
 use crate::http::health::{self, Check, Health, Readiness};
-use crate::http::observed;
-use crate::http::routes::{Route, Routes};
+use crate::http::routes::{Catalogue, Routes};
 use crate::http::server::{self, Drained, Limits};
+use crate::http::{observed, openapi};
 use crate::ids::Ids;
 use crate::outbound::{self, Sender};
 use crate::store::Store;
@@ -203,18 +204,21 @@ fn of_app() -> Routes<App> {
     doors::routes().merge(webhooks::routes())
 }
 
-/// All that is served.
+/// All that is served, and the description of it.
 fn routes(app: App, health: Health) -> Routes {
-    of_app()
+    let routes = of_app()
         .with_state(app)
-        .merge(health::routes().with_state(health))
+        .merge(health::routes().with_state(health));
+    let described = Document::new(&openapi::document(&catalogue()));
+    routes.merge(docs::routes().with_state(described))
 }
 
-/// The place of everything that is served.
-pub fn served() -> Vec<Route> {
-    let of_app = of_app();
-    let health = health::routes();
-    [of_app.list(), health.list()].concat()
+/// The place and the description of everything that is served.
+pub fn catalogue() -> Catalogue {
+    of_app()
+        .catalogue()
+        .and(health::routes().catalogue())
+        .and(docs::routes().catalogue())
 }
 
 /// A worker that panics is a bug, but no reason to stop working: it starts again.

@@ -29,11 +29,8 @@ impl Answer {
         Self::new(status, "application/json", body.to_string())
     }
 
-    /// A page; the text is its body.
-    pub fn html(status: u16, body: String) -> Self {
-        let page = format!(
-            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Simulator</title><body>{body}</body></html>"
-        );
+    /// A whole page.
+    pub fn html(status: u16, page: String) -> Self {
         Self::new(status, "text/html; charset=utf-8", page)
     }
 
@@ -49,7 +46,8 @@ impl Answer {
         answer
     }
 
-    fn header(&mut self, name: &'static str, value: impl Into<String>) {
+    /// One header more, named in lower case.
+    pub fn header(&mut self, name: &'static str, value: impl Into<String>) {
         self.headers
             .push((HeaderName::from_static(name), value.into()));
     }

@@ -247,6 +247,18 @@ pub struct Card {
     pub behaviour: Behaviour,
 }
 
+/// A card as a payer gives it: it is never kept, nor shown.
+pub struct GivenCard<'g> {
+    /// Spaces and hyphens do not count.
+    pub number: &'g str,
+    /// 1 to 12.
+    pub exp_month: i64,
+    /// Two or four digits.
+    pub exp_year: i64,
+    /// Where one was asked for.
+    pub cvc: Option<&'g str>,
+}
+
 impl Card {
     /// Reads `card[…]`: a number with its expiry, or a ready-made token.
     ///
@@ -261,22 +273,36 @@ impl Card {
                 .and_then(|name| Self::ready_made(name, secrets, today))
                 .ok_or_else(|| ApiError::no_such("token", &token, &card.name("token")));
         }
-        let number: String = card
-            .required_text("number", 64)?
-            .chars()
-            .filter(|it| !matches!(it, ' ' | '-'))
-            .collect();
+        let number = card.required_text("number", 64)?;
         let missing = |key: &str| ApiError::missing(&card.name(key));
         let exp_month = card.int("exp_month")?.ok_or_else(|| missing("exp_month"))?;
         let exp_year = card.int("exp_year")?.ok_or_else(|| missing("exp_year"))?;
         let cvc = card.text("cvc", 64)?.given();
+        let given = GivenCard {
+            number: &number,
+            exp_month,
+            exp_year,
+            cvc: cvc.as_deref(),
+        };
+        Self::checked(&given, secrets, today)
+    }
+
+    /// The card with this number, date and code; `today` as in [`read`](Self::read).
+    ///
+    /// # Errors
+    /// 402 `card_error` for an invalid card.
+    pub fn checked(given: &GivenCard<'_>, secrets: &Secrets, today: (i64, i64)) -> Outcome<Self> {
+        let number: String = given
+            .number
+            .chars()
+            .filter(|it| !matches!(it, ' ' | '-'))
+            .collect();
         check_number(&number)?;
-        let exp_year = check_expiry(exp_month, exp_year, today)?;
-        let brand = brand(&number);
-        check_cvc(cvc.as_deref(), brand)?;
+        let exp_year = check_expiry(given.exp_month, given.exp_year, today)?;
+        check_cvc(given.cvc, brand(&number))?;
         Ok(Self {
-            cvc_given: cvc.is_some(),
-            ..Self::from_number(&number, exp_month, exp_year, secrets)
+            cvc_given: given.cvc.is_some(),
+            ..Self::from_number(&number, given.exp_month, exp_year, secrets)
         })
     }
 

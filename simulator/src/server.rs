@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::answers::Answer;
 use crate::api::{self, Dropped};
 use crate::params::Tree;
-use crate::{App, admin, checkout_page, three_d_secure};
+use crate::{App, admin, pages};
 
 /// The largest body that is read.
 const BODY_BYTES_MAX: usize = 1 << 20;
@@ -139,8 +139,8 @@ fn own(
     body: &[u8],
 ) -> Answer {
     let page = match path.split_once('/') {
-        Some(("3ds", intent)) => Some((three_d_secure::answer as Page, intent)),
-        Some(("checkout", session)) => Some((checkout_page::answer as Page, session)),
+        Some(("3ds", intent)) => Some((pages::three_d_secure::answer as Page, intent)),
+        Some(("checkout", session)) => Some((pages::checkout::answer as Page, session)),
         _ => None,
     };
     if let Some((page, id)) = page {

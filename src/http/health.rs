@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::http::openapi;
 use crate::http::routes::Routes;
 
 /// A check that has not answered by then counts as failed: who asks is often a load balancer with little patience.
@@ -51,6 +52,7 @@ pub fn routes() -> Routes<Health> {
         })
         .get("/readyz", ready)
         .get("/metrics", metrics)
+        .described_by(|| openapi::fragment(include_str!("health.openapi.json")))
 }
 
 async fn ready(readiness: &dyn Readiness, within: Duration) -> Response {

@@ -7,9 +7,12 @@
 pub mod addresses;
 pub mod auth;
 pub mod body;
+pub mod cors;
+pub mod docs;
 pub mod health;
 pub mod json_api;
 mod observe;
+pub mod openapi;
 pub mod problem;
 pub mod routes;
 pub mod server;

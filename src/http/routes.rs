@@ -21,13 +21,31 @@ pub struct Route {
 /// What describes a door's routes: the `paths`, `components` and `tags` of an OpenAPI document.
 pub type Fragment = fn() -> Value;
 
-/// A router beside the list of what it serves. Every handler of the service is put in through here.
+/// What is known of routes without serving them.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// Every handler's place, in the order in which they were put in.
+    pub routes: Vec<Route>,
+    /// What describes them.
+    pub fragments: Vec<Fragment>,
+}
+
+impl Catalogue {
+    /// This and that.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.routes.extend(other.routes);
+        self.fragments.extend(other.fragments);
+        self
+    }
+}
+
+/// A router beside the catalogue of what it serves. Every handler of the service is put in through here.
 #[must_use]
 pub struct Routes<S = ()> {
     door: &'static str,
     router: Router<S>,
-    list: Vec<Route>,
-    fragments: Vec<Fragment>,
+    catalogue: Catalogue,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
@@ -36,8 +54,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Self {
             door,
             router: Router::new(),
-            list: Vec::new(),
-            fragments: Vec::new(),
+            catalogue: Catalogue::default(),
         }
     }
 
@@ -81,7 +98,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// Says what describes these routes.
     pub fn described_by(mut self, fragment: Fragment) -> Self {
-        self.fragments.push(fragment);
+        self.catalogue.fragments.push(fragment);
         self
     }
 
@@ -91,8 +108,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// Where both have a handler for one method and path, at the start of the service.
     pub fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
-        self.list.extend(other.list);
-        self.fragments.extend(other.fragments);
+        self.catalogue = self.catalogue.and(other.catalogue);
         self
     }
 
@@ -101,14 +117,13 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         Routes {
             door: self.door,
             router: self.router.with_state(state),
-            list: self.list,
-            fragments: self.fragments,
+            catalogue: self.catalogue,
         }
     }
 
     fn with(mut self, method: Method, path: &str, handler: MethodRouter<S>) -> Self {
         self.router = self.router.route(path, handler);
-        self.list.push(Route {
+        self.catalogue.routes.push(Route {
             door: self.door,
             method,
             path: path.to_owned(),
@@ -118,14 +133,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 }
 
 impl<S> Routes<S> {
-    /// Every handler's place, in the order in which they were put in.
-    pub fn list(&self) -> &[Route] {
-        &self.list
-    }
-
-    /// What describes them, door by door.
-    pub fn fragments(&self) -> impl Iterator<Item = Value> {
-        self.fragments.iter().map(|fragment| fragment())
+    /// What is known of them.
+    pub fn catalogue(&self) -> Catalogue {
+        self.catalogue.clone()
     }
 
     /// The router, to be served.
@@ -157,7 +167,8 @@ mod tests {
     fn what_is_served_is_listed_and_what_only_refuses_is_not() {
         let routes = routes();
         let list: Vec<_> = routes
-            .list()
+            .catalogue()
+            .routes
             .iter()
             .map(|it| format!("{} {} {}", it.door, it.method, it.path))
             .collect();

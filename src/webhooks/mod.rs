@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::json;
 
 use crate::http::body::{self, BodyError};
+use crate::http::openapi;
 use crate::http::problem::Problem;
 use crate::http::routes::Routes;
 use crate::use_cases::{App, AppError, WebhookError};
@@ -19,7 +20,9 @@ static STRIPE_SIGNATURE: HeaderName = HeaderName::from_static("stripe-signature"
 
 /// `POST /webhooks/stripe/{merchant}`.
 pub fn routes() -> Routes<App> {
-    Routes::new("webhooks").post("/webhooks/stripe/{merchant}", receive)
+    Routes::new("webhooks")
+        .post("/webhooks/stripe/{merchant}", receive)
+        .described_by(|| openapi::fragment(include_str!("openapi.json")))
 }
 
 async fn receive(

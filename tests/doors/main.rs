@@ -45,14 +45,12 @@ impl Answer {
             && error["message"]
                 .as_str()
                 .is_some_and(|text| !text.is_empty());
-        said && self.status < 500 && !self.text.contains("4242") && !self.text.contains(".rs")
+        said && self.status < 500 && !self.text.contains("42424242") && !self.text.contains(".rs")
     }
 }
 
 async fn ask(request: RequestBuilder) -> Answer {
-    let answer = request.send().await.unwrap();
-    let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-    let text = answer.text().await.unwrap();
+    let (status, headers, text) = support::described(request).await;
     let json = serde_json::from_str(&text).unwrap_or(Value::Null);
     Answer {
         status,

@@ -248,7 +248,7 @@ impl Program {
 struct Found {
     /// Of the language.
     version: String,
-    browser: Option<&'static str>,
+    browser: Option<PathBuf>,
 }
 
 /// One installation at a time.
@@ -257,9 +257,17 @@ fn installing() -> MutexGuard<'static, ()> {
     INSTALLING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn browser() -> Result<&'static str, String> {
-    let mut names = BROWSERS.iter().copied();
-    let found = names.find(|name| probe(name, &["--version"], name).is_ok());
+/// The whole path of the browser: what drives it wants that.
+fn browser() -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let named = BROWSERS
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let found = named.filter(|it| it.is_file()).find(|it| {
+        let version = command(it).arg("--version").output();
+        version.is_ok_and(|it| it.status.success())
+    });
     found.ok_or_else(|| "there is no Chromium on this machine".to_owned())
 }
 

@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
+mod checkout;
 mod commercelayer;
+mod description;
 mod harness;
 mod stripes;

@@ -2,6 +2,7 @@
 //! them, spoken to over HTTP as anybody would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod description;
 pub mod json_api;
 
 use counterfoil::config::Key32;
@@ -12,6 +13,8 @@ use counterfoil::ops::{fixtures, sandbox};
 use counterfoil::outbound::{self, Reach};
 use counterfoil::service::{MIGRATIONS, Opened, Parts, Service};
 use counterfoil::use_cases::{Options, Recovery};
+use description::Seen;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -103,6 +106,7 @@ pub async fn serve(
     simulator: &simulator::Running,
     setup: Setup,
 ) -> Service {
+    description::hold_to_it(listener.local_addr().unwrap().port());
     let base: Url = simulator.url().parse().unwrap();
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
         .build_recorder()
@@ -295,15 +299,32 @@ pub fn card_payment(amount: i64, currency: &str, number: &str) -> Value {
     })
 }
 
-/// Sends, and answers status and JSON.
+/// Sends, and answers status and JSON. What a service answers is held to its description.
 pub async fn send(request: RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.text().await.unwrap();
+    let (status, _headers, text) = described(request).await;
     (
         status,
         serde_json::from_str(&text).unwrap_or(Value::String(text)),
     )
+}
+
+/// Sends, and answers status, headers and text. What a service answers is held to its description.
+pub async fn described(request: RequestBuilder) -> (u16, HeaderMap, String) {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, url) = (request.method().clone(), request.url().clone());
+    let answer = client.execute(request).await.unwrap();
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let body = answer.bytes().await.unwrap();
+    description::check(&Seen {
+        method: &method,
+        url: &url,
+        status,
+        headers: &headers,
+        body: &body,
+    });
+    let text = String::from_utf8_lossy(&body).into_owned();
+    (status.as_u16(), headers, text)
 }
 
 /// Polls until it is so. A condition, not a delay: it ends as soon as it can.

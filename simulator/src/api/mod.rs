@@ -33,7 +33,7 @@ use serde_json::{Value, json};
 pub use self::call::Caller;
 use self::call::{Call, Request};
 use self::idempotency::Claim;
-pub use self::payment_methods::{find as find_method, read_card as read_new_card};
+pub use self::payment_methods::{find as find_method, of_card as new_card};
 use crate::App;
 use crate::errors::{ApiError, ErrorType, Outcome};
 use crate::faults::{Action, Moment};

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::call::{ADDRESS, Call, read_billing_details, read_metadata};
 use super::customers;
 use super::lists::{Page, envelope};
-use crate::cards::Card;
+use crate::cards::{Card, GivenCard};
 use crate::errors::{ApiError, Outcome};
 use crate::objects::{Customer, Metadata, PaymentMethod};
 use crate::params::{Known, Params, Shape};
@@ -108,7 +108,7 @@ pub fn read_new(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> 
 ///
 /// # Errors
 /// As [`read_new`].
-pub fn read_card(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> {
+fn read_card(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod> {
     let card = params
         .hash("card")?
         .given()
@@ -122,6 +122,19 @@ pub fn read_card(tx: &mut Tx<'_>, params: &Params<'_>) -> Outcome<PaymentMethod>
     let mut metadata = Metadata::new();
     read_metadata(params, &mut metadata)?;
     Ok(put_new(tx, card, billing_details, metadata))
+}
+
+/// Makes a method of a card that a payer gave.
+///
+/// # Errors
+/// 402 for an invalid card.
+pub fn of_card(tx: &mut Tx<'_>, given: &GivenCard<'_>) -> Outcome<PaymentMethod> {
+    let today = today(tx);
+    let card = tx
+        .cell
+        .with_secrets(|secrets| Card::checked(given, secrets, today))?;
+    let nothing = PaymentMethod::empty_billing_details();
+    Ok(put_new(tx, card, nothing, Metadata::new()))
 }
 
 fn put_new(

@@ -4,6 +4,7 @@ mod amounts;
 mod capture;
 mod cards;
 mod checkout;
+mod checkout_page;
 mod clock;
 mod customers;
 mod disputes;

@@ -85,7 +85,7 @@ async fn one_of_each_other_kind(api: &Api) {
         ("email", "ada@example.com"),
         ("method", "pm_card_chargeDeclined"),
     ];
-    let path = format!("_sim/checkout/{}", text(&session, "id"));
+    let path = format!("_sim/checkout/{}", text(&session, "client_secret"));
     let declined = with_form(api.request(Method::POST, &path), &form).send();
     assert_eq!(declined.await.expect("an answer").status(), 402);
 }

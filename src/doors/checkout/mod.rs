@@ -5,6 +5,7 @@
 
 mod error;
 mod formats;
+mod openapi;
 mod request;
 mod response;
 
@@ -54,6 +55,7 @@ pub fn routes() -> Routes<App> {
     }
     routes
         .wrong_method(method_not_allowed)
+        .described_by(openapi::fragment)
         .nothing_at("/payment/stripe/v1/{*rest}", no_such_path)
 }
 

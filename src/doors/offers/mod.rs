@@ -14,6 +14,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 
 use crate::http::RequestId;
+use crate::http::openapi;
 use crate::http::routes::Routes;
 use crate::use_cases::{App, AppError, OfferAnswer, Terms};
 use error::OffersError;
@@ -27,6 +28,7 @@ pub fn routes() -> Routes<App> {
     Routes::new(NAME)
         .post("/api/offer/createpaymentintent", create)
         .wrong_method(method_not_allowed)
+        .described_by(|| openapi::fragment(include_str!("openapi.json")))
         .nothing_at("/api/offer/{*rest}", no_such_path)
 }
 

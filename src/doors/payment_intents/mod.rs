@@ -7,6 +7,7 @@ mod call;
 mod card;
 mod error;
 mod form;
+mod openapi;
 mod params;
 mod request;
 mod response;
@@ -18,6 +19,7 @@ use axum::middleware::from_fn;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
 
+use crate::http::cors;
 use crate::http::routes::Routes;
 use crate::store::Caller;
 use crate::use_cases::{App, AppError, PaymentStep};
@@ -48,8 +50,21 @@ pub fn routes() -> Routes<App> {
         .post("/v1/refunds/{id}", stripe_shapes::change)
         .merge(stripe_shapes::routes())
         .wrong_method(|| async { StripeError::method_not_allowed() })
+        .described_by(openapi::fragment)
         .nothing_at("/v1/{*rest}", || async { StripeError::no_such_path() })
-        .around(|router| router.layer(from_fn(call::with_stripes_headers)))
+        .around(|router| {
+            router
+                .layer(from_fn(call::with_stripes_headers))
+                .layer(from_fn(|request, next| {
+                    cors::readable(is_one_intent, request, next)
+                }))
+        })
+}
+
+/// What a customer's browser may read with a publishable key and the intent's own secret.
+fn is_one_intent(path: &str) -> bool {
+    let id = path.strip_prefix("/v1/payment_intents/");
+    id.is_some_and(|id| !id.is_empty() && !id.contains('/'))
 }
 
 async fn create(State(app): State<App>, request: Request) -> Answer {

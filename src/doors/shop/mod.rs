@@ -12,6 +12,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use http::HeaderMap;
 
+use crate::http::openapi;
 use crate::http::routes::Routes;
 use crate::use_cases::App;
 use error::ShopError;
@@ -26,6 +27,7 @@ pub fn routes() -> Routes<App> {
         .post("/api/v1/shop/orders/{order_id}/payment-intent", create)
         .post("/api/v1/shop/orders/{order_id}/payment", mark_paid)
         .wrong_method(error::method_not_allowed)
+        .described_by(|| openapi::fragment(include_str!("openapi.json")))
         .nothing_at("/api/v1/shop/{*rest}", error::no_such_path)
 }
 

@@ -1,17 +1,20 @@
 //! The page on which a payer passes or fails 3-D Secure: `/_sim/3ds/:intent`.
 //!
-//! `GET` shows two buttons; `POST` with `outcome=complete` or `outcome=fail` presses one, and leads back to the `return_url`.
+//! `GET` shows two buttons; `POST` with `outcome=complete` or `outcome=fail` presses one, and leads back to the `return_url`,
+//! or to the checkout that it belongs to.
 
 use std::sync::Arc;
 
 use http::Method;
 
+use super::checkout;
+use super::shell::{Place, page};
 use crate::App;
 use crate::answers::Answer;
 use crate::errors::Outcome;
 use crate::flow;
 use crate::money::display;
-use crate::objects::{Cause, NextAction, PaymentIntent, PaymentIntentStatus};
+use crate::objects::{Cause, CheckoutSession, NextAction, PaymentIntent, PaymentIntentStatus};
 use crate::params::{Params, Tree};
 use crate::state::{AccountCell, Tx};
 use crate::wire::Word;
@@ -23,10 +26,10 @@ pub fn answer(app: &App, method: &Method, intent: &str, body: &Tree) -> Answer {
         state.tables.payment_intents.get(intent).is_some()
     });
     let Some(cell) = cell else {
-        return Answer::html(404, "<h1>No such payment</h1>".to_owned());
+        return no_such();
     };
     match method.as_str() {
-        "GET" => page(cell, intent),
+        "GET" => show(cell, intent),
         "POST" => match press(app, cell, intent, body) {
             Ok(answer) => answer,
             Err(error) => Answer::json(error.status(), &error.body()),
@@ -35,27 +38,30 @@ pub fn answer(app: &App, method: &Method, intent: &str, body: &Tree) -> Answer {
     }
 }
 
-fn page(cell: &Arc<AccountCell>, id: &str) -> Answer {
+fn no_such() -> Answer {
+    let title = "No such payment";
+    page(404, title, &format!("<h1>{title}</h1>"), Place::Window)
+}
+
+/// A bank's page, which may be shown in the merchant's or in that of an embedded checkout.
+fn show(cell: &Arc<AccountCell>, id: &str) -> Answer {
     let state = cell.lock();
     let Some(intent) = state.tables.payment_intents.get(id) else {
-        return Answer::html(404, "<h1>No such payment</h1>".to_owned());
+        return no_such();
     };
     let amount = display(intent.amount, &intent.currency);
     if intent.status != PaymentIntentStatus::RequiresAction {
-        let status = intent.status.as_str();
-        return Answer::html(
-            200,
-            format!("<h1>Nothing to approve</h1><p>The payment of {amount} is {status}.</p>"),
-        );
+        let (title, status) = ("Nothing to approve", intent.status.as_str());
+        let body = format!("<h1>{title}</h1><p>The payment of {amount} is {status}.</p>");
+        return page(200, title, &body, Place::Frame);
     }
-    Answer::html(
-        200,
-        format!(
-            "<h1>3-D Secure (test)</h1><p>Approve the payment of {amount}?</p><form method=\"post\">\
-             <button name=\"outcome\" value=\"complete\">Complete authentication</button> \
-             <button name=\"outcome\" value=\"fail\">Fail authentication</button></form>"
-        ),
-    )
+    let title = format!("Approve the payment of {amount}?");
+    let body = format!(
+        "<h1>{title}</h1><p>Your bank asks whether it is you who pays (3-D Secure).</p><form method=\"post\">\
+         <p><button class=\"pay\" name=\"outcome\" value=\"complete\">Complete authentication</button></p>\
+         <p><button name=\"outcome\" value=\"fail\">Fail authentication</button></p></form>"
+    );
+    page(200, &title, &body, Place::Frame)
 }
 
 fn press(app: &App, cell: &Arc<AccountCell>, id: &str, body: &Tree) -> Outcome<Answer> {
@@ -81,11 +87,18 @@ fn press(app: &App, cell: &Arc<AccountCell>, id: &str, body: &Tree) -> Outcome<A
         _ => None,
     };
     let intent = flow::finish_authentication(&mut tx, intent, passed)?;
+    let session: Option<CheckoutSession> =
+        intent.checkout_session.as_deref().and_then(|id| tx.get(id));
     tx.commit()
         .map_err(|_| ApiError::internal("The simulator could not write its journal."))?;
     drop(state);
-    Ok(match return_url {
-        Some(url) => Answer::see_other(&back(cell, &url, &intent)),
+    let leads_to = match (&session, return_url) {
+        (Some(session), _) => Some(checkout::next(cell, session)),
+        (None, Some(url)) => Some(back(cell, &url, &intent)),
+        (None, None) => None,
+    };
+    Ok(match leads_to {
+        Some(url) => Answer::see_other(&url),
         None => Answer::json(200, &intent.render()),
     })
 }

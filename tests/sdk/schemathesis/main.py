@@ -1,0 +1,56 @@
+"""Schemathesis reads the OpenAPI document of a running service and asks every operation what the document allows and
+what it does not. No answer may be a 5xx, have a status, a header or a media type that the document does not know, or
+break its own schema; no wrong method or missing key may be let through.
+
+SDK_BASE is the service; SDK_EXAMPLES how many requests are drawn for each operation; SDK_SEED makes a run again;
+SDK_STATEFUL=1 also follows what one answer names to the next request.
+"""
+
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHECKS = [
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "allow_header_conformance",
+    "ignored_auth",
+    "missing_required_header",
+]
+# What would end the very keys that the run is made with.
+ENDS_KEYS = ["revokeKey", "rollKey", "revokeCustomerToken"]
+
+
+def main() -> int:
+    phases = ["examples", "coverage", "fuzzing"]
+    if os.environ.get("SDK_STATEFUL") == "1":
+        phases.append("stateful")
+    command = [
+        os.path.join(os.path.dirname(sys.executable), "schemathesis"),
+        f"--config-file={os.path.join(HERE, 'schemathesis.toml')}",
+        "run",
+        os.environ["SDK_BASE"] + "/openapi.json",
+        f"--phases={','.join(phases)}",
+        f"--checks={','.join(CHECKS)}",
+        f"--max-examples={os.environ.get('SDK_EXAMPLES', '3')}",
+        "--workers=2",
+        "--request-timeout=30",
+        "--continue-on-failure",
+        "--warnings=off",
+        "--no-color",
+    ]
+    if seed := os.environ.get("SDK_SEED"):
+        command.append(f"--seed={seed}")
+    for name in ENDS_KEYS:
+        command.append(f"--exclude-operation-id={name}")
+    # What it keeps of a run (a `.hypothesis` folder) goes with the copy that this file is run from.
+    return subprocess.run(command, cwd=HERE, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
