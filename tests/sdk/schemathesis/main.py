@@ -34,7 +34,10 @@ def main() -> int:
     if long:
         phases.append("stateful")
     command = [
-        os.path.join(os.path.dirname(sys.executable), "schemathesis"),
+        # Not its script: that names the folder in which it was installed first.
+        sys.executable,
+        "-m",
+        "schemathesis.cli",
         f"--config-file={os.path.join(HERE, 'schemathesis.toml')}",
         "run",
         os.environ["SDK_BASE"] + "/openapi.json",
