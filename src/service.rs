@@ -23,7 +23,7 @@ use crate::ids::Ids;
 use crate::outbound::{self, Sender};
 use crate::store::Store;
 use crate::use_cases::{App, Options, Outbound, Recovery, WebhookSecrets};
-use crate::{doors, journal, webhooks};
+use crate::{doors, journal, ledger_api, webhooks};
 
 /// The schema, one forward-only file per change.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -137,7 +137,7 @@ impl Opened {
             metrics,
         } = self;
         let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
+        let stop = app.stopping().clone();
         let workers = vec![
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()
@@ -201,7 +201,9 @@ impl Service {
 
 /// What speaks for the application.
 fn of_app() -> Routes<App> {
-    doors::routes().merge(webhooks::routes())
+    doors::routes()
+        .merge(ledger_api::routes())
+        .merge(webhooks::routes())
 }
 
 /// All that is served, and the description of it.

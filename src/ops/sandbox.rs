@@ -181,8 +181,12 @@ The same as Stripe itself, for Stripe's own clients (address http://{service}, k
   curl http://{service}/v1/payment_intents -u sk_test_acme: -d amount=2000 -d currency=usd -d confirm=true -d payment_method=pm_card_visa -d 'expand[]=latest_charge'
 Checkout: open a page on which two haircuts are paid; in XML, CSV or JSV as well (checkout.xml, ?format=csv)
   curl http://{service}/payment/stripe/v1/checkout -H 'x-api-key: bokamera-acme' -H 'Authorization: Bearer customer-9' -H 'Content-Type: application/json' -d '{{\"CompanyId\":\"11111111-1111-1111-1111-111111111111\",\"CountryCode\":\"SE\",\"Articles\":[{{\"ArticleId\":1,\"Quantity\":2}}],\"InternalReferenceId\":\"booking-1\",\"UiMode\":\"hosted\"}}'
+The ledger's own API: place an order, then follow all that happens (once more with -H 'Accept: text/event-stream')
+  curl http://{service}/ledger/v1/orders -H 'Authorization: Bearer admin-acme' -H 'Content-Type: application/json' -d '{{\"source\":\"shop\",\"reference\":\"10\",\"currency\":\"usd\",\"lines\":[{{\"name\":\"Shoes\",\"unit_minor\":7900,\"quantity\":1}}]}}'
+  curl http://{service}/ledger/v1/events -H 'Authorization: Bearer admin-acme'
 
-Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9
+Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9;
+         the ledger's own API admin-acme, finance-acme (reads)
          seedpay (no minimum charge): sk_test_seedpay
          rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8; checkout bokamera-rival with customer-8
 Health   http://{service}/healthz  /readyz  /metrics

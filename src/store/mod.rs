@@ -7,15 +7,24 @@ mod catalogue;
 mod endpoints;
 mod inbox;
 mod keys;
+mod lists;
 mod outgoing;
+mod past;
+mod register;
 mod vault;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
+pub use lists::{
+    ArticleRow, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, PaymentFilter, PaymentRow,
+    Span,
+};
 pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
+pub use past::Past;
+pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use vault::{Vault, VaultError};
 
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
@@ -100,6 +109,8 @@ pub struct Commit {
 /// The states after a commit.
 #[derive(Debug, Default)]
 pub struct Committed {
+    /// None where there was nothing to record.
+    pub recorded_at: Option<DateTime<Utc>>,
     pub payment: Option<Arc<Versioned<Payment>>>,
     pub order: Option<Arc<Versioned<Order>>>,
 }
@@ -399,9 +410,14 @@ impl Store {
             .collect();
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
-        if !nothing && let Err(error) = self.log.append(append).await {
-            self.reload(&ids).await;
-            return Err(error.into());
+        if !nothing {
+            match self.log.append(append).await {
+                Ok(appended) => committed.recorded_at = Some(appended.recorded_at),
+                Err(error) => {
+                    self.reload(&ids).await;
+                    return Err(error.into());
+                }
+            }
         }
         self.remember(ids, &committed);
         Ok(committed)

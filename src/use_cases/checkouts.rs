@@ -76,6 +76,24 @@ struct Opening<'a> {
     it: &'a OpenCheckout,
 }
 
+/// An order whose checkout is opened or closed, and on whose behalf.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub merchant: &'a Merchant,
+    pub context: &'a Context,
+    pub order: OrderId,
+}
+
+impl Opening<'_> {
+    fn at(&self) -> At<'_> {
+        At {
+            merchant: self.merchant,
+            context: self.context,
+            order: self.order,
+        }
+    }
+}
+
 /// What a step of an opening came to.
 enum Step {
     /// Something was done: look again.
@@ -165,7 +183,9 @@ impl App {
                         checkout, session, ..
                     }),
                 ) => {
-                    self.close(opening, &before, *checkout, session).await?;
+                    let because = "a new checkout was asked for";
+                    self.close_checkout(opening.at(), &before, (*checkout, session), because)
+                        .await?;
                     return Ok(Step::Again);
                 }
                 (Status::Open, None) => {}
@@ -177,7 +197,7 @@ impl App {
             payable(opening.merchant, price.total)?;
             let events = placed_at(opening, price, &before)?;
             if !events.is_empty() {
-                self.record_order(opening, &before, events).await?;
+                self.record_order(opening.at(), &before, events).await?;
                 return Ok(Step::Again);
             }
         }
@@ -236,7 +256,7 @@ impl App {
             session: session.clone(),
             amount: facts.total(),
         })?;
-        if self.record_order(opening, before, events).await? {
+        if self.record_order(opening.at(), before, events).await? {
             return Ok(Some(answer));
         }
         // Another instance may have recorded the very same; anything else leaves this session without an order.
@@ -244,33 +264,33 @@ impl App {
         let now = store.order(&merchant.id, opening.order).await?;
         let live = now.state.facts().and_then(|facts| facts.live.as_ref());
         if live.is_none_or(|way| way.id().uuid() != request.uuid()) {
-            self.expire(opening, &session).await?;
+            self.expire(opening.at(), &session).await?;
         }
         Ok(None)
     }
 
     /// Ends the checkout that is open: expired at Stripe, then invalidated here. One that was paid meanwhile stays, and its
     /// payment is brought in.
-    async fn close(
+    pub(super) async fn close_checkout(
         &self,
-        opening: &Opening<'_>,
+        at: At<'_>,
         before: &Arc<Versioned<Order>>,
-        checkout: PaymentId,
-        session: &str,
+        (checkout, session): (PaymentId, &str),
+        because: &str,
     ) -> Result<(), AppError> {
-        let said = self.expire(opening, session).await?;
-        if said.status >= 300 && !self.is_spent(opening, session).await? {
+        let said = self.expire(at, session).await?;
+        if said.status >= 300 && !self.is_spent(at, session).await? {
             return Ok(());
         }
         let events = before.state.decide(OrderCommand::ReleasePayment {
             payment: checkout,
-            because: "a new checkout was asked for".to_owned(),
+            because: because.to_owned(),
         })?;
-        self.record_order(opening, before, events).await?;
+        self.record_order(at, before, events).await?;
         Ok(())
     }
 
-    async fn expire(&self, opening: &Opening<'_>, session: &str) -> Result<StripeAnswer, AppError> {
+    async fn expire(&self, at: At<'_>, session: &str) -> Result<StripeAnswer, AppError> {
         let change = Change {
             method: Method::Post,
             path: format!("/checkout/sessions/{session}/expire"),
@@ -278,14 +298,13 @@ impl App {
             customer: None,
             makes_intent: false,
         };
-        self.carry_out(opening.merchant, opening.context, change, None)
-            .await
+        self.carry_out(at.merchant, at.context, change, None).await
     }
 
     /// Whether a session that cannot be expired can bring no money any more. Where it has brought some, the payment is
     /// recorded, and with it what it means for the order.
-    async fn is_spent(&self, opening: &Opening<'_>, session: &str) -> Result<bool, AppError> {
-        let (merchant, context) = (opening.merchant, opening.context);
+    async fn is_spent(&self, at: At<'_>, session: &str) -> Result<bool, AppError> {
+        let (merchant, context) = (at.merchant, at.context);
         let path = format!("/checkout/sessions/{session}");
         let said = self
             .read(merchant, &path, "expand[]=payment_intent")
@@ -334,23 +353,20 @@ impl App {
     /// Records what becomes of the order. False where somebody else was first.
     async fn record_order(
         &self,
-        opening: &Opening<'_>,
+        at: At<'_>,
         before: &Arc<Versioned<Order>>,
         events: Vec<OrderEvent>,
     ) -> Result<bool, AppError> {
         let commit = Commit {
             order: Some(Decided {
-                id: opening.order,
+                id: at.order,
                 before: Arc::clone(before),
                 events,
             }),
             ..Commit::default()
         };
         let store = &self.inner.store;
-        match store
-            .commit(&opening.merchant.id, opening.context, commit)
-            .await
-        {
+        match store.commit(&at.merchant.id, at.context, commit).await {
             Ok(_) => Ok(true),
             Err(Trouble::Conflict) => Ok(false),
             Err(trouble) => Err(trouble.into()),

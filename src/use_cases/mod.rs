@@ -5,38 +5,51 @@
 
 mod adoption;
 mod articles;
+mod catalogue_changes;
 mod checkouts;
 mod deliveries;
 mod drive;
 mod endpoints;
+mod feed;
 mod idempotency;
 mod kept;
 mod limits;
 mod noticing;
 mod offers;
+mod once;
+mod order_changes;
 mod orders;
 mod payments;
+mod reading;
 mod recovery;
 mod refunds;
 mod refusals;
+mod register;
 mod steps;
 mod stripe_requests;
 mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
+pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
 };
+pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
+pub use order_changes::{OrderView, Outcome};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use reading::{PaymentView, PriceSince};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
+pub use register::{
+    CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
+};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
@@ -52,6 +65,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
@@ -75,6 +89,7 @@ struct Inner {
     delivered: Notify,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
+    stopping: CancellationToken,
 }
 
 /// How long callers wait.
@@ -160,6 +175,7 @@ impl App {
             delivered: Notify::new(),
             webhook_secrets,
             outbound,
+            stopping: CancellationToken::new(),
         };
         Self {
             inner: Arc::new(inner),
@@ -169,6 +185,11 @@ impl App {
     /// What is kept: for authentication, health and the operator's tools.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Cancelled when the service stops: what would go on for ever ends then.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
     }
 
     /// Runs a command in a task of its own and waits for it, within the time that callers wait.
