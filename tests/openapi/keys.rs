@@ -66,6 +66,14 @@ const SCHEMES: &[Scheme] = &[
         other: "123456789",
     },
     Scheme {
+        name: "ledgerKey",
+        kind: KeyKind::Native,
+        header: Header::Bearer,
+        acme: "admin-acme",
+        rival: "admin-rival",
+        other: "sk_test_acme",
+    },
+    Scheme {
         name: "stripeKey",
         kind: KeyKind::StripeSecret,
         header: Header::Bearer,
@@ -95,12 +103,13 @@ const OPEN: &[&str] = &[
     "/webhooks/stripe/{merchant}",
 ];
 
-const SCOPES: [Scope; 5] = [
+const SCOPES: [Scope; 6] = [
     Scope::PaymentsRead,
     Scope::PaymentsWrite,
     Scope::LedgerRead,
     Scope::Admin,
     Scope::Approve,
+    Scope::Operator,
 ];
 
 /// A key that nobody has.
@@ -263,6 +272,7 @@ fn same_for_all(text: &str) -> String {
     if let Some(members) = said.as_object_mut() {
         members.remove("apirequest_oid");
         members.remove("meta");
+        members.remove("instance");
         let error = members.get_mut("error").and_then(Value::as_object_mut);
         error.map(|error| error.remove("request_log_url"));
     }

@@ -14,6 +14,9 @@ pub async fn quiet_world() -> World {
     world
 }
 
+/// Acme's, with articles.
+const COMPANY: &str = "11111111-1111-1111-1111-111111111111";
+
 /// What stands for the parts of paths and in the examples of bodies.
 #[derive(Clone)]
 pub struct Things {
@@ -54,6 +57,7 @@ impl Things {
         let session = made(world, "/v1/checkout/sessions", session).await;
         let endpoint = json!({"url": "https://acme.example/webhooks", "enabled_events": ["*"]});
         let endpoint = made(world, "/v1/webhook_endpoints", endpoint).await;
+        let ledger = InLedger::made(world).await;
         let at_stripe = AtStripe::made(world, &intent).await;
         let mut marks: Vec<String> = [&paid["client_secret"], &session["url"], &endpoint["secret"]]
             .into_iter()
@@ -76,6 +80,13 @@ impl Things {
         let placed = [
             ("/api/v1/shop/orders/", "9".to_owned()),
             ("/docs/", "start.js".to_owned()),
+            ("/ledger/v1/orders/", ledger.order),
+            ("/ledger/v1/payments/", ledger.payment),
+            ("/ledger/v1/keys/", ledger.key),
+            ("/ledger/v1/customers/tokens/", ledger.token),
+            ("/ledger/v1/offers/", "10311080".to_owned()),
+            ("/ledger/v1/articles/", COMPANY.to_owned()),
+            ("/ledger/v1/articles/{company}/", "1".to_owned()),
             ("/v1/payment_intents/", intent.clone()),
             ("/v1/refunds/", text(&refund["id"])),
             ("/v1/payment_methods/", method.clone()),
@@ -177,7 +188,6 @@ impl Things {
             "sqlx",
             "panicked",
             "select ",
-            "customer-8",
         ];
         let marks = self
             .marks
@@ -278,6 +288,31 @@ impl AtStripe {
             balance_transaction: first("balance_transactions").await,
             payout: first("payouts").await,
             event: first("events").await,
+        }
+    }
+}
+
+/// What the native API names.
+struct InLedger {
+    order: String,
+    payment: String,
+    key: String,
+    token: String,
+}
+
+impl InLedger {
+    async fn made(world: &World) -> Self {
+        let first = async |path: &str| {
+            let request = world.get(path).bearer_auth("admin-acme");
+            let (status, found) = send(request).await;
+            assert_eq!(status, 200, "{found}");
+            text(&found["data"][0]["id"])
+        };
+        Self {
+            order: first("/ledger/v1/orders?source=shop").await,
+            payment: first("/ledger/v1/payments").await,
+            key: first("/ledger/v1/keys?kind=offers").await,
+            token: first("/ledger/v1/customers/tokens").await,
         }
     }
 }
