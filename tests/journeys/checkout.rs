@@ -36,7 +36,7 @@ fn session((status, answer): &(u16, Value)) -> String {
 }
 
 #[track_caller]
-fn code<'a>((status, answer): &'a (u16, Value)) -> (u16, &'a str) {
+fn code((status, answer): &(u16, Value)) -> (u16, &str) {
     let code = answer["ResponseStatus"]["ErrorCode"].as_str();
     (*status, code.unwrap())
 }
@@ -136,7 +136,7 @@ async fn a_page_that_was_expired_first_takes_no_money() {
     assert_eq!(pay(&world, &page, VISA).await.status(), 410);
     release(&world).await;
     let new = session(&new.await.unwrap());
-    assert_eq!(at_stripe(&world, "open").await, [new.clone()]);
+    assert_eq!(at_stripe(&world, "open").await, std::slice::from_ref(&new));
     assert_eq!(live(&world, "b").await, Some(new.clone()));
     assert_eq!(charges_at_stripe(&world).await, 0);
     assert_eq!(pay(&world, &new, VISA).await.status(), 303);
@@ -156,7 +156,7 @@ async fn a_payer_who_is_at_the_bank_when_the_page_expires_is_not_charged() {
     let form = "application/x-www-form-urlencoded";
     let _ = send(confirmed.header("Content-Type", form)).await;
     assert_eq!(charges_at_stripe(&world).await, 0);
-    assert_eq!(at_stripe(&world, "open").await, [new.clone()]);
+    assert_eq!(at_stripe(&world, "open").await, std::slice::from_ref(&new));
     assert_eq!(live(&world, "b").await, Some(new));
     world.stop().await;
 }
@@ -332,7 +332,13 @@ fn patient() -> Setup {
 async fn twenty_checkouts_at_once_on_two_services_leave_exactly_one_open() {
     let world = World::start_with(patient()).await;
     let (other, address) = second(&world, patient()).await;
-    let at = |it: usize| if it % 2 == 0 { world.address } else { address };
+    let at = |it: usize| {
+        if it.is_multiple_of(2) {
+            world.address
+        } else {
+            address
+        }
+    };
     let asked = (0..20).map(|it| send(ask_for_at(&world, at(it), "b")));
     let answers = join_all(asked).await;
     let ids: Vec<String> = answers.iter().map(session).collect();
@@ -416,7 +422,10 @@ async fn killed_while_a_page_was_opened_the_retry_with_the_same_key_gets_that_ve
     release(&world).await;
     let restarted = Process::start(&world).await;
     let answer = session(&send(keyed(&world)).await);
-    assert_eq!(at_stripe(&world, "open").await, [answer.clone()]);
+    assert_eq!(
+        at_stripe(&world, "open").await,
+        std::slice::from_ref(&answer)
+    );
     assert_eq!(at_stripe(&world, "expired").await.len(), 0);
     assert_eq!(session(&send(keyed(&world)).await), answer);
     restarted.kill();
