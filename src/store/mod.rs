@@ -13,6 +13,7 @@ mod outgoing;
 mod past;
 mod register;
 mod vault;
+mod waiting;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
@@ -288,19 +289,6 @@ impl Store {
         )
     }
 
-    /// Payments that have waited for Stripe since before `before` (a UUIDv7), oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn payments_waiting_since(
-        &self,
-        before: Uuid,
-        limit: i64,
-    ) -> Result<Vec<(MerchantId, PaymentId)>, Trouble> {
-        let mut connection = self.pool().acquire().await?;
-        Ok(projections::payments::waiting_since(&mut connection, before, limit).await?)
-    }
-
     /// A request to Stripe as it stands, from the log; an empty one where there is none.
     ///
     /// # Errors
@@ -337,19 +325,6 @@ impl Store {
         Ok(sqlx::query_scalar("select clock_timestamp()")
             .fetch_one(self.pool())
             .await?)
-    }
-
-    /// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn stripe_requests_waiting_since(
-        &self,
-        before: Uuid,
-        limit: i64,
-    ) -> Result<Vec<(MerchantId, IntentionId)>, Trouble> {
-        let mut connection = self.pool().acquire().await?;
-        Ok(projections::stripe_requests::waiting_since(&mut connection, before, limit).await?)
     }
 
     /// The idempotency claim that stands under a key.
