@@ -1,8 +1,8 @@
 //! The matrix of keys: every operation of the document, with every kind of key that it must refuse. The document is held to the
 //! router (see `main`), so a route that is added is asked here too, or fails for want of an entry.
 //!
-//! Planted bugs that turn this red: a handler that does not ask for a key; one that looks a key up under another kind; one that
-//! does not ask for its scope; one that looks for a thing without its merchant.
+//! Planted bugs that turn this red: a balance that is shown without asking for a key; a shop's key that is not asked for its
+//! scope; a checkout's customer who is looked up at another merchant.
 
 use counterfoil::store::{KeyKind, NewKey, Scope};
 use reqwest::{Method, RequestBuilder};
