@@ -253,6 +253,11 @@ async fn every_faulty_field_is_named_and_nothing_is_opened() {
             json!([{"ArticleId": 1, "Quantity": 10_000}, {"ArticleId": 1, "Quantity": 10_000}]),
         ),
         ("CompanyId", json!(true)),
+        // Red when what is no text counts as absent.
+        ("UiMode", json!({})),
+        ("CancelUrl", json!([])),
+        ("InternalReferenceId", json!({"a": 1})),
+        ("Articles", json!([{"ArticleId": 1, "Quantity": {}}])),
     ] {
         let mut body = wanted("x");
         body[member] = odd;

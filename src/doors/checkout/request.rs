@@ -177,6 +177,10 @@ fn fault(code: &'static str, field: &str, message: &str) -> Fault {
 /// A member that must be there. An empty text after a fault.
 fn text(said: &Said, name: &str, faults: &mut Vec<Fault>) -> String {
     match optional(said, name) {
+        Some(_) if !is_plain(said, name) => {
+            faults.push(fault("Text", name, &format!("'{name}' is a text.")));
+            String::new()
+        }
         Some(text) => text,
         None => {
             let message = format!("'{name}' must not be empty.");
@@ -186,12 +190,18 @@ fn text(said: &Said, name: &str, faults: &mut Vec<Fault>) -> String {
     }
 }
 
-/// A text or a number; none where it is absent or empty.
+/// Whether a member is a text or a number.
+fn is_plain(said: &Said, name: &str) -> bool {
+    let value = said.get(&name.to_ascii_lowercase());
+    matches!(value, Some(Value::String(_) | Value::Number(_)))
+}
+
+/// A text or a number, or how anything else is written: it is there, and nothing that has a meaning. None where it is absent
+/// or empty.
 fn optional(said: &Said, name: &str) -> Option<String> {
     let text = match said.get(&name.to_ascii_lowercase())? {
         Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
+        value => value.to_string(),
     };
     (!text.is_empty()).then_some(text)
 }
