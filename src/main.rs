@@ -1,13 +1,13 @@
 //! The command line.
 
-use aggregates::ids::MerchantId;
+use aggregates::ids::{IntentionId, MerchantId};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
 use counterfoil::http::openapi;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{events, keys, sandbox, serve, telemetry};
+use counterfoil::ops::{events, keys, parked, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -37,6 +37,9 @@ enum Command {
     /// Read the history
     #[command(subcommand)]
     Events(EventsCommand),
+    /// What nobody could find out: look at it, and settle it by hand
+    #[command(subcommand)]
+    Parked(ParkedCommand),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -72,6 +75,51 @@ enum EventsCommand {
         /// One JSON object a line
         #[arg(long)]
         json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum ParkedCommand {
+    /// What waits for people
+    List {
+        /// Only this merchant's
+        #[arg(long)]
+        merchant: Option<MerchantId>,
+        /// What is settled too
+        #[arg(long)]
+        all: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of one intention
+    Show {
+        intention: IntentionId,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what became of it; another person approves
+    Settle {
+        intention: IntentionId,
+        /// It happened: to this object of Stripe's (pi_…, re_…, cus_…)
+        #[arg(long, value_name = "ID", conflicts_with = "did_not_happen")]
+        happened: Option<String>,
+        /// It did not happen, and cannot happen any more
+        #[arg(long)]
+        did_not_happen: bool,
+        /// Who says so
+        #[arg(long = "as", value_name = "NAME")]
+        by: String,
+        /// Why they are sure
+        #[arg(long)]
+        because: String,
+    },
+    /// Approve what another person said
+    Approve {
+        intention: IntentionId,
+        /// Who approves
+        #[arg(long = "as", value_name = "NAME")]
+        by: String,
     },
 }
 
@@ -188,6 +236,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             keys::put_merchant(&database(&config)?, &seal_key, &merchant).await
         }
         Command::Keys(command) => change_keys(command, &config).await,
+        Command::Parked(command) => settle_by_hand(command, &config).await,
     }
 }
 
@@ -233,6 +282,32 @@ async fn change_keys(command: KeysCommand, config: &Config) -> anyhow::Result<()
             .await
         }
         KeysCommand::Revoke { key_id } => keys::revoke(&url, &seal_key, &key_id).await,
+    }
+}
+
+async fn settle_by_hand(command: ParkedCommand, config: &Config) -> anyhow::Result<()> {
+    let url = database(config)?;
+    let form = |json| if json { Form::Json } else { Form::Words };
+    match command {
+        ParkedCommand::List {
+            merchant,
+            all,
+            json,
+        } => parked::list(&url, merchant.as_ref(), all, form(json)).await,
+        ParkedCommand::Show { intention, json } => parked::show(&url, intention, form(json)).await,
+        ParkedCommand::Settle {
+            intention,
+            happened,
+            did_not_happen,
+            by,
+            because,
+        } => {
+            let outcome = parked::outcome(happened, did_not_happen)?;
+            parked::settle(config, &url, intention, outcome, &by, because).await
+        }
+        ParkedCommand::Approve { intention, by } => {
+            parked::approve(config, &url, intention, &by).await
+        }
     }
 }
 

@@ -80,7 +80,6 @@ pub enum StartError {
 pub struct Opened {
     pub app: App,
     listener: TcpListener,
-    recovery: Recovery,
     limits: Limits,
     metrics: PrometheusHandle,
 }
@@ -118,16 +117,14 @@ impl Opened {
             parts.webhook_secrets,
             parts.options,
             outbound,
+            parts.recovery,
             public_url,
         );
-        let (listener, recovery, limits, metrics) =
-            (parts.listener, parts.recovery, parts.limits, parts.metrics);
         Ok(Self {
             app,
-            listener,
-            recovery,
-            limits,
-            metrics,
+            listener: parts.listener,
+            limits: parts.limits,
+            metrics: parts.metrics,
         })
     }
 
@@ -139,7 +136,6 @@ impl Opened {
         let Self {
             app,
             listener,
-            recovery,
             limits,
             metrics,
         } = self;
@@ -149,8 +145,8 @@ impl Opened {
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()
             })),
-            tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
-                async move { app.run_recovery(recovery, stop).await }.boxed()
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_recovery(stop).await }.boxed()
             })),
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_deliveries(stop).await }.boxed()

@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod metadata;
 pub mod money;
 pub mod order;
+pub mod parking;
 pub mod payment;
 pub mod sealed;
 pub mod settlement;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{REFUND_KEY, StripeAnswer};
+use super::{REFUND_KEY, Silence, SilenceKind, StripeAnswer};
 
 /// An intent as Stripe shows it just now: what the domain needs, and what only the caller may see.
 #[derive(Debug, Clone)]
@@ -40,6 +40,12 @@ pub struct RefundView {
 #[derive(Debug, thiserror::Error)]
 #[error("Stripe's answer cannot be read: {0}")]
 pub struct Unreadable(String);
+
+impl From<Unreadable> for Silence {
+    fn from(it: Unreadable) -> Self {
+        Self::new(SilenceKind::Unreadable, it.to_string())
+    }
+}
 
 impl Unreadable {
     pub(super) fn missing(field: &str) -> Self {

@@ -32,7 +32,7 @@ use super::answers::{self, IntentView, RefundView, Unreadable};
 use super::wire::{Account, Answer, Call, GatewayOptions, Wire};
 use super::{
     Effect, MERCHANT_KEY, Outcome, PAYMENT_KEY, REFUND_KEY, RefundEffect, Request, Silence,
-    StripeAnswer, Verb,
+    SilenceKind, StripeAnswer, Verb,
 };
 use crate::personal::{Address, Personal, Shipping};
 
@@ -95,10 +95,8 @@ impl Gateway {
     /// Asks Stripe for one step of a payment. A decline is something it said: the intent shows it.
     pub async fn perform(&self, account: &str, effect: Effect<'_>) -> Outcome<IntentView> {
         let Some(request) = step(&effect) else {
-            return Outcome::Unknown(Silence {
-                why: "the payment has no intent at Stripe yet".to_owned(),
-                ..Silence::default()
-            });
+            let why = "the payment has no intent at Stripe yet";
+            return Outcome::Unknown(Silence::new(SilenceKind::NotSent, why));
         };
         self.ask(
             account,
@@ -166,10 +164,7 @@ impl Gateway {
                 body,
                 replayed: answer.replayed,
             }),
-            Err(unreadable) => Outcome::Unknown(Silence {
-                why: unreadable.to_string(),
-                ..Silence::default()
-            }),
+            Err(unreadable) => Outcome::Unknown(unreadable.into()),
         }
     }
 
@@ -195,10 +190,8 @@ impl Gateway {
         key: Option<String>,
     ) -> Result<Answer, Silence> {
         let Some(account) = self.accounts.get(account) else {
-            return Err(Silence {
-                why: format!("no key is configured for the Stripe account {account:?}"),
-                ..Silence::default()
-            });
+            let why = format!("no key is configured for the Stripe account {account:?}");
+            return Err(Silence::new(SilenceKind::NotSent, why));
         };
         let strategy = match key {
             Some(key) => RequestStrategy::Idempotent(
@@ -216,10 +209,8 @@ impl Gateway {
             .request_strategy(strategy)
             .send(&exchange)
             .await?;
-        exchange.answer.into_inner().ok_or_else(|| Silence {
-            why: "no answer".to_owned(),
-            ..Silence::default()
-        })
+        let answer = exchange.answer.into_inner();
+        answer.ok_or_else(|| Silence::new(SilenceKind::NotSent, "no answer"))
     }
 }
 
@@ -259,10 +250,7 @@ impl StripeClient for Exchange<'_> {
 
 impl StripeClientErr for Silence {
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
-        Self {
-            why: message.to_string(),
-            ..Self::default()
-        }
+        Self::new(SilenceKind::Unreadable, message.to_string())
     }
 }
 
@@ -281,12 +269,6 @@ fn understand<T: Told>(
     answer: Answer,
     read: impl FnOnce(Value) -> Result<T, Unreadable>,
 ) -> Outcome<T> {
-    let unknown = |unreadable: Unreadable| {
-        Outcome::Unknown(Silence {
-            why: unreadable.to_string(),
-            ..Silence::default()
-        })
-    };
     let body = answers::object_from(&answer.body);
     let whole = body.as_ref().ok().map(|body| {
         Arc::new(StripeAnswer {
@@ -298,7 +280,7 @@ fn understand<T: Told>(
     if answer.status < 300 {
         return match body.and_then(read) {
             Ok(said) => Outcome::Said(said.with(whole)),
-            Err(unreadable) => unknown(unreadable),
+            Err(unreadable) => Outcome::Unknown(unreadable.into()),
         };
     }
     let (refusal, intent) = answers::error_from(answer.status, body.unwrap_or_default());

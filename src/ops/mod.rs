@@ -3,6 +3,7 @@
 pub mod events;
 pub mod fixtures;
 pub mod keys;
+pub mod parked;
 pub mod postgres;
 pub mod sandbox;
 pub mod serve;

@@ -11,6 +11,7 @@ mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod recovery;
 mod register;
 mod vault;
 mod waiting;
@@ -27,6 +28,7 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use vault::{Vault, VaultError};
 
@@ -63,6 +65,7 @@ pub struct Store {
     pub inbox: Inbox,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
+    pub work: Work,
     pub vault: Vault,
     pub ids: Ids,
     log: Log,
@@ -75,6 +78,8 @@ pub struct Store {
     articles: CqrsStore<Article>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
     hot_orders: Cache<String, Arc<Versioned<Order>>>,
+    /// Intentions that this process has recorded within the last minutes.
+    pub fresh: Fresh,
 }
 
 /// Who sets a step in motion, and as part of what.
@@ -159,6 +164,7 @@ impl Store {
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
+            work: Work::new(pool.clone()),
             vault: Vault::new(pool, seal_key, ids.clone()),
             payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
@@ -168,6 +174,7 @@ impl Store {
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
             hot_orders: Cache::new(HOT_AGGREGATES),
+            fresh: Fresh::default(),
             ids,
             log,
             reader,
@@ -350,6 +357,7 @@ impl Store {
         context: &Context,
         it: Commit,
     ) -> Result<Committed, Trouble> {
+        let intended = recovery::intentions(&it);
         let mut append = Append::new(merchant.as_str(), context.command_id.uuid());
         append.claim = it.claim;
         append.completes = it.completes;
@@ -409,6 +417,7 @@ impl Store {
             }
         }
         self.remember(ids, &committed);
+        self.fresh.recorded(intended);
         Ok(committed)
     }
 

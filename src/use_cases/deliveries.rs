@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
-use crate::gateway::{CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY, REFUND_KEY};
+use crate::gateway::{CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY, REFUND_KEY, REQUEST_KEY};
 use crate::outbound::{self, Message, Sender, Sent};
 use crate::store::{Attempt, Ending, LeasedDelivery};
 
@@ -269,7 +269,13 @@ fn tidy(value: &mut Value) {
                 fields.insert((*name).to_owned(), Value::Null);
             }
             if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-                for ours in [PAYMENT_KEY, REFUND_KEY, MERCHANT_KEY, CHECKOUT_KEY] {
+                for ours in [
+                    PAYMENT_KEY,
+                    REFUND_KEY,
+                    MERCHANT_KEY,
+                    CHECKOUT_KEY,
+                    REQUEST_KEY,
+                ] {
                     metadata.remove(ours);
                 }
             }

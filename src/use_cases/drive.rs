@@ -7,7 +7,7 @@ use aggregates::ids::{IntentionId, MerchantId, OrderId, PaymentId, RefundId};
 use aggregates::order::{Order, OrderCommand, OrderEvent};
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::PaymentEvent;
-use aggregates::payment::state::{Facts, Pending, Status, Step};
+use aggregates::payment::state::{Facts, Pending, Refund, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
 use aggregates::sealed::{Sealed, subject_of_payment};
 use projections::fold::Versioned;
@@ -16,11 +16,12 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use uuid::Uuid;
 
 use super::idempotency::Idempotency;
+use super::recovery::Way;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Effect, IntentView, Outcome, RefundEffect, StripeAnswer};
 use crate::personal::Personal;
-use crate::store::{Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Commit, Context, Decided, Merchant, Trouble, WorkKind};
 
 /// One lock per thing that is being driven in this process.
 #[derive(Default)]
@@ -94,7 +95,7 @@ impl App {
             };
             match &facts.pending {
                 Some(pending) => {
-                    let (said, view) = self.ask(merchant, id, facts, pending).await?;
+                    let (said, view) = self.ask(merchant, context, id, facts, pending).await?;
                     said_last = view.as_ref().and_then(|view| view.answer.clone());
                     intent = view;
                     let answer = self
@@ -128,40 +129,59 @@ impl App {
         }
     }
 
-    /// Asks Stripe for the pending step. What it did not answer stays pending.
+    /// Asks Stripe for the pending step, or looks up what became of it. What is not known stays pending.
     async fn ask(
         &self,
         merchant: &Merchant,
+        context: &Context,
         id: PaymentId,
         facts: &Facts,
         pending: &Pending,
     ) -> Result<(Said, Option<IntentView>), AppError> {
+        let intention = pending.intention;
+        let is_parked = facts.is_parked(intention);
+        let way = self.way(merchant, WorkKind::Step, id.uuid(), intention, is_parked);
+        let way = way.await?;
         // An update says only what it changes: Stripe would refuse the rest, unchanged as it is, once money was taken.
         let sealed = match &pending.step {
             Step::Update(changes) => &changes.personal,
             _ => &facts.personal,
         };
         let personal = self.opened(&merchant.id, sealed.as_ref()).await?;
+        if let Way::LookUp(since) = way {
+            let step = (id, facts, pending);
+            return self
+                .look_up_step(merchant, context, step, personal.as_ref(), since)
+                .await;
+        }
         let effect = Effect {
             merchant: &merchant.id,
             payment: id,
-            intention: pending.intention,
+            intention,
             step: &pending.step,
             intent: facts.intent.as_ref().map(|intent| intent.id.as_str()),
             personal: personal.as_ref(),
         };
-        match self
-            .inner
-            .gateway
-            .perform(&merchant.stripe_account, effect)
-            .await
-        {
-            Outcome::Said(view) => Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view))),
-            Outcome::Refused(refusal) => Ok((Said::Refused(refusal), None)),
+        let gateway = &self.inner.gateway;
+        match gateway.perform(&merchant.stripe_account, effect).await {
+            Outcome::Said(view) => {
+                self.heard(merchant, context);
+                Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view)))
+            }
+            Outcome::Refused(refusal) => {
+                self.heard(merchant, context);
+                Ok((Said::Refused(refusal), None))
+            }
             Outcome::Unknown(silence) => {
-                tracing::warn!(payment = %id, intention = %pending.intention, why = %silence.why, "Stripe's outcome is not known");
-                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
-                Err(AppError::OutcomeUnknown)
+                if !self.not_heard(merchant, context, intention, &silence).await {
+                    return Err(AppError::OutcomeUnknown);
+                }
+                let work = &self.inner.store.work;
+                let standing = work.standing(&merchant.id, WorkKind::Step, id.uuid(), intention);
+                let since = standing.await?.ok_or(AppError::Internal)?.intended_at;
+                let step = (id, facts, pending);
+                self.look_up_step(merchant, context, step, personal.as_ref(), since)
+                    .await
             }
         }
     }
@@ -201,26 +221,9 @@ impl App {
             .as_ref()
             .map(|intent| intent.id.as_str())
             .ok_or(AppError::Internal)?;
-        let effect = RefundEffect {
-            merchant: &merchant.id,
-            payment: id,
-            intent,
-            refund: found,
-        };
-        let (said, words) = match self
-            .inner
-            .gateway
-            .refund(&merchant.stripe_account, effect)
-            .await
-        {
-            Outcome::Said(view) => (Said::Refund(view.snapshot), view.answer),
-            Outcome::Refused(refusal) => (Said::Refused(refusal), None),
-            Outcome::Unknown(silence) => {
-                tracing::warn!(payment = %id, %refund, why = %silence.why, "Stripe's outcome is not known");
-                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
-                return Err(AppError::OutcomeUnknown);
-            }
-        };
+        let (said, words) = self
+            .ask_refund(merchant, context, (id, facts, intent), found)
+            .await?;
         let observed = Observation {
             intention: Some(refund),
             current: true,
@@ -238,6 +241,48 @@ impl App {
             said: words,
             answered: recorded.answered,
         })
+    }
+
+    /// Asks Stripe for a refund, or looks up what became of it.
+    async fn ask_refund(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        (id, facts, intent): (PaymentId, &Facts, &str),
+        refund: &Refund,
+    ) -> Result<(Said, Option<Arc<StripeAnswer>>), AppError> {
+        let is_parked = facts.is_parked(refund.id);
+        let way = self
+            .way(merchant, WorkKind::Refund, id.uuid(), refund.id, is_parked)
+            .await?;
+        if way == Way::Send {
+            let effect = RefundEffect {
+                merchant: &merchant.id,
+                payment: id,
+                intent,
+                refund,
+            };
+            let gateway = &self.inner.gateway;
+            match gateway.refund(&merchant.stripe_account, effect).await {
+                Outcome::Said(view) => {
+                    self.heard(merchant, context);
+                    return Ok((Said::Refund(view.snapshot), view.answer));
+                }
+                Outcome::Refused(refusal) => {
+                    self.heard(merchant, context);
+                    return Ok((Said::Refused(refusal), None));
+                }
+                Outcome::Unknown(silence) => {
+                    if !self.not_heard(merchant, context, refund.id, &silence).await {
+                        return Err(AppError::OutcomeUnknown);
+                    }
+                }
+            }
+        }
+        let said = self
+            .look_up_refund(merchant, context, intent, refund)
+            .await?;
+        Ok((said, None))
     }
 
     /// Records what Stripe said of a payment, together with what follows for its order, and with the answer to the claim
@@ -296,57 +341,93 @@ impl App {
     ) -> Result<Recording, AppError> {
         loop {
             let before = self.inner.store.payment(&merchant.id, id).await?;
-            let mut events = before
-                .state
-                .decide(PaymentCommand::Observe(observed.clone()))?;
-            let mut after = Versioned::clone(&before);
-            apply(&mut after, &events);
-            self.intend_confirmation(&mut after, &mut events)?;
-            let order = self
-                .follow_up(&merchant.id, id, &mut after, &mut events)
-                .await?;
-            let completes = answer.claim.and_then(|key| {
-                let mut ended = last_step(&after, &events)?;
-                ended.said.clone_from(&answer.kept);
-                ended.not_begun = key.keeps_answer && ended.verdict.is_not_begun();
-                Some(key.completion(&ended))
-            });
-            if events.is_empty() && order.is_none() {
-                return Ok(Recording {
-                    payment: before,
-                    events,
-                    answered: false,
-                });
+            let command = PaymentCommand::Observe(observed.clone());
+            let events = before.state.decide(command)?;
+            let decided = Decided { id, before, events };
+            if let Some(recorded) = self
+                .record_outcome(merchant, context, decided, &mut answer)
+                .await?
+            {
+                return Ok(recorded);
             }
-            let answered = completes.is_some();
-            let decided = Decided {
+        }
+    }
+
+    /// Records these events together with what follows for the order, and with the answer to the claim where they are the last
+    /// step. None where somebody else was first: then it is to be decided again.
+    async fn record_outcome(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        decided: Decided<PaymentId, Payment, PaymentEvent>,
+        answer: &mut Answer<'_>,
+    ) -> Result<Option<Recording>, AppError> {
+        let Decided {
+            id,
+            before,
+            mut events,
+        } = decided;
+        let mut after = Versioned::clone(&before);
+        apply(&mut after, &events);
+        self.intend_confirmation(&mut after, &mut events)?;
+        let order = self
+            .follow_up(&merchant.id, id, &mut after, &mut events)
+            .await?;
+        if events.is_empty() && order.is_none() {
+            return Ok(Some(Recording {
+                payment: before,
+                events,
+                answered: false,
+            }));
+        }
+        let completes = answer.claim.and_then(|key| {
+            let mut ended = last_step(&after, &events)?;
+            ended.said.clone_from(&answer.kept);
+            ended.not_begun = key.keeps_answer && ended.verdict.is_not_begun();
+            Some(key.completion(&ended))
+        });
+        let answered = completes.is_some();
+        let commit = Commit {
+            payment: Some(Decided {
                 id,
                 before: Arc::clone(&before),
                 events: events.clone(),
-            };
-            let commit = Commit {
-                payment: Some(decided),
-                order,
-                completes,
-                ..Commit::default()
-            };
-            match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(committed) => {
-                    let payment = committed.payment.unwrap_or(before);
-                    return Ok(Recording {
-                        payment,
-                        events,
-                        answered,
-                    });
-                }
-                Err(Trouble::Conflict) => {
-                    tracing::debug!(payment = %id, "somebody else recorded first")
-                }
-                // The claim has its answer already: record the outcome without it.
-                Err(Trouble::Claimed(_)) => answer.claim = None,
-                Err(trouble) => return Err(trouble.into()),
+            }),
+            order,
+            completes,
+            ..Commit::default()
+        };
+        match self.inner.store.commit(&merchant.id, context, commit).await {
+            Ok(committed) => Ok(Some(Recording {
+                payment: committed.payment.unwrap_or(before),
+                events,
+                answered,
+            })),
+            Err(Trouble::Conflict) => {
+                tracing::debug!(payment = %id, "somebody else recorded first");
+                Ok(None)
             }
+            // The claim has its answer already: record the outcome without it.
+            Err(Trouble::Claimed(_)) => {
+                answer.claim = None;
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble.into()),
         }
+    }
+
+    /// Records an outcome that people have settled, with what follows for the order. False where somebody else was first.
+    pub(super) async fn record_settled(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        decided: Decided<PaymentId, Payment, PaymentEvent>,
+    ) -> Result<bool, AppError> {
+        let mut answer = Answer::default();
+        let recorded = self
+            .record_outcome(merchant, context, decided, &mut answer)
+            .await?;
+        Ok(recorded.is_some())
     }
 
     /// The second half of "create and confirm": its intention is recorded together with the outcome of the first, whoever

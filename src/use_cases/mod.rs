@@ -52,7 +52,7 @@ pub use payment_sources::{
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
-pub use recovery::Recovery;
+pub use recovery::{ByHand, Parked, Recovery, SettleError, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
@@ -64,11 +64,12 @@ pub use verdict::Verdict;
 pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::catalogue::{ArticleError, OfferError};
-use aggregates::ids::{CommandId, MerchantId};
+use aggregates::ids::{CommandId, IntentionId, MerchantId};
 use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
 use aggregates::payment::PaymentError;
 use aggregates::payment::event::Refusal;
+use moka::sync::Cache;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,6 +81,7 @@ use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
 use drive::Locks;
 use limits::Allowances;
+use recovery::Traffic;
 
 /// The use cases and what they work with. Clones are the same application.
 #[derive(Clone)]
@@ -97,9 +99,16 @@ struct Inner {
     delivered: Notify,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
+    recovery: Recovery,
+    traffic: Traffic,
+    /// Why the last attempt at an intention had no outcome.
+    silences: Cache<IntentionId, String>,
     stopping: CancellationToken,
     public_url: String,
 }
+
+/// How many intentions without an outcome are remembered with why.
+const SILENCES_REMEMBERED: u64 = 10_000;
 
 /// How long callers wait.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +183,7 @@ impl App {
         webhook_secrets: webhooks::Secrets,
         options: Options,
         outbound: Outbound,
+        recovery: Recovery,
         public_url: String,
     ) -> Self {
         let inner = Inner {
@@ -186,6 +196,9 @@ impl App {
             delivered: Notify::new(),
             webhook_secrets,
             outbound,
+            recovery,
+            traffic: Traffic::new(recovery.traffic),
+            silences: Cache::new(SILENCES_REMEMBERED),
             stopping: CancellationToken::new(),
             public_url,
         };
@@ -284,6 +297,13 @@ impl From<Trouble> for AppError {
 impl From<VaultError> for AppError {
     fn from(error: VaultError) -> Self {
         tracing::error!(%error, "the vault cannot be used");
+        Self::Unavailable
+    }
+}
+
+impl From<sqlx::Error> for AppError {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(%error, "the store cannot be used");
         Self::Unavailable
     }
 }

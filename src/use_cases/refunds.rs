@@ -1,6 +1,6 @@
 //! Refunds: asked for, never more than was captured, found again.
 
-use aggregates::ids::{IntentionId, PaymentId, RefundId};
+use aggregates::ids::{IntentionId, PaymentId};
 use aggregates::money::Money;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::RefundReason;
@@ -347,30 +347,6 @@ impl App {
             Outcome::Refused(_) | Outcome::Unknown(_) => {
                 tracing::warn!(refund = %stripe_refund, "Stripe did not show a refund");
             }
-        }
-        Ok(())
-    }
-
-    /// Drives every refund of the payment that Stripe has not answered.
-    pub(super) async fn drive_refunds(
-        &self,
-        merchant: &Merchant,
-        payment: PaymentId,
-        context: &Context,
-    ) -> Result<(), AppError> {
-        let state = self.inner.store.payment(&merchant.id, payment).await?;
-        let requested =
-            |refund: &&Refund| refund.status == aggregates::payment::state::RefundStatus::Requested;
-        let open: Vec<RefundId> = state
-            .state
-            .facts()
-            .into_iter()
-            .flat_map(|facts| facts.refunds.iter().filter(requested))
-            .map(|it| it.id)
-            .collect();
-        for refund in open {
-            self.drive_refund(merchant, payment, refund, context, None)
-                .await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What is Stripe's alone: read through, and changed with an intention before and an outcome after.
 
 use aggregates::ids::{IntentionId, MerchantId, OrderId};
+use aggregates::payment::Metadata;
 use aggregates::sealed::subject_of_request;
 use aggregates::stripe_request::{
     ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand, StripeRequestEvent,
@@ -14,10 +15,11 @@ use tokio::time::timeout;
 
 use super::idempotency::{Idempotency, Standing};
 use super::kept::as_listed;
+use super::recovery::Way;
 use super::verdict::Verdict;
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY, Outcome, Request, StripeAnswer, Verb};
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::gateway::{self, MERCHANT_KEY, Outcome, REQUEST_KEY, Request, StripeAnswer, Verb};
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble, WorkKind};
 
 /// A change at Stripe.
 pub struct Change {
@@ -72,6 +74,7 @@ impl App {
             let mut answer = app.read(&merchant, &path, &query).await?;
             if answer.status < 300 {
                 app.notice(&merchant, &context, &answer.body).await?;
+                app.show_as_processing(&merchant, &mut answer.body).await?;
                 if !is_one(&answer.body) {
                     as_listed(&mut answer.body);
                 }
@@ -79,6 +82,28 @@ impl App {
             Ok(answer)
         })
         .await
+    }
+
+    /// An intent whose confirm or capture has no outcome yet reads as processing: what Stripe shows may change any moment.
+    async fn show_as_processing(
+        &self,
+        merchant: &Merchant,
+        body: &mut Value,
+    ) -> Result<(), AppError> {
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let (Some("payment_intent"), Some(intent)) = (text("object"), text("id")) else {
+            return Ok(());
+        };
+        let store = &self.inner.store;
+        let Some(payment) = store.payment_by_intent(&merchant.id, intent).await? else {
+            return Ok(());
+        };
+        let payment = store.payment(&merchant.id, payment).await?;
+        let facts = payment.state.facts();
+        if facts.is_some_and(|facts| facts.public_status() != facts.status) {
+            body["status"] = "processing".into();
+        }
+        Ok(())
     }
 
     /// An intent as its client secret opens it, for a customer's browser; Stripe's refusal where the secret is another's.
@@ -259,6 +284,9 @@ impl App {
         if change.makes_intent {
             form.push_str(&marked(&merchant.id));
         }
+        if MARKED.contains(&change.path.as_str()) && change.method == Method::Post {
+            mark(&mut form, request);
+        }
         let parameters = if form.is_empty() {
             None
         } else {
@@ -316,25 +344,9 @@ impl App {
                     .ok_or(AppError::Internal)?,
             ),
         };
-        let stripe_key = request.stripe_key();
-        let asked = Request {
-            verb: match facts.request.method {
-                Method::Post => Verb::Post,
-                Method::Delete => Verb::Delete,
-            },
-            path: &facts.request.path,
-            parameters: form.as_deref(),
-            key: Some(&stripe_key),
-        };
-        let account = &merchant.stripe_account;
-        let outcome = match self.inner.gateway.request(account, asked).await {
-            Outcome::Unknown(silence) if silence.for_good && facts.request.order.is_some() => {
-                let found = self.look_for_outcome(merchant, &facts.request).await?;
-                Outcome::Said(found)
-            }
-            outcome => outcome,
-        };
-        let mut answer = said(outcome, &asked)?;
+        let mut answer = self
+            .ask_change(merchant, context, facts, form.as_deref())
+            .await?;
         answer.replayed = false;
         let subject = facts.request.parameters.as_ref().map_or_else(
             || subject_of_request(request, None),
@@ -344,6 +356,55 @@ impl App {
             .await?;
         self.notice(merchant, context, &answer.body).await?;
         Ok(answer)
+    }
+
+    /// Asks Stripe for the change, or looks up what became of it.
+    async fn ask_change(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        facts: &Facts,
+        form: Option<&str>,
+    ) -> Result<StripeAnswer, AppError> {
+        let request = facts.request.intention;
+        let kind = WorkKind::Change;
+        let way = self.way(merchant, kind, request.uuid(), request, facts.is_parked());
+        let since = match way.await? {
+            Way::LookUp(since) => since,
+            Way::Send => {
+                let stripe_key = request.stripe_key();
+                let asked = Request {
+                    verb: match facts.request.method {
+                        Method::Post => Verb::Post,
+                        Method::Delete => Verb::Delete,
+                    },
+                    path: &facts.request.path,
+                    parameters: form,
+                    key: Some(&stripe_key),
+                };
+                let gateway = &self.inner.gateway;
+                let silence = match gateway.request(&merchant.stripe_account, asked).await {
+                    Outcome::Said(answer) => {
+                        self.heard(merchant, context);
+                        return Ok(answer);
+                    }
+                    Outcome::Refused(refusal) => return Err(AppError::Refused(refusal)),
+                    Outcome::Unknown(silence) => silence,
+                };
+                if !self.not_heard(merchant, context, request, &silence).await {
+                    return Err(AppError::OutcomeUnknown);
+                }
+                let work = &self.inner.store.work;
+                let standing = work.standing(&merchant.id, kind, request.uuid(), request);
+                standing.await?.ok_or(AppError::Internal)?.intended_at
+            }
+        };
+        if facts.request.order.is_some() {
+            return self.look_for_outcome(merchant, &facts.request).await;
+        }
+        let form = form.unwrap_or_default();
+        self.look_up_change(merchant, context, facts, form, since)
+            .await
     }
 
     /// Records what Stripe said, together with what it means for the order whose checkout it is about.
@@ -483,6 +544,29 @@ fn marked(merchant: &MerchantId) -> String {
     let pair = serde_urlencoded::to_string([(name, merchant.as_str())])
         .expect("a pair of texts always encodes");
     format!("&{pair}")
+}
+
+/// What is made there takes metadata, and is listed by when it was made: so it is found again by the mark of its request.
+const MARKED: &[&str] = &["/customers", "/checkout/sessions", "/payouts"];
+
+/// Adds the request's own id to the metadata of what it makes, where Stripe has room for it.
+fn mark(form: &mut String, request: IntentionId) {
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(form).unwrap_or_default();
+    let of_metadata = pairs
+        .iter()
+        .filter(|(name, _)| name.starts_with("metadata"));
+    // All of the metadata unset at once leaves no room beside it.
+    let unset = pairs.iter().any(|(name, _)| name == "metadata");
+    if unset || of_metadata.count() >= Metadata::PAIRS_MAX {
+        return;
+    }
+    let name = format!("metadata[{REQUEST_KEY}]");
+    let pair = serde_urlencoded::to_string([(name, request.to_string())])
+        .expect("a pair of texts always encodes");
+    if !form.is_empty() {
+        form.push('&');
+    }
+    form.push_str(&pair);
 }
 
 /// Whether it is one object, rather than a list of them or an event that speaks of one.

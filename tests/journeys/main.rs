@@ -12,5 +12,7 @@ mod order;
 mod outbound;
 mod payment;
 mod receiver;
+mod recovery;
+mod recovery_parked;
 mod replay;
 mod webhooks;

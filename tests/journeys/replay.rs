@@ -1,5 +1,6 @@
 //! What is kept in rows is what the events say: the log, folded again from its start, gives the same rows.
 
+use crate::recovery_parked::{parked_capture, settle};
 use crate::support::{World, card_payment, send, until};
 use aggregates::catalogue::{Article, Offer};
 use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, PayoutId};
@@ -103,7 +104,7 @@ impl Refold {
 /// Planted bug: leaving the balances of one event kind out of the live fold (or folding an event twice) shows as a difference.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
-    let world = World::start().await;
+    let mut world = World::start().await;
     let (status, order) = send(world.shop_create()).await;
     assert_eq!(status, 200, "{order}");
     let pay = |card: &'static str| {
@@ -155,6 +156,10 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
         waiting == 0
     })
     .await;
+    let paused = Some(json!({"paused": true}));
+    world.sim(Method::POST, "webhooks", paused).await;
+    let (intent, intention) = parked_capture(&mut world, "drop_after").await;
+    settle(&world, intention, &intent).await;
 
     let store = world.app().store();
     let mut refold = Refold::default();

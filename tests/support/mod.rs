@@ -59,7 +59,7 @@ impl Default for Setup {
             // Recovery only at the start: a test that wants more says so.
             recovery: Recovery {
                 every: Duration::from_secs(3600),
-                older_than: Duration::from_secs(60),
+                ..Recovery::default()
             },
             gateway: GatewayOptions {
                 timeout: Duration::from_secs(20),

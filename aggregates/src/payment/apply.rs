@@ -94,6 +94,7 @@ fn blank(merchant: &MerchantId, amount: Money) -> Facts {
         return_url: None,
         disputes: BTreeMap::new(),
         checkout_session: None,
+        parked: vec![],
         described: None,
         discarded: false,
     }
@@ -103,7 +104,9 @@ impl Facts {
     /// A new event does not compile until it has its line.
     pub(super) fn apply(&mut self, event: &PaymentEvent) {
         use PaymentEvent as E;
+        self.apply_parking(event);
         match event {
+            E::IntentionParked { .. } | E::SettlementProposed { .. } | E::SettledByHand { .. } => {}
             E::CreateRequested(_) | E::Adopted(_) | E::ObservationRefused { .. } => {}
             E::Created(created) => self.created(created),
             E::CreateRefused { intention, refusal } => self.create_refused(*intention, refusal),

@@ -457,7 +457,7 @@ fn rank(status: StripeStatus) -> u8 {
 }
 
 /// One attempt has one charge; where none was made, code and method tell attempts apart.
-fn same_decline(one: &Decline, other: &Decline) -> bool {
+pub(super) fn same_decline(one: &Decline, other: &Decline) -> bool {
     match (&one.charge, &other.charge) {
         (Some(one), Some(other)) => one == other,
         _ => {

@@ -2,6 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
+use crate::parking::{Parked, ParkedState};
 use crate::payment::command::StripeStatus;
 use crate::payment::description::Description;
 use crate::payment::event::{
@@ -57,6 +58,9 @@ pub struct Facts {
     /// The checkout session (`cs_…`) that made the intent, where one did.
     #[serde(default)]
     pub checkout_session: Option<String>,
+    /// Intentions that wait, or have waited, for people.
+    #[serde(default)]
+    pub parked: Vec<Parked>,
     /// What the order's system says of it, once it has said anything.
     #[serde(default)]
     pub described: Option<Box<Description>>,
@@ -130,6 +134,19 @@ pub enum Step {
         reason: Option<CancellationReason>,
         parameters: Parameters,
     },
+}
+
+impl Step {
+    /// Its name, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Update(_) => "update",
+            Self::Confirm { .. } => "confirm",
+            Self::Capture { .. } => "capture",
+            Self::Cancel { .. } => "cancel",
+        }
+    }
 }
 
 /// One refund of the payment.
@@ -266,6 +283,13 @@ impl Facts {
     pub fn out_of_sales(&self, amount: Money) -> Money {
         let sold = self.applied.minor().saturating_sub(self.taken_back.minor());
         Money::new(sold.min(amount.minor()).max(0), amount.currency())
+    }
+
+    /// Whether the intention waits for people: no machine asks Stripe for it any more.
+    pub fn is_parked(&self, intention: IntentionId) -> bool {
+        self.parked
+            .iter()
+            .any(|it| it.intention == intention && it.state == ParkedState::Waiting)
     }
 
     pub fn refund(&self, id: RefundId) -> Option<&Refund> {
