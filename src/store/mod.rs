@@ -14,7 +14,6 @@ mod past;
 mod recovery;
 mod register;
 mod vault;
-mod waiting;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
