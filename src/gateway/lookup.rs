@@ -89,12 +89,27 @@ impl Gateway {
         let id = request.to_string();
         let is_it = |it: &Value| marked(it, REQUEST_KEY, &id);
         let query = since_query(since);
-        match self.first(account, collection, &query, is_it).await {
-            Outcome::Said(found) => Outcome::Said(found.map(|body| StripeAnswer {
-                status: 200,
-                body,
-                replayed: false,
-            })),
+        let found = match self.first(account, collection, &query, is_it).await {
+            Outcome::Said(found) => found.as_ref().and_then(id_of),
+            Outcome::Refused(refusal) => return Outcome::Refused(refusal),
+            Outcome::Unknown(silence) => return Outcome::Unknown(silence),
+        };
+        let Some(id) = found else {
+            return Outcome::Said(None);
+        };
+        // A list may show less of it than its own page does.
+        let request = Request {
+            verb: Verb::Get,
+            path: &format!("{collection}/{id}"),
+            parameters: None,
+            key: None,
+        };
+        match self.request(account, request).await {
+            Outcome::Said(answer) if answer.status < 300 => Outcome::Said(Some(answer)),
+            Outcome::Said(answer) => {
+                let why = format!("Stripe answered {} to what it lists", answer.status);
+                Outcome::Unknown(Silence::new(SilenceKind::Unreadable, why))
+            }
             Outcome::Refused(refusal) => Outcome::Refused(refusal),
             Outcome::Unknown(silence) => Outcome::Unknown(silence),
         }

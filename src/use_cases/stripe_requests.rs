@@ -399,9 +399,6 @@ impl App {
                 standing.await?.ok_or(AppError::Internal)?.intended_at
             }
         };
-        if facts.request.order.is_some() {
-            return self.look_for_outcome(merchant, &facts.request).await;
-        }
         let form = form.unwrap_or_default();
         self.look_up_change(merchant, context, facts, form, since)
             .await

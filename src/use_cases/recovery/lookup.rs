@@ -124,7 +124,8 @@ impl App {
         })
     }
 
-    /// Looks up what became of a change that no payment carries. A refusal answers where nothing came of it.
+    /// Looks up what became of a change that no payment carries. A refusal answers where nothing came of it. Of an order's
+    /// checkout that is believed at once: somebody waits to pay, and a page that shows late is closed like any other.
     pub(in crate::use_cases) async fn look_up_change(
         &self,
         merchant: &Merchant,
@@ -164,6 +165,9 @@ impl App {
             }
             Change::Hidden => Found::Unclear("nothing at Stripe shows it"),
         };
+        if facts.request.order.is_some() && matches!(found, Found::NotDone) {
+            return Ok(nothing_done());
+        }
         let done = self.concluded(merchant, intention, found).await?;
         Ok(done.unwrap_or_else(|| refusal_of(&Refusal::not_carried_out())))
     }
@@ -318,6 +322,15 @@ fn known(is_so: bool) -> Shown {
 
 fn text<'v>(object: &'v Value, name: &str) -> Option<&'v str> {
     object.get(name).and_then(Value::as_str)
+}
+
+/// Stripe's own failure, once it is known that it left nothing behind.
+fn nothing_done() -> StripeAnswer {
+    StripeAnswer {
+        status: 500,
+        body: json!({"error": {"type": "api_error", "message": "Stripe failed, and did nothing."}}),
+        replayed: false,
+    }
 }
 
 /// The refusal in the shape of an answer of Stripe's.
