@@ -43,8 +43,9 @@ pub struct Proposal {
 }
 
 /// What people can say became of an intention.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ByHand {
     /// Stripe did it: to this object (`pi_…`, `re_…`, `cus_…`).
     Happened { stripe_id: String },
@@ -68,6 +69,16 @@ pub enum ParkingError {
     /// What Stripe shows does not bear out what was proposed.
     #[error("what Stripe shows does not bear this out: {because}")]
     NotBorneOut { because: String },
+}
+
+impl ByHand {
+    /// The object of Stripe's that it happened to.
+    pub fn stripe_id(&self) -> Option<&str> {
+        match self {
+            Self::Happened { stripe_id } => Some(stripe_id),
+            Self::DidNotHappen => None,
+        }
+    }
 }
 
 impl Parked {

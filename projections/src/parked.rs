@@ -40,13 +40,8 @@ pub(crate) fn row(whose: &MerchantId, of: Of, it: &Parked, event: usize) -> RowC
         Of::StripeRequest(id) => ("stripe_request", id),
     };
     let proposal = it.proposal.as_ref();
-    let (outcome, stripe_id) = match proposal.map(|it| &it.outcome) {
-        None => (None, None),
-        Some(ByHand::DidNotHappen) => (Some("did_not_happen".to_owned()), None),
-        Some(ByHand::Happened { stripe_id }) => {
-            (Some("happened".to_owned()), Some(stripe_id.clone()))
-        }
-    };
+    let outcome = proposal.map(|it| &it.outcome);
+    let stripe_id = outcome.and_then(ByHand::stripe_id).map(str::to_owned);
     RowChange {
         table: TABLE.name,
         event,
@@ -58,7 +53,7 @@ pub(crate) fn row(whose: &MerchantId, of: Of, it: &Parked, event: usize) -> RowC
             it.what.clone().into(),
             it.reason.clone().into(),
             it.state.to_string().into(),
-            outcome.into(),
+            outcome.map(ToString::to_string).into(),
             stripe_id.into(),
             proposal.map(|it| it.by.clone()).into(),
             proposal.map(|it| it.because.clone()).into(),

@@ -15,6 +15,7 @@ mod merchants;
 mod offers;
 mod openapi;
 mod orders;
+mod parked;
 mod payments;
 mod query;
 mod shapes;
@@ -46,6 +47,10 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/payments", payments::list)
         .get("/ledger/v1/payments/{id}", payments::get)
         .get("/ledger/v1/payments/{id}/events", payments::life)
+        .get("/ledger/v1/parked", parked::list)
+        .get("/ledger/v1/parked/{id}", parked::get)
+        .post("/ledger/v1/parked/{id}/settle", parked::settle)
+        .post("/ledger/v1/parked/{id}/approve", parked::approve)
         .get("/ledger/v1/events", events::feed)
         .wrong_method(wrong_method)
         .described_by(openapi::fragment)

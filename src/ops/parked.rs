@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::ids::Ids;
 use crate::outbound::{self, Sender};
 use crate::store::{ParkedRow, Store, Work};
-use crate::use_cases::{App, ByHand, Outbound, Recovery};
+use crate::use_cases::{App, ByHand, Outbound, Recovery, Settler};
 
 /// Prints what is parked, one line each: what waits, or all that ever did.
 ///
@@ -80,7 +80,7 @@ pub async fn settle(
 ) -> anyhow::Result<()> {
     let app = app(config, url).await?;
     let proposed = app
-        .propose_settlement(None, person(by), intention, outcome, because)
+        .propose_settlement(operator(by), intention, outcome, because)
         .await;
     close(&app).await;
     proposed?;
@@ -99,7 +99,7 @@ pub async fn approve(
     by: &str,
 ) -> anyhow::Result<()> {
     let app = app(config, url).await?;
-    let approved = app.approve_settlement(None, person(by), intention).await;
+    let approved = app.approve_settlement(operator(by), intention).await;
     close(&app).await;
     approved?;
     println!("settled");
@@ -149,11 +149,15 @@ async fn close(app: &App) {
     app.store().close().await;
 }
 
-fn person(name: &str) -> Actor {
-    Actor {
-        name: name.to_owned(),
-        key_id: None,
-        door: "cli".to_owned(),
+fn operator(name: &str) -> Settler {
+    Settler {
+        merchant: None,
+        actor: Actor {
+            name: name.to_owned(),
+            key_id: None,
+            door: "cli".to_owned(),
+        },
+        key: None,
     }
 }
 

@@ -2,6 +2,7 @@
 //! parked. All times are the database's.
 
 use aggregates::ids::{IntentionId, MerchantId};
+use aggregates::parking::ParkedState;
 use aggregates::payment::{Payment, PaymentEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
@@ -12,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use super::Commit;
+use super::lists::Found;
 
 /// How many open intentions one look takes up.
 const FOUND_AT_ONCE: i64 = 1000;
@@ -362,6 +364,35 @@ impl Work {
             .bind(settled_too)
             .fetch_all(&self.pool)
             .await
+    }
+
+    /// At most `limit` of a merchant's, by intention, after one; in one state or in any.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn parked_page(
+        &self,
+        merchant: &MerchantId,
+        state: Option<ParkedState>,
+        after: Option<IntentionId>,
+        limit: i64,
+    ) -> Result<Found<ParkedRow>, sqlx::Error> {
+        let sql = format!(
+            "select {PARKED} from parked
+             where merchant = $1 and ($2::text is null or state = $2) and ($3::uuid is null or intention > $3)
+             order by intention limit $4"
+        );
+        let mut items: Vec<ParkedRow> = sqlx::query_as(&sql)
+            .bind(merchant.as_str())
+            .bind(state.map(|it| it.to_string()))
+            .bind(after.map(IntentionId::uuid))
+            .bind(limit.saturating_add(1))
+            .fetch_all(&self.pool)
+            .await?;
+        let limit = usize::try_from(limit).unwrap_or(0);
+        let has_more = items.len() > limit;
+        items.truncate(limit);
+        Ok(Found { items, has_more })
     }
 
     /// One parked intention, of whoever's; none where nothing of this id is parked.

@@ -10,6 +10,7 @@ use aggregates::payment::event::PaymentEvent;
 use aggregates::payment::state::{Facts, Pending, Refund, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
 use aggregates::sealed::{Sealed, subject_of_payment};
+use eventstore::{Claim, Completion};
 use projections::fold::Versioned;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -62,6 +63,8 @@ pub(super) type Answering<'a> = Option<&'a Idempotency>;
 struct Answer<'a> {
     claim: Answering<'a>,
     kept: Option<Sealed>,
+    /// A key that is claimed and answered by the same append.
+    at_once: Option<(Claim, Completion)>,
 }
 
 /// Everything that may be recorded of one observation.
@@ -310,7 +313,11 @@ impl App {
         claim: Answering<'a>,
     ) -> Result<Answer<'a>, AppError> {
         let kept = self.worth_keeping(merchant, id, facts, said, claim).await?;
-        Ok(Answer { claim, kept })
+        Ok(Answer {
+            claim,
+            kept,
+            at_once: None,
+        })
     }
 
     /// Stripe's words, sealed, where the claim's answer is made of them.
@@ -387,6 +394,7 @@ impl App {
             Some(key.completion(&ended))
         });
         let answered = completes.is_some();
+        let (claim, at_once) = answer.at_once.clone().unzip();
         let commit = Commit {
             payment: Some(Decided {
                 id,
@@ -394,7 +402,8 @@ impl App {
                 events: events.clone(),
             }),
             order,
-            completes,
+            claim,
+            completes: completes.or(at_once),
             ..Commit::default()
         };
         match self.inner.store.commit(&merchant.id, context, commit).await {
@@ -416,14 +425,19 @@ impl App {
         }
     }
 
-    /// Records an outcome that people have settled, with what follows for the order. False where somebody else was first.
+    /// Records an outcome that people have settled, with what follows for the order, and answers their key with it. False where
+    /// somebody else was first, be it under the same key.
     pub(super) async fn record_settled(
         &self,
         merchant: &Merchant,
         context: &Context,
         decided: Decided<PaymentId, Payment, PaymentEvent>,
+        at_once: Option<(Claim, Completion)>,
     ) -> Result<bool, AppError> {
-        let mut answer = Answer::default();
+        let mut answer = Answer {
+            at_once,
+            ..Answer::default()
+        };
         let recorded = self
             .record_outcome(merchant, context, decided, &mut answer)
             .await?;

@@ -52,7 +52,7 @@ pub use payment_sources::{
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
-pub use recovery::{ByHand, Parked, Recovery, SettleError, TrafficLimits};
+pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,

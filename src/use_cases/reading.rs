@@ -154,7 +154,7 @@ impl App {
                 .await?
                 .ok_or_else(missing)?,
         };
-        let past = store.past_payment(merchant, id).await?;
+        let past = store.past_payment(merchant, id, None).await?;
         let payment = past.ok_or_else(missing)?;
         Ok(PaymentView { id, payment })
     }

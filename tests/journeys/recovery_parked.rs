@@ -5,7 +5,7 @@ use crate::support::{World, card_payment, seal_key, send, until};
 use aggregates::ids::IntentionId;
 use aggregates::metadata::Actor;
 use counterfoil::ops::fixtures;
-use counterfoil::use_cases::{ByHand, Parked, Recovery, SettleError};
+use counterfoil::use_cases::{ByHand, Parked, Recovery, SettleError, Settler};
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
@@ -19,11 +19,15 @@ fn too_late() -> Recovery {
     }
 }
 
-fn person(name: &str) -> Actor {
-    Actor {
-        name: name.to_owned(),
-        key_id: None,
-        door: "cli".to_owned(),
+fn person(name: &str) -> Settler {
+    Settler {
+        merchant: None,
+        actor: Actor {
+            name: name.to_owned(),
+            key_id: None,
+            door: "cli".to_owned(),
+        },
+        key: None,
     }
 }
 
@@ -57,16 +61,10 @@ pub async fn parked_capture(world: &mut World, kind: &str) -> (String, Intention
 /// Two people settle it as having happened.
 pub async fn settle(world: &World, intention: IntentionId, stripe_id: &str) {
     let (app, because) = (world.app(), "seen in Stripe's dashboard".to_owned());
-    app.propose_settlement(
-        None,
-        person("anna"),
-        intention,
-        happened(stripe_id),
-        because,
-    )
-    .await
-    .unwrap();
-    app.approve_settlement(None, person("ben"), intention)
+    app.propose_settlement(person("anna"), intention, happened(stripe_id), because)
+        .await
+        .unwrap();
+    app.approve_settlement(person("ben"), intention)
         .await
         .unwrap();
 }
@@ -120,10 +118,9 @@ async fn one_person_settles_and_another_approves_what_stripe_bears_out() {
     let (intent, intention) = parked_capture(&mut world, "drop_after").await;
     let app = world.app();
     let because = || "seen in Stripe's dashboard".to_owned();
-    let approve = |name: &str| app.approve_settlement(None, person(name), intention);
+    let approve = |name: &str| app.approve_settlement(person(name), intention);
     assert!(matches!(approve("ben").await, Err(SettleError::Refused(_))));
-    let propose =
-        |outcome| app.propose_settlement(None, person("anna"), intention, outcome, because());
+    let propose = |outcome| app.propose_settlement(person("anna"), intention, outcome, because());
     propose(happened("pi_another")).await.unwrap();
     assert!(approve("ben").await.is_err(), "there is no such intent");
     propose(happened(&intent)).await.unwrap();
@@ -161,16 +158,10 @@ async fn what_people_found_not_to_have_happened_may_be_asked_for_anew() {
     let (intent, intention) = parked_capture(&mut world, "drop_before").await;
     let app = world.app();
     let because = "Stripe's support says so".to_owned();
-    app.propose_settlement(
-        None,
-        person("anna"),
-        intention,
-        ByHand::DidNotHappen,
-        because,
-    )
-    .await
-    .unwrap();
-    app.approve_settlement(None, person("ben"), intention)
+    app.propose_settlement(person("anna"), intention, ByHand::DidNotHappen, because)
+        .await
+        .unwrap();
+    app.approve_settlement(person("ben"), intention)
         .await
         .unwrap();
     assert_eq!(names(&world, "CaptureRefused").await, 1);

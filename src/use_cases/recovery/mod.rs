@@ -9,7 +9,7 @@ mod parking;
 mod traffic;
 
 pub(super) use lookup::Way;
-pub use parking::{ByHand, Parked, SettleError};
+pub use parking::{ByHand, Parked, SettleError, Settler};
 pub use traffic::TrafficLimits;
 pub(super) use traffic::{HeldBack, Traffic};
 

@@ -2,7 +2,7 @@
 
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::metadata::Actor;
-use aggregates::parking::ParkingError;
+use aggregates::parking::{self, ParkedState, ParkingError};
 use aggregates::payment::command::Said;
 use aggregates::payment::event::Refusal;
 use aggregates::payment::{Payment, PaymentCommand, PaymentEvent};
@@ -15,15 +15,28 @@ use std::sync::Arc;
 pub use aggregates::parking::ByHand;
 
 use super::lookup::refusal_of;
-use crate::gateway::{Outcome, StripeAnswer};
-use crate::store::{Commit, Context, Decided, LeasedWork, Merchant, ParkedRow, Trouble, WorkKind};
-use crate::use_cases::{App, AppError};
+use crate::gateway::{self, StripeAnswer};
+use crate::store::{
+    Caller, Commit, Context, Decided, Found, LeasedWork, Merchant, ParkedRow, Trouble, WorkKind,
+};
+use crate::use_cases::once::{Left, Then, at_once};
+use crate::use_cases::{App, AppError, Idempotency, Outcome};
 
 /// An intention that waits, or has waited, for people.
 pub type Parked = ParkedRow;
 
 /// What a parked intention is a part of: a payment, or else a request of its own.
 const OF_PAYMENT: &str = "payment";
+
+/// Who settles something by hand.
+#[derive(Debug, Clone)]
+pub struct Settler {
+    /// Whose things they may settle; none for an operator, who may settle everybody's.
+    pub merchant: Option<MerchantId>,
+    pub actor: Actor,
+    /// Their own idempotency key, where they gave one.
+    pub key: Option<Idempotency>,
+}
 
 /// Why something is not settled by hand.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +49,15 @@ pub enum SettleError {
 }
 
 impl App {
+    /// A caller who settles things of their own merchant's.
+    pub fn settler(&self, caller: &Caller, door: &str, key: Option<Idempotency>) -> Settler {
+        Settler {
+            merchant: Some(caller.merchant.id.clone()),
+            actor: self.context(caller, door).actor,
+            key,
+        }
+    }
+
     /// What is parked, oldest first: of one merchant or of all; with what is settled too, or only what waits.
     ///
     /// # Errors
@@ -66,44 +88,73 @@ impl App {
             })
     }
 
+    /// What is parked of the caller's merchant, page by page, by intention: in one state or in any.
+    ///
+    /// # Errors
+    /// [`AppError::Unavailable`].
+    pub async fn parked_page(
+        &self,
+        caller: &Caller,
+        state: Option<ParkedState>,
+        after: Option<IntentionId>,
+        limit: i64,
+    ) -> Result<Found<Parked>, AppError> {
+        let (merchant, work) = (&caller.merchant.id, &self.inner.store.work);
+        Ok(work.parked_page(merchant, state, after, limit).await?)
+    }
+
     /// Says what became of a parked intention. It counts once another person [approves](Self::approve_settlement).
     ///
     /// # Errors
     /// [`AppError::NotFound`], and what the rules say ([`ParkingError`]).
     pub async fn propose_settlement(
         &self,
-        merchant: Option<&MerchantId>,
-        actor: Actor,
+        by: Settler,
         intention: IntentionId,
         outcome: ByHand,
         because: String,
-    ) -> Result<(), SettleError> {
-        let parked = self.parked_one(merchant, intention).await?;
-        let (app, context) = (self.clone(), self.by_hand(actor, Some(&because)));
+    ) -> Result<Outcome<Parked>, SettleError> {
+        let parked = self.parked_one(by.merchant.as_ref(), intention).await?;
+        let (app, context) = (self.clone(), self.by_hand(by.actor, Some(&because)));
         self.by_people(async move {
-            let by = context.actor.name.clone();
-            let merchant = app.merchant(&whose(&parked)?).await?;
+            let (merchant, key) = (app.merchant(&whose(&parked)?).await?, by.key.as_ref());
             loop {
-                let (outcome, by, because) = (outcome.clone(), by.clone(), because.clone());
-                let commit = if parked.kind == OF_PAYMENT {
-                    let before = app.parked_payment(&merchant, &parked).await?;
-                    let state = &before.state;
-                    let events = state.propose_settlement(intention, outcome, by, because)?;
-                    of_payment(&parked, before, events)
-                } else {
-                    let command = StripeRequestCommand::ProposeSettlement {
-                        outcome,
-                        by,
-                        because,
-                    };
-                    app.of_request(&merchant, intention, command).await?
-                };
-                if app.recorded(&merchant, &context, commit).await? {
-                    return Ok(());
+                if let Some(left) = app.before(&merchant, key).await? {
+                    return app.settled(&merchant, &parked, left).await;
+                }
+                let by = context.actor.name.clone();
+                let proposal = (outcome.clone(), by, because.clone());
+                let proposed = app.proposed(&merchant, &parked, proposal).await?;
+                let (then, commit) = proposed;
+                let left = app.answer_at_once(&merchant, &context, then, commit, key);
+                if let Some(left) = left.await? {
+                    return app.settled(&merchant, &parked, left).await;
                 }
             }
         })
         .await
+    }
+
+    async fn proposed(
+        &self,
+        merchant: &Merchant,
+        parked: &Parked,
+        (outcome, by, because): (ByHand, String, String),
+    ) -> Result<(Then<IntentionId>, Commit), SettleError> {
+        let intention = IntentionId::from_uuid(parked.intention);
+        if parked.kind == OF_PAYMENT {
+            let before = self.parked_payment(merchant, parked).await?;
+            let state = &before.state;
+            let events = state.propose_settlement(intention, outcome, by, because)?;
+            let then = Then::after(intention, before.version, events.len())?;
+            return Ok((then, of_payment(parked, before, events)));
+        }
+        let command = StripeRequestCommand::ProposeSettlement {
+            outcome,
+            by,
+            because,
+        };
+        self.of_request(merchant, intention, command).await
     }
 
     /// Approves what another person proposed. Where it is said to have happened, it is read at Stripe first, and recorded from
@@ -114,31 +165,69 @@ impl App {
     /// ([`ParkingError`]), to the maker's own approval for one.
     pub async fn approve_settlement(
         &self,
-        merchant: Option<&MerchantId>,
-        actor: Actor,
+        by: Settler,
         intention: IntentionId,
-    ) -> Result<(), SettleError> {
-        let parked = self.parked_one(merchant, intention).await?;
-        let (app, context) = (self.clone(), self.by_hand(actor, None));
+    ) -> Result<Outcome<Parked>, SettleError> {
+        let parked = self.parked_one(by.merchant.as_ref(), intention).await?;
+        let (app, context) = (self.clone(), self.by_hand(by.actor, None));
         self.by_people(async move {
-            let merchant = app.merchant(&whose(&parked)?).await?;
-            if parked.kind == OF_PAYMENT {
-                app.approve_of_payment(&merchant, &context, &parked).await?;
-            } else {
-                app.approve_of_request(&merchant, &context, intention)
-                    .await?;
+            let (merchant, key) = (app.merchant(&whose(&parked)?).await?, by.key.as_ref());
+            loop {
+                if let Some(left) = app.before(&merchant, key).await? {
+                    return app.settled(&merchant, &parked, left).await;
+                }
+                let then = if parked.kind == OF_PAYMENT {
+                    app.approve_of_payment(&merchant, &context, &parked, key)
+                        .await?
+                } else {
+                    app.approve_of_request(&merchant, &context, intention, key)
+                        .await?
+                };
+                if let Some(then) = then {
+                    metrics::counter!("counterfoil_parked_settled_total").increment(1);
+                    return app.settled(&merchant, &parked, Left::now(then)).await;
+                }
             }
-            metrics::counter!("counterfoil_parked_settled_total").increment(1);
-            Ok(())
         })
         .await
+    }
+
+    /// How the parked intention stood when the command had ended.
+    async fn settled(
+        &self,
+        merchant: &Merchant,
+        parked: &Parked,
+        left: Left<IntentionId>,
+    ) -> Result<Outcome<Parked>, SettleError> {
+        let done = left.with::<()>(|_| None);
+        let (store, at) = (&self.inner.store, Some(done.version));
+        let found = if parked.kind == OF_PAYMENT {
+            let id = PaymentId::from_uuid(parked.subject);
+            let past = store.past_payment(&merchant.id, id, at).await;
+            let past = past.map_err(AppError::from)?;
+            let facts = past.as_ref().and_then(|it| it.state.facts());
+            let all = facts.map(|facts| facts.parked.as_slice());
+            all.and_then(|all| all.iter().rev().find(|it| it.intention == done.about))
+                .cloned()
+        } else {
+            let past = store.past_request(&merchant.id, done.about, at).await;
+            let past = past.map_err(AppError::from)?;
+            let facts = past.as_ref().and_then(|it| it.state.facts());
+            facts.and_then(|facts| facts.parked.clone())
+        };
+        let found = found.ok_or(AppError::Internal)?;
+        Ok(Outcome {
+            it: Parked::at(parked, &found),
+            made: false,
+            replayed: done.replayed,
+        })
     }
 
     /// Runs it in a task of its own, as every command.
     async fn by_people(
         &self,
-        work: impl Future<Output = Result<(), SettleError>> + Send + 'static,
-    ) -> Result<(), SettleError> {
+        work: impl Future<Output = Result<Outcome<Parked>, SettleError>> + Send + 'static,
+    ) -> Result<Outcome<Parked>, SettleError> {
         self.command(async move {
             Ok(match work.await {
                 Err(SettleError::App(error)) => return Err(error),
@@ -148,32 +237,34 @@ impl App {
         .await?
     }
 
+    /// None where somebody else was first: then it is to be decided again.
     async fn approve_of_payment(
         &self,
         merchant: &Merchant,
         context: &Context,
         parked: &Parked,
-    ) -> Result<(), SettleError> {
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Then<IntentionId>>, SettleError> {
         let id = PaymentId::from_uuid(parked.subject);
         let intention = IntentionId::from_uuid(parked.intention);
-        loop {
-            let before = self.parked_payment(merchant, parked).await?;
-            let facts = before.state.facts().ok_or(AppError::Internal)?;
-            let waiting = facts.parked.iter().find(|it| it.intention == intention);
-            let proposal = waiting.and_then(|it| it.proposal.as_ref());
-            let shown = match proposal.map(|it| &it.outcome) {
-                Some(ByHand::Happened { stripe_id }) => {
-                    Some(self.shown_by_hand(merchant, id, stripe_id).await?)
-                }
-                _ => None,
-            };
-            let by = &context.actor.name;
-            let events = before.state.approve_settlement(intention, by, shown)?;
-            let decided = Decided { id, before, events };
-            if self.record_settled(merchant, context, decided).await? {
-                return Ok(());
+        let before = self.parked_payment(merchant, parked).await?;
+        let facts = before.state.facts().ok_or(AppError::Internal)?;
+        let waiting = facts.parked.iter().find(|it| it.intention == intention);
+        let proposal = waiting.and_then(|it| it.proposal.as_ref());
+        let shown = match proposal.map(|it| &it.outcome) {
+            Some(ByHand::Happened { stripe_id }) => {
+                Some(self.shown_by_hand(merchant, id, stripe_id).await?)
             }
-        }
+            _ => None,
+        };
+        let by = &context.actor.name;
+        let events = before.state.approve_settlement(intention, by, shown)?;
+        let then = Then::after(intention, before.version, events.len())?;
+        let decided = Decided { id, before, events };
+        let recorded = self
+            .record_settled(merchant, context, decided, at_once(&then, key))
+            .await?;
+        Ok(recorded.then_some(then))
     }
 
     /// What Stripe shows of the object that somebody named.
@@ -186,9 +277,9 @@ impl App {
         let (account, gateway) = (&merchant.stripe_account, &self.inner.gateway);
         if stripe_id.starts_with("re_") || stripe_id.starts_with("pyr_") {
             return match gateway.refund_by_id(account, stripe_id).await {
-                Outcome::Said(view) => Ok(Said::Refund(view.snapshot)),
-                Outcome::Refused(_) => Err(not_borne_out("Stripe does not show it")),
-                Outcome::Unknown(_) => Err(AppError::OutcomeUnknown.into()),
+                gateway::Outcome::Said(view) => Ok(Said::Refund(view.snapshot)),
+                gateway::Outcome::Refused(_) => Err(not_borne_out("Stripe does not show it")),
+                gateway::Outcome::Unknown(_) => Err(AppError::OutcomeUnknown.into()),
             };
         }
         // Each object of Stripe's belongs to one payment.
@@ -201,39 +292,41 @@ impl App {
             return Err(not_borne_out("the intent is another payment's"));
         }
         match gateway.intent(account, stripe_id).await {
-            Outcome::Said(view) => Ok(Said::Intent(Box::new(view.snapshot))),
-            Outcome::Refused(_) => Err(not_borne_out("Stripe does not show it")),
-            Outcome::Unknown(_) => Err(AppError::OutcomeUnknown.into()),
+            gateway::Outcome::Said(view) => Ok(Said::Intent(Box::new(view.snapshot))),
+            gateway::Outcome::Refused(_) => Err(not_borne_out("Stripe does not show it")),
+            gateway::Outcome::Unknown(_) => Err(AppError::OutcomeUnknown.into()),
         }
     }
 
+    /// None where somebody else was first: then it is to be decided again.
     async fn approve_of_request(
         &self,
         merchant: &Merchant,
         context: &Context,
         intention: IntentionId,
-    ) -> Result<(), SettleError> {
-        loop {
-            let answer = self.settled_answer(merchant, intention).await?;
-            let text = |name: &str| answer.body.get(name).and_then(Value::as_str);
-            let command = StripeRequestCommand::ApproveSettlement {
-                by: context.actor.name.clone(),
-                object: text("object").map(str::to_owned),
-                id: text("id").map(str::to_owned),
-                answer: self.kept_of_request(merchant, intention, &answer).await?,
-            };
-            let mut commit = self.of_request(merchant, intention, command).await?;
-            let before = commit.stripe_request.as_ref().map(|it| &it.before);
-            if let Some(facts) = before.and_then(|before| before.state.facts()) {
-                commit.order = self.after_change(merchant, &facts.request, &answer).await?;
-            }
-            if self.recorded(merchant, context, commit).await? {
-                if answer.status < 300 {
-                    self.notice(merchant, context, &answer.body).await?;
-                }
-                return Ok(());
-            }
+        key: Option<&Idempotency>,
+    ) -> Result<Option<Then<IntentionId>>, SettleError> {
+        let answer = self.settled_answer(merchant, intention).await?;
+        let text = |name: &str| answer.body.get(name).and_then(Value::as_str);
+        let command = StripeRequestCommand::ApproveSettlement {
+            by: context.actor.name.clone(),
+            object: text("object").map(str::to_owned),
+            id: text("id").map(str::to_owned),
+            answer: self.kept_of_request(merchant, intention, &answer).await?,
+        };
+        let (then, mut commit) = self.of_request(merchant, intention, command).await?;
+        let before = commit.stripe_request.as_ref().map(|it| &it.before);
+        if let Some(facts) = before.and_then(|before| before.state.facts()) {
+            commit.order = self.after_change(merchant, &facts.request, &answer).await?;
         }
+        (commit.claim, commit.completes) = at_once(&then, key).unzip();
+        if !self.recorded(merchant, context, commit).await? {
+            return Ok(None);
+        }
+        if answer.status < 300 {
+            self.notice(merchant, context, &answer.body).await?;
+        }
+        Ok(Some(then))
     }
 
     /// What is answered for a request from then on: the object as Stripe shows it, or the refusal.
@@ -300,7 +393,7 @@ impl App {
                 }
                 WorkKind::Change => {
                     let command = StripeRequestCommand::Park { reason };
-                    self.of_request(merchant, intention, command).await?
+                    self.of_request(merchant, intention, command).await?.1
                 }
             };
             if self.recorded(merchant, context, commit).await? {
@@ -323,17 +416,19 @@ impl App {
         merchant: &Merchant,
         id: IntentionId,
         command: StripeRequestCommand,
-    ) -> Result<Commit, SettleError> {
+    ) -> Result<(Then<IntentionId>, Commit), SettleError> {
         let before = self.inner.store.stripe_request(&merchant.id, id).await;
         let before = before.map_err(AppError::from)?;
         let events = before.state.decide(command).map_err(|error| match error {
             StripeRequestError::Parking(error) => SettleError::Refused(error),
             _ => AppError::Internal.into(),
         })?;
-        Ok(Commit {
+        let then = Then::after(id, before.version, events.len())?;
+        let commit = Commit {
             stripe_request: Some(Decided { id, before, events }),
             ..Commit::default()
-        })
+        };
+        Ok((then, commit))
     }
 
     /// False where somebody else was first: then it is to be decided again.
@@ -345,7 +440,7 @@ impl App {
     ) -> Result<bool, AppError> {
         match self.inner.store.commit(&merchant.id, context, commit).await {
             Ok(_) => Ok(true),
-            Err(Trouble::Conflict) => Ok(false),
+            Err(Trouble::Conflict | Trouble::Claimed(_)) => Ok(false),
             Err(trouble) => Err(trouble.into()),
         }
     }
@@ -354,6 +449,23 @@ impl App {
         Context {
             reason: because.map(str::to_owned),
             ..self.context_of(actor)
+        }
+    }
+}
+
+impl Parked {
+    /// The same intention, as it stood at another time.
+    fn at(it: &Self, then: &parking::Parked) -> Self {
+        let proposal = then.proposal.as_ref();
+        let outcome = proposal.map(|it| &it.outcome);
+        Self {
+            state: then.state.to_string(),
+            outcome: outcome.map(ToString::to_string),
+            stripe_id: outcome.and_then(ByHand::stripe_id).map(str::to_owned),
+            proposed_by: proposal.map(|it| it.by.clone()),
+            because: proposal.map(|it| it.because.clone()),
+            approved_by: then.approved_by.clone(),
+            ..it.clone()
         }
     }
 }
