@@ -1,11 +1,12 @@
 //! What nobody could find out by its deadline waits for people: shown, settled by one, approved by another.
 
 use crate::recovery::{FORM, at_once, fault, names, quiet_world, recover, with, work};
-use crate::support::{World, card_payment, seal_key, send, until};
+use crate::support::{World, card_payment, checkout, seal_key, send, until};
 use aggregates::ids::IntentionId;
 use aggregates::metadata::Actor;
 use counterfoil::ops::fixtures;
 use counterfoil::use_cases::{ByHand, Parked, Recovery, SettleError, Settler};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use std::process::Command;
 use std::time::Duration;
@@ -295,5 +296,106 @@ async fn an_operator_settles_from_the_command_line() {
     assert_eq!(names(&world, "Succeeded").await, 1);
     let (_, told) = program(&world, &["parked", "list"]);
     assert_eq!(told, "nothing is parked\n");
+    world.stop().await;
+}
+
+/// A request to the native API under a key of its own.
+fn native(world: &World, key: &str, path: &str, body: Option<Value>) -> RequestBuilder {
+    let path = format!("/ledger/v1/parked{path}");
+    match body {
+        None => world.get(&path).bearer_auth(key),
+        Some(body) => world.post(&path).bearer_auth(key).json(&body),
+    }
+}
+
+/// Planted bugs: an approval by the key that proposed; a repeated approval that is refused because it was carried out already.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_settle_through_the_native_api_and_hear_the_same_again() {
+    let mut world = quiet_world(at_once()).await;
+    let (intent, intention) = parked_capture(&mut world, "drop_after").await;
+    let scopes = "payments:read,payments:write,approve";
+    let of_both = [
+        "keys",
+        "create",
+        "--merchant",
+        "acme",
+        "--kind",
+        "native",
+        "--scopes",
+        scopes,
+    ];
+    let (made, told) = program(&world, &of_both);
+    assert!(made, "{told}");
+    let both = told.lines().nth(1).unwrap();
+    let (_, list) = send(native(&world, "finance-acme", "?state=waiting", None)).await;
+    let (id, waiting) = (intention.to_string(), list["data"][0].clone());
+    assert_eq!(
+        (&waiting["id"], &waiting["proposal"]),
+        (&json!(id), &Value::Null)
+    );
+
+    let settle =
+        json!({"outcome": "happened", "stripe_id": intent, "because": "seen in the dashboard"});
+    let (settling, approving) = (format!("/{id}/settle"), format!("/{id}/approve"));
+    let proposed =
+        || native(&world, both, &settling, Some(settle.clone())).header("Idempotency-Key", "p");
+    let approved =
+        |key| native(&world, key, &approving, Some(json!({}))).header("Idempotency-Key", "a");
+    let first = send(approved("approver-acme")).await;
+    assert_eq!(
+        (first.0, &first.1["code"]),
+        (409, &json!("nothing_proposed"))
+    );
+    let proposal = send(proposed()).await;
+    assert_eq!(
+        (proposal.0, &proposal.1["proposal"]["stripe_id"]),
+        (200, &json!(intent))
+    );
+    let by_maker = send(approved(both)).await;
+    assert_eq!(
+        (by_maker.0, &by_maker.1["code"]),
+        (403, &json!("same_person"))
+    );
+    let approval = send(approved("approver-acme")).await;
+    assert_eq!(
+        (approval.0, &approval.1["state"]),
+        (200, &json!("settled")),
+        "{approval:?}"
+    );
+    assert_eq!(names(&world, "Succeeded").await, 1);
+
+    assert_eq!(send(proposed()).await, proposal, "as it stood then");
+    assert_eq!(send(approved("approver-acme")).await, approval);
+    let (_, now) = send(native(&world, "finance-acme", &format!("/{id}"), None)).await;
+    assert_eq!(now, approval.1);
+    let (status, _) = send(native(&world, "admin-rival", &format!("/{id}"), None)).await;
+    assert_eq!(status, 404);
+    world.stop().await;
+}
+
+/// An opening of a checkout that nobody could find out about: its order waits for it.
+///
+/// Planted bug: a settlement that ends the request alone, and leaves the order waiting for its checkout.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_two_people_found_not_to_be_there_frees_its_order() {
+    let mut world = quiet_world(at_once()).await;
+    let open = |world: &World| checkout::ask_for(world, "booking-1");
+    fault(&world, "drop_before", "POST", "/v1/checkout/sessions", 1).await;
+    assert_eq!(send(open(&world)).await.0, 503);
+    fault(&world, "drop_before", "GET", "/v1/checkout/sessions", 3).await;
+    world.restart(with(too_late())).await;
+    let parked = until_parked(&world).await;
+    assert_eq!(parked.kind, "stripe_request");
+    let (app, intention) = (world.app(), IntentionId::from_uuid(parked.intention));
+    let because = "case 123 with Stripe".to_owned();
+    app.propose_settlement(person("anna"), intention, ByHand::DidNotHappen, because)
+        .await
+        .unwrap();
+    app.approve_settlement(person("ben"), intention)
+        .await
+        .unwrap();
+    assert_eq!(names(&world, "CheckoutRefused").await, 1);
+    world.restart(with(at_once())).await;
+    assert_eq!(send(open(&world)).await.0, 200);
     world.stop().await;
 }
