@@ -107,6 +107,15 @@ async fn past_its_deadline_an_intention_is_shown_to_people_and_reads_as_processi
     let (_, seed) = read(world.get(&path)).await;
     assert_eq!(seed["status"], "processing");
     let stripes = world.get(&path).header("Stripe-Version", "2023-08-16");
+    let ours = world.get(&format!("/ledger/v1/payments/{intent}"));
+    let (_, ours) = send(ours.bearer_auth("admin-acme")).await;
+    assert_eq!(ours["outcome_unknown"], true);
+    let due: chrono::DateTime<chrono::Utc> =
+        ours["outcome_due_at"].as_str().unwrap().parse().unwrap();
+    assert!(
+        due <= chrono::Utc::now(),
+        "it was parked at its deadline: {due}"
+    );
     let (_, stripes) = read(stripes).await;
     assert_eq!(stripes["status"], "processing");
     world.stop().await;
