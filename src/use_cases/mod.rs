@@ -14,11 +14,14 @@ mod feed;
 mod idempotency;
 mod kept;
 mod limits;
+mod locks;
+mod marks;
 mod noticing;
 mod offers;
 mod once;
 mod order_changes;
 mod orders;
+mod patience;
 mod payment_sources;
 mod payments;
 mod reading;
@@ -79,8 +82,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
-use drive::Locks;
 use limits::Allowances;
+use locks::Locks;
 use recovery::Traffic;
 
 /// The use cases and what they work with. Clones are the same application.
