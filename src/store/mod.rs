@@ -4,6 +4,7 @@
 //! A conflict means that somebody else was first: load and decide again.
 
 mod catalogue;
+mod claims;
 mod endpoints;
 mod hot;
 mod inbox;
@@ -16,6 +17,7 @@ mod recovery;
 mod register;
 mod vault;
 
+pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
@@ -58,6 +60,7 @@ use hot::Hot;
 
 /// The store of the service.
 pub struct Store {
+    pub claims: Claims,
     pub keys: Keys,
     pub inbox: Inbox,
     pub endpoints: Endpoints,
@@ -155,6 +158,7 @@ impl Store {
         };
         let due = Arc::new(Notify::new());
         Ok(Self {
+            claims: Claims::new(pool.clone()),
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
             endpoints: Endpoints::new(pool.clone(), seal_key),

@@ -7,8 +7,10 @@ mod adoption;
 mod articles;
 mod catalogue_changes;
 mod checkouts;
+mod claims;
 mod deliveries;
 mod drive;
+mod endpoint_keys;
 mod endpoints;
 mod feed;
 mod idempotency;
@@ -38,6 +40,7 @@ mod webhooks;
 pub use crate::gateway::{Card, StripeAnswer};
 pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
+pub use claims::KEYS_KEPT_FOR;
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,

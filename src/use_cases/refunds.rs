@@ -127,10 +127,14 @@ impl App {
             .is_none_or(|facts| facts.refund(claimed.intention).is_none())
         {
             let words = self.said_then(merchant, &ended, None).await?;
-            let words = words.ok_or(AppError::Internal)?;
-            return Err(AppError::RefusedBefore(Box::new(StripeAnswer::clone(
-                &words,
-            ))));
+            return Err(match (words, ended.verdict) {
+                (Some(words), _) => {
+                    AppError::RefusedBefore(Box::new(StripeAnswer::clone(&words)))
+                }
+                // The words were erased with the person's data; why is not personal.
+                (None, Verdict::Refused(refusal)) => AppError::Refused(refusal),
+                (None, Verdict::Done | Verdict::Declined(_)) => AppError::Internal,
+            });
         }
         let mut answer = self
             .refund_answer(merchant, claimed, &payment, ended.verdict.clone())

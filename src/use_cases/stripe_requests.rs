@@ -489,11 +489,13 @@ impl App {
         merchant: &Merchant,
         facts: &Facts,
     ) -> Result<StripeAnswer, AppError> {
-        let sealed = facts.answer.as_ref().ok_or(AppError::Internal)?;
-        let mut answer = self
-            .kept(&merchant.id, sealed)
-            .await?
-            .ok_or(AppError::Internal)?;
+        let kept = match &facts.answer {
+            Some(sealed) => self.kept(&merchant.id, sealed).await?,
+            None => None,
+        };
+        let Some(mut answer) = kept else {
+            return erased(facts);
+        };
         if let (Some("checkout.session"), Some(id)) = (facts.object.as_deref(), facts.id.as_deref())
         {
             let now = self
@@ -555,6 +557,18 @@ fn said(outcome: Outcome<StripeAnswer>, to: &Request<'_>) -> Result<StripeAnswer
             Err(AppError::OutcomeUnknown)
         }
     }
+}
+
+/// What is left of an answer whose person's data was erased: what was changed, or why nothing was.
+fn erased(facts: &Facts) -> Result<StripeAnswer, AppError> {
+    if let Some(refusal) = &facts.refusal {
+        return Err(AppError::Refused(refusal.clone()));
+    }
+    Ok(StripeAnswer {
+        status: 200,
+        body: serde_json::json!({"id": facts.id, "object": facts.object}),
+        replayed: true,
+    })
 }
 
 /// Whether it is one object, rather than a list of them or an event that speaks of one.
