@@ -39,9 +39,8 @@ impl Claims {
         merchant: &MerchantId,
         payment: PaymentId,
     ) -> Result<Vec<OpenClaim>, sqlx::Error> {
-        let sql = format!(
-            "{OPEN} where ledger = $1 and context ->> 'payment' = $2 and answer is null"
-        );
+        let sql =
+            format!("{OPEN} where ledger = $1 and context ->> 'payment' = $2 and answer is null");
         let found = sqlx::query_as(&sql)
             .bind(merchant.as_str())
             .bind(payment.to_string());
@@ -57,9 +56,8 @@ impl Claims {
         merchant: &MerchantId,
         request: IntentionId,
     ) -> Result<Option<OpenClaim>, sqlx::Error> {
-        let sql = format!(
-            "{OPEN} where ledger = $1 and context ->> 'request' = $2 and answer is null"
-        );
+        let sql =
+            format!("{OPEN} where ledger = $1 and context ->> 'request' = $2 and answer is null");
         let found = sqlx::query_as(&sql)
             .bind(merchant.as_str())
             .bind(request.to_string());
@@ -80,10 +78,11 @@ impl Claims {
         limit: i64,
     ) -> Result<Option<u64>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let ours: bool = sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended($1, 0))")
-            .bind(REMOVAL)
-            .fetch_one(&mut *transaction)
-            .await?;
+        let ours: bool =
+            sqlx::query_scalar("select pg_try_advisory_xact_lock(hashtextextended($1, 0))")
+                .bind(REMOVAL)
+                .fetch_one(&mut *transaction)
+                .await?;
         if !ours {
             return Ok(None);
         }

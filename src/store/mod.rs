@@ -13,6 +13,7 @@ mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod presence;
 mod recovery;
 mod register;
 mod vault;
@@ -30,6 +31,7 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use presence::Presence;
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use vault::{Vault, VaultError};

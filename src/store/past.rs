@@ -33,7 +33,9 @@ impl Store {
         version: Option<u64>,
     ) -> Result<Option<Past<Order>>, Trouble> {
         let life = self.life(Order::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(self.orders.store(), &life, version, |it, event| it.apply(event))
+        folded(self.orders.store(), &life, version, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// A payment; see [`past_order`](Self::past_order).
@@ -46,7 +48,9 @@ impl Store {
         id: PaymentId,
     ) -> Result<Option<Past<Payment>>, Trouble> {
         let life = self.life(Payment::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(self.payments.store(), &life, None, |it, event| it.apply(event))
+        folded(self.payments.store(), &life, None, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// An offer; see [`past_order`](Self::past_order).

@@ -26,6 +26,7 @@ mod orders;
 mod patience;
 mod payment_sources;
 mod payments;
+mod presence;
 mod reading;
 mod recovery;
 mod refunds;

@@ -128,9 +128,7 @@ impl App {
         {
             let words = self.said_then(merchant, &ended, None).await?;
             return Err(match (words, ended.verdict) {
-                (Some(words), _) => {
-                    AppError::RefusedBefore(Box::new(StripeAnswer::clone(&words)))
-                }
+                (Some(words), _) => AppError::RefusedBefore(Box::new(StripeAnswer::clone(&words))),
                 // The words were erased with the person's data; why is not personal.
                 (None, Verdict::Refused(refusal)) => AppError::Refused(refusal),
                 (None, Verdict::Done | Verdict::Declined(_)) => AppError::Internal,

@@ -28,6 +28,7 @@ async fn what_a_payment_has_become_decides_what_may_be_done_next() {
         let mut body = card_payment(1000, "usd", "4242424242424242");
         body["capture_method"] = "manual".into();
         body["confirm"] = false.into();
+        body.as_object_mut().unwrap().remove("return_url");
         let (status, made) = all.pay(writer, "/v1/payment_intents", body).await;
         assert_eq!(status, 200, "{made}");
         let id = made["id"].as_str().unwrap();
@@ -35,10 +36,24 @@ async fn what_a_payment_has_become_decides_what_may_be_done_next() {
         // The reader meets it as it is, and refuses what cannot be done yet.
         let (status, early) = all.pay(reader, &path("capture"), json!({})).await;
         assert_eq!(status, 400, "{early}");
-        let (status, held) = all.pay(writer, &path("confirm"), json!({})).await;
-        assert_eq!((status, &held["status"]), (200, &json!("requires_capture")), "{held}");
+        let (status, held) = all
+            .pay(
+                writer,
+                &path("confirm"),
+                json!({"return_url": "https://your.website"}),
+            )
+            .await;
+        assert_eq!(
+            (status, &held["status"]),
+            (200, &json!("requires_capture")),
+            "{held}"
+        );
         let (status, taken) = all.pay(reader, &path("capture"), json!({})).await;
-        assert_eq!((status, &taken["status"]), (200, &json!("succeeded")), "{taken}");
+        assert_eq!(
+            (status, &taken["status"]),
+            (200, &json!("succeeded")),
+            "{taken}"
+        );
         // And back: the writer knew it without money.
         let refund = json!({"payment_intent": id, "amount": 400});
         let (status, refunded) = all.pay(writer, "/v1/refunds", refund).await;
@@ -64,23 +79,43 @@ async fn what_an_order_has_become_is_what_is_read_and_what_is_asked_of_it() {
         let (status, text) = all.shop(writer, &name, "payment-intent").await;
         assert_eq!(status, 200, "{text}");
         let life = all.look(reader, &format!("{path}/events")).await;
-        let kinds: Vec<&Value> = life["data"].as_array().unwrap().iter().map(|it| &it["type"]).collect();
-        assert!(kinds.contains(&&json!("PaymentAttached")) && kinds.contains(&&json!("Created")), "{kinds:?}");
-        let (status, repriced) = all.change(writer, &format!("{path}/reprice"), price(1100)).await;
+        let kinds: Vec<&Value> = life["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| &it["type"])
+            .collect();
+        assert!(
+            kinds.contains(&&json!("PaymentAttached")) && kinds.contains(&&json!("Created")),
+            "{kinds:?}"
+        );
+        let (status, repriced) = all
+            .change(writer, &format!("{path}/reprice"), price(1100))
+            .await;
         assert_eq!(status, 200, "{repriced}");
         assert_eq!(all.look(reader, &path).await["total_minor"], 1100);
         let (status, again) = all.shop(reader, &name, "payment-intent").await;
         let again: Value = serde_json::from_str(&again).unwrap();
         let first: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((status, &again["data"]["id"]), (200, &first["data"]["id"]), "one way to pay");
+        assert_eq!(
+            (status, &again["data"]["id"]),
+            (200, &first["data"]["id"]),
+            "one way to pay"
+        );
         let intent = again["data"]["id"].as_str().unwrap();
         pays(all, intent).await;
         assert_eq!(all.shop(writer, &name, "payment").await.0, 200);
         let (status, text) = all.shop(reader, &name, "payment").await;
         assert_eq!(status, 200, "{text}");
         assert_eq!(all.look(reader, &path).await["status"], "paid");
-        let (status, late) = all.change(reader, &format!("{path}/cancel"), json!({"reason": "late"})).await;
-        assert_eq!((status, &late["code"]), (409, &json!("already_paid")), "{late}");
+        let (status, late) = all
+            .change(reader, &format!("{path}/cancel"), json!({"reason": "late"}))
+            .await;
+        assert_eq!(
+            (status, &late["code"]),
+            (409, &json!("already_paid")),
+            "{late}"
+        );
     })
     .await;
 }
@@ -92,7 +127,11 @@ async fn pays(all: &Several, intent: &str) {
     let request = request.header("Content-Type", "application/x-www-form-urlencoded");
     let terms = "payment_method=pm_card_visa&return_url=https%3A%2F%2Fexample.com";
     let (status, paid) = send(request.body(terms)).await;
-    assert_eq!((status, &paid["status"]), (200, &json!("succeeded")), "{paid}");
+    assert_eq!(
+        (status, &paid["status"]),
+        (200, &json!("succeeded")),
+        "{paid}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +151,7 @@ async fn prices_sources_checkouts_endpoints_and_keys_are_seen_at_once() {
 async fn article(all: &Several, round: usize, writer: usize, reader: usize) {
     let at = format!("/articles/{}/1", checkout::COMPANY);
     let price = 25_000 + i64::try_from(round).unwrap();
-    let body = json!({"price_minor": price});
+    let body = json!({"currency": "sek", "price_minor": price});
     let (status, changed) = all.change(writer, &format!("{at}/reprice"), body).await;
     assert_eq!(status, 200, "{changed}");
     assert_eq!(all.look(reader, &at).await["price_minor"], price);
@@ -138,7 +177,10 @@ async fn source(all: &Several, round: usize, writer: usize, reader: usize) {
     assert_eq!(status, 200, "{changed}");
     let found = all.ask(writer, Method::GET, &path).bearer_auth("cl-acme");
     let (status, found) = send(found).await;
-    assert_eq!((status, &found["data"]["attributes"]["reference"]), (200, &json!(reference)));
+    assert_eq!(
+        (status, &found["data"]["attributes"]["reference"]),
+        (200, &json!(reference))
+    );
 }
 
 async fn open_checkout(all: &Several, round: usize, writer: usize, reader: usize) {
@@ -149,7 +191,10 @@ async fn open_checkout(all: &Several, round: usize, writer: usize, reader: usize
         assert_eq!(status, 200, "{opened}");
     }
     // Each ended the one before, whoever had opened it.
-    assert_eq!(checkout::at_stripe(&all.world, "open").await.len(), round / 2 + 1);
+    assert_eq!(
+        checkout::at_stripe(&all.world, "open").await.len(),
+        round / 2 + 1
+    );
 }
 
 async fn endpoint(all: &Several, round: usize, writer: usize, reader: usize) {

@@ -73,6 +73,11 @@ impl Several {
         self.addresses.len()
     }
 
+    /// Where one of them listens.
+    pub fn address(&self, instance: usize) -> SocketAddr {
+        self.addresses[instance]
+    }
+
     /// A request to one of them.
     pub fn ask(&self, instance: usize, method: Method, path: &str) -> RequestBuilder {
         let url = format!("http://{}{path}", self.addresses[instance]);

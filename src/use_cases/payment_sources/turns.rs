@@ -30,10 +30,12 @@ impl App {
         merchant: &Merchant,
         key: Option<&Idempotency>,
     ) -> Result<Option<PaymentId>, AppError> {
-        Ok(match self.standing::<Claimed, Ended>(merchant, key).await? {
-            Standing::Free => None,
-            Standing::Open(claimed) | Standing::Ended(claimed, _) => Some(claimed.payment),
-        })
+        Ok(
+            match self.standing::<Claimed, Ended>(merchant, key).await? {
+                Standing::Free => None,
+                Standing::Open(claimed) | Standing::Ended(claimed, _) => Some(claimed.payment),
+            },
+        )
     }
 
     /// Claims the key for a change of the payment, or finds what stands under it. A change that runs here is waited for.
