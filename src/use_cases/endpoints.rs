@@ -138,22 +138,29 @@ impl App {
         {
             return Err(EndpointError::ApiVersion);
         }
-        let (app, merchant) = (self.clone(), caller.merchant.id.clone());
-        let made = self.command(async move {
-            let key = key.as_ref().map(|key| CreationKey {
-                key: &key.key,
-                hash: key.fingerprint,
-            });
-            let endpoints = &app.inner.store.endpoints;
-            let made = endpoints.create(&merchant, &endpoint, key).await;
-            made.map_err(|error| Arc::new(error).into())
-        });
-        let (endpoint, replayed) = match made.await? {
-            Made::New(endpoint) => (endpoint, false),
-            Made::Again(endpoint) => (endpoint, true),
-            Made::KeyReused => return Err(AppError::KeyReused.into()),
-            Made::TooMany => return Err(EndpointError::TooMany),
+        let (app, merchant, named) = (self.clone(), caller.merchant.id.clone(), key.clone());
+        let work = |_| {
+            async move {
+                let to = app.clone();
+                let made = app.command(async move {
+                    // Cut off after it was made, and gone on with: it is found by this.
+                    let key = named.as_ref().map(|key| CreationKey {
+                        key: &key.key,
+                        hash: key.fingerprint,
+                    });
+                    let endpoints = &to.inner.store.endpoints;
+                    let made = endpoints.create(&merchant, &endpoint, key).await;
+                    made.map_err(|error| Arc::new(error).into())
+                });
+                match made.await? {
+                    Made::New(endpoint) | Made::Again(endpoint) => Ok(endpoint),
+                    Made::KeyReused => Err(AppError::KeyReused.into()),
+                    Made::TooMany => Err(EndpointError::TooMany),
+                }
+            }
+            .boxed()
         };
+        let (endpoint, replayed) = self.keeping_once(caller, key, 0, work).await?;
         Ok(EndpointAnswer {
             replayed,
             ..self.with_secret(caller, endpoint)
@@ -247,7 +254,9 @@ impl App {
         key: Option<Idempotency>,
     ) -> Answer {
         let now = Utc::now();
-        let before = self.webhook_endpoint(caller, id).await?.endpoint;
+        // One that is not there is missed by the work: the key is looked at first.
+        let before = self.webhook_endpoint(caller, id).await;
+        let generation = before.map_or(0, |it| it.endpoint.generation);
         let (app, by, named) = (self.clone(), caller.clone(), id.to_owned());
         let is_keyed = key.is_some();
         let work = move |from: i32| {
@@ -263,7 +272,7 @@ impl App {
             };
             async move { app.changed(&by, &named, change).await }.boxed()
         };
-        let rolled = self.keeping_once(caller, key, before.generation, work);
+        let rolled = self.keeping_once(caller, key, generation, work);
         let (rolled, replayed) = rolled.await?;
         Ok(EndpointAnswer {
             replayed,
@@ -330,11 +339,11 @@ impl App {
         delivery: &str,
         key: Option<Idempotency>,
     ) -> Result<(LoggedDelivery, bool), EndpointError> {
-        self.webhook_endpoint(caller, endpoint).await?;
-        let (app, merchant) = (self.clone(), caller.merchant.id.clone());
+        let (app, by, merchant) = (self.clone(), caller.clone(), caller.merchant.id.clone());
         let (of, named) = (endpoint.to_owned(), delivery.to_owned());
         let work = |_| {
             async move {
+                app.webhook_endpoint(&by, &of).await?;
                 let to = app.clone();
                 let it = named.clone();
                 let again = app.command(async move {

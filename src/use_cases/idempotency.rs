@@ -168,6 +168,27 @@ impl App {
         }
     }
 
+    /// What stands under the caller's key by now, where our own rules have refused what was asked: another request under the same
+    /// key may have been carried out between the look at the key and the look at the state, and then that one's answer is due.
+    pub(super) async fn or_taken<C: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        merchant: &Merchant,
+        key: Option<&Idempotency>,
+        refused: AppError,
+    ) -> Result<Standing<C, E>, AppError> {
+        let by_a_rule = matches!(
+            refused,
+            AppError::Payment(_) | AppError::Order(_) | AppError::Offer(_)
+        );
+        if !by_a_rule {
+            return Err(refused);
+        }
+        match self.standing(merchant, key).await? {
+            Standing::Free => Err(refused),
+            taken => Ok(taken),
+        }
+    }
+
     /// The caller's key is answered by a payment as it stands, for which nothing was asked of Stripe under the key: claimed and
     /// answered at once, for repeats.
     pub(super) async fn answer_key(

@@ -82,9 +82,11 @@ impl App {
                 payment: self.refundable(merchant, context, &it.of).await?,
                 intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             };
-            standing = self
-                .intend_refund(merchant, context, it, claimed, key)
-                .await?;
+            let intended = self.intend_refund(merchant, context, it, claimed, key);
+            standing = match intended.await {
+                Ok(standing) => standing,
+                Err(refused) => self.or_taken(merchant, key, refused).await?,
+            };
             if matches!(&standing, Standing::Open(open) if open.intention == claimed.intention) {
                 return self.finish_refund(merchant, context, claimed, key).await;
             }

@@ -106,7 +106,13 @@ impl App {
                     key,
                 };
                 match given {
-                    None => self.ask_for_source(by, it).await?,
+                    None => match self.ask_for_source(by, it).await {
+                        Err(SourceError::App(refused)) => {
+                            let taken = self.or_taken(merchant, key, refused).await?;
+                            self.join(merchant, context, taken, key).await?
+                        }
+                        asked => asked?,
+                    },
                     Some(given) => self.take_source(by, it, given).await?,
                 }
             }
