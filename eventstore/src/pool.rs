@@ -19,11 +19,16 @@ pub enum Role {
 }
 
 impl Role {
-    /// The statement that takes the role.
+    /// The statements that take the role.
     const fn set_role(self) -> &'static str {
         match self {
-            Self::Writer => "SET ROLE counterfoil_writer",
-            Self::Reader => "SET ROLE counterfoil_reader",
+            // A process that is paused inside a transaction does not hold its locks for ever.
+            Self::Writer => {
+                "SET ROLE counterfoil_writer; SET idle_in_transaction_session_timeout = '5s'"
+            }
+            Self::Reader => {
+                "SET ROLE counterfoil_reader; SET idle_in_transaction_session_timeout = '5s'"
+            }
             Self::Owner => "RESET ROLE",
         }
     }

@@ -4,6 +4,7 @@ use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -19,7 +20,7 @@ pub struct Endpoints {
 }
 
 /// An endpoint as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// `we_…`.
     pub id: String,

@@ -34,7 +34,9 @@ impl Store {
         version: Option<u64>,
     ) -> Result<Option<Past<Order>>, Trouble> {
         let life = self.life(Order::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(&self.orders, &life, version, |it, event| it.apply(event))
+        folded(self.orders.store(), &life, version, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// A payment; see [`past_order`](Self::past_order).
@@ -48,7 +50,7 @@ impl Store {
         version: Option<u64>,
     ) -> Result<Option<Past<Payment>>, Trouble> {
         let life = self.life(Payment::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(&self.payments, &life, version, |it, event| it.apply(event))
+        folded(self.payments.store(), &life, version, |it, event| it.apply(event))
     }
 
     /// A request of its own to Stripe; see [`past_order`](Self::past_order).

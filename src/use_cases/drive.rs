@@ -7,14 +7,12 @@ use aggregates::ids::{IntentionId, MerchantId, OrderId, PaymentId, RefundId};
 use aggregates::order::{Order, OrderCommand, OrderEvent};
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::PaymentEvent;
-use aggregates::payment::state::{Facts, Pending, Refund, Status, Step};
+use aggregates::payment::state::{Facts, Pending, Refund, RefundStatus, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
 use aggregates::sealed::{Sealed, subject_of_payment};
 use eventstore::{Claim, Completion};
 use projections::fold::Versioned;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use uuid::Uuid;
+use std::sync::Arc;
 
 use super::idempotency::Idempotency;
 use super::recovery::Way;
@@ -23,25 +21,6 @@ use super::{App, AppError};
 use crate::gateway::{Effect, IntentView, Outcome, RefundEffect, StripeAnswer};
 use crate::personal::Personal;
 use crate::store::{Commit, Context, Decided, Merchant, Trouble, WorkKind};
-
-/// One lock per thing that is being driven in this process.
-#[derive(Default)]
-pub(super) struct Locks {
-    held: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
-}
-
-impl Locks {
-    pub(super) fn of(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = held.get(&id).and_then(Weak::upgrade) {
-            return lock;
-        }
-        held.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::new(tokio::sync::Mutex::new(()));
-        held.insert(id, Arc::downgrade(&lock));
-        lock
-    }
-}
 
 /// A payment without open steps, and the intent as Stripe showed it last, if it was asked.
 pub(super) struct Driven {
@@ -53,6 +32,19 @@ pub(super) struct Driven {
     pub verdict: Option<Verdict>,
     /// Whether the claim was answered along with the outcome.
     pub answered: bool,
+}
+
+impl Driven {
+    /// There was nothing to drive, or somebody else did.
+    fn before(payment: Arc<Versioned<Payment>>) -> Self {
+        Self {
+            payment,
+            intent: None,
+            said: None,
+            verdict: None,
+            answered: false,
+        }
+    }
 }
 
 /// Which claim an outcome answers, where the driver holds one.
@@ -88,8 +80,8 @@ impl App {
         let (mut intent, mut said_last) = (None, None);
         let mut verdict = None;
         let mut answered = false;
+        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
         loop {
-            let payment = self.inner.store.payment(&merchant.id, id).await?;
             let Some(facts) = payment.state.facts() else {
                 return Err(AppError::NotFound {
                     what: "payment_intent",
@@ -98,7 +90,11 @@ impl App {
             };
             match &facts.pending {
                 Some(pending) => {
-                    let (said, view) = self.ask(merchant, context, id, facts, pending).await?;
+                    let asked = self.ask(merchant, context, id, facts, pending).await?;
+                    let Some((said, view)) = asked else {
+                        payment = self.inner.store.payment(&merchant.id, id).await?;
+                        continue;
+                    };
                     said_last = view.as_ref().and_then(|view| view.answer.clone());
                     intent = view;
                     let answer = self
@@ -109,7 +105,10 @@ impl App {
                         current: true,
                         said,
                     };
-                    let recorded = self.record(merchant, id, observed, context, answer).await?;
+                    let known = (id, Some(Arc::clone(&payment)));
+                    let recorded = self
+                        .record(merchant, known, observed, context, answer)
+                        .await?;
                     verdict = Verdict::of(&recorded.events).or(verdict);
                     answered |= recorded.answered;
                     // An answer that is not about this payment ends nothing: asking again at once would not either.
@@ -118,6 +117,7 @@ impl App {
                         tracing::error!(payment = %id, intention = %pending.intention, "Stripe's answer does not fit");
                         return Err(AppError::OutcomeUnknown);
                     }
+                    payment = recorded.payment;
                 }
                 None => {
                     return Ok(Driven {
@@ -132,7 +132,8 @@ impl App {
         }
     }
 
-    /// Asks Stripe for the pending step, or looks up what became of it. What is not known stays pending.
+    /// Asks Stripe for the pending step, or looks up what became of it. What is not known stays pending. None where another
+    /// instance has asked for it too, and has recorded what Stripe said.
     async fn ask(
         &self,
         merchant: &Merchant,
@@ -140,7 +141,7 @@ impl App {
         id: PaymentId,
         facts: &Facts,
         pending: &Pending,
-    ) -> Result<(Said, Option<IntentView>), AppError> {
+    ) -> Result<Option<(Said, Option<IntentView>)>, AppError> {
         let intention = pending.intention;
         let is_parked = facts.is_parked(intention);
         let way = self.way(merchant, WorkKind::Step, id.uuid(), intention, is_parked);
@@ -155,7 +156,8 @@ impl App {
             let step = (id, facts, pending);
             return self
                 .look_up_step(merchant, context, step, personal.as_ref(), since)
-                .await;
+                .await
+                .map(Some);
         }
         let effect = Effect {
             merchant: &merchant.id,
@@ -166,14 +168,28 @@ impl App {
             personal: personal.as_ref(),
         };
         let gateway = &self.inner.gateway;
-        match gateway.perform(&merchant.stripe_account, effect).await {
+        let mut patience = self.patience();
+        let outcome = loop {
+            match gateway.perform(&merchant.stripe_account, effect).await {
+                Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                    let now = self.inner.store.payment(&merchant.id, id).await?;
+                    let open = now.state.facts().and_then(|facts| facts.pending.as_ref());
+                    if open != Some(pending) {
+                        return Ok(None);
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
+        match outcome {
             Outcome::Said(view) => {
                 self.heard(merchant, context);
-                Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view)))
+                let said = Said::Intent(Box::new(view.snapshot.clone()));
+                Ok(Some((said, Some(view))))
             }
             Outcome::Refused(refusal) => {
                 self.heard(merchant, context);
-                Ok((Said::Refused(refusal), None))
+                Ok(Some((Said::Refused(refusal), None)))
             }
             Outcome::Unknown(silence) => {
                 if !self.not_heard(merchant, context, intention, &silence).await {
@@ -185,6 +201,7 @@ impl App {
                 let step = (id, facts, pending);
                 self.look_up_step(merchant, context, step, personal.as_ref(), since)
                     .await
+                    .map(Some)
             }
         }
     }
@@ -200,33 +217,24 @@ impl App {
     ) -> Result<Driven, AppError> {
         let lock = self.inner.locks.of(refund.uuid());
         let _driving = lock.lock().await;
-        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
-        if payment
-            .state
-            .facts()
-            .is_none_or(|facts| facts.refund(refund).is_none())
-        {
-            payment = self.inner.store.payment_from_log(&merchant.id, id).await?;
-        }
+        let payment = self.inner.store.payment(&merchant.id, id).await?;
         let facts = payment.state.facts().ok_or(AppError::Internal)?;
         let found = facts.refund(refund).ok_or(AppError::Internal)?;
-        if found.status != aggregates::payment::state::RefundStatus::Requested {
-            return Ok(Driven {
-                payment,
-                intent: None,
-                said: None,
-                verdict: None,
-                answered: false,
-            });
+        if found.status != RefundStatus::Requested {
+            return Ok(Driven::before(payment));
         }
         let intent = facts
             .intent
             .as_ref()
             .map(|intent| intent.id.as_str())
             .ok_or(AppError::Internal)?;
-        let (said, words) = self
+        let asked = self
             .ask_refund(merchant, context, (id, facts, intent), found)
             .await?;
+        let Some((said, words)) = asked else {
+            let payment = self.inner.store.payment(&merchant.id, id).await?;
+            return Ok(Driven::before(payment));
+        };
         let observed = Observation {
             intention: Some(refund),
             current: true,
@@ -235,7 +243,10 @@ impl App {
         let answer = self
             .answer_of(merchant, id, facts, words.as_deref(), answering)
             .await?;
-        let recorded = self.record(merchant, id, observed, context, answer).await?;
+        let known = (id, Some(Arc::clone(&payment)));
+        let recorded = self
+            .record(merchant, known, observed, context, answer)
+            .await?;
         let verdict = Verdict::of(&recorded.events);
         Ok(Driven {
             verdict,
@@ -246,14 +257,14 @@ impl App {
         })
     }
 
-    /// Asks Stripe for a refund, or looks up what became of it.
+    /// Asks Stripe for a refund, or looks up what became of it. None where another instance has recorded it meanwhile.
     async fn ask_refund(
         &self,
         merchant: &Merchant,
         context: &Context,
         (id, facts, intent): (PaymentId, &Facts, &str),
         refund: &Refund,
-    ) -> Result<(Said, Option<Arc<StripeAnswer>>), AppError> {
+    ) -> Result<Option<(Said, Option<Arc<StripeAnswer>>)>, AppError> {
         let is_parked = facts.is_parked(refund.id);
         let way = self
             .way(merchant, WorkKind::Refund, id.uuid(), refund.id, is_parked)
@@ -266,14 +277,27 @@ impl App {
                 refund,
             };
             let gateway = &self.inner.gateway;
-            match gateway.refund(&merchant.stripe_account, effect).await {
+            let mut patience = self.patience();
+            let outcome = loop {
+                match gateway.refund(&merchant.stripe_account, effect).await {
+                    Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                        let now = self.inner.store.payment(&merchant.id, id).await?;
+                        let found = now.state.facts().and_then(|facts| facts.refund(refund.id));
+                        if found.is_none_or(|it| it.status != RefundStatus::Requested) {
+                            return Ok(None);
+                        }
+                    }
+                    outcome => break outcome,
+                }
+            };
+            match outcome {
                 Outcome::Said(view) => {
                     self.heard(merchant, context);
-                    return Ok((Said::Refund(view.snapshot), view.answer));
+                    return Ok(Some((Said::Refund(view.snapshot), view.answer)));
                 }
                 Outcome::Refused(refusal) => {
                     self.heard(merchant, context);
-                    return Ok((Said::Refused(refusal), None));
+                    return Ok(Some((Said::Refused(refusal), None)));
                 }
                 Outcome::Unknown(silence) => {
                     if !self.not_heard(merchant, context, refund.id, &silence).await {
@@ -285,7 +309,7 @@ impl App {
         let said = self
             .look_up_refund(merchant, context, intent, refund)
             .await?;
-        Ok((said, None))
+        Ok(Some((said, None)))
     }
 
     /// Records what Stripe said of a payment, together with what follows for its order, and with the answer to the claim
@@ -298,7 +322,7 @@ impl App {
         context: &Context,
     ) -> Result<Arc<Versioned<Payment>>, AppError> {
         Ok(self
-            .record(merchant, id, observed, context, Answer::default())
+            .record(merchant, (id, None), observed, context, Answer::default())
             .await?
             .payment)
     }
@@ -338,18 +362,29 @@ impl App {
         }
     }
 
+    /// Records what is observed of the payment, on the state that is `known` where one is. That may be old by now: an append on
+    /// it would be refused, and that there is nothing to append is only believed of the present one.
     async fn record(
         &self,
         merchant: &Merchant,
-        id: PaymentId,
+        (id, mut known): (PaymentId, Option<Arc<Versioned<Payment>>>),
         observed: Observation,
         context: &Context,
         mut answer: Answer<'_>,
     ) -> Result<Recording, AppError> {
         loop {
-            let before = self.inner.store.payment(&merchant.id, id).await?;
-            let command = PaymentCommand::Observe(observed.clone());
-            let events = before.state.decide(command)?;
+            let is_present = known.is_none();
+            let before = match known.take() {
+                Some(known) => known,
+                None => self.inner.store.payment(&merchant.id, id).await?,
+            };
+            let decided = before
+                .state
+                .decide(PaymentCommand::Observe(observed.clone()));
+            if !is_present && decided.as_ref().map_or(true, Vec::is_empty) {
+                continue;
+            }
+            let events = decided?;
             let decided = Decided { id, before, events };
             if let Some(recorded) = self
                 .record_outcome(merchant, context, decided, &mut answer)

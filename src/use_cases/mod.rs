@@ -7,20 +7,26 @@ mod adoption;
 mod articles;
 mod catalogue_changes;
 mod checkouts;
+mod claims;
 mod deliveries;
 mod drive;
+mod endpoint_keys;
 mod endpoints;
 mod feed;
 mod idempotency;
 mod kept;
 mod limits;
+mod locks;
+mod marks;
 mod noticing;
 mod offers;
 mod once;
 mod order_changes;
 mod orders;
+mod patience;
 mod payment_sources;
 mod payments;
+mod presence;
 mod reading;
 mod recovery;
 mod refunds;
@@ -35,6 +41,7 @@ mod webhooks;
 pub use crate::gateway::{Card, StripeAnswer};
 pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
+pub use claims::KEYS_KEPT_FOR;
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
@@ -79,8 +86,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
-use drive::Locks;
 use limits::Allowances;
+use locks::Locks;
 use recovery::Traffic;
 
 /// The use cases and what they work with. Clones are the same application.

@@ -338,7 +338,7 @@ fn placed_now(order: &Versioned<Order>, at: DateTime<Utc>) -> Past<Order> {
 }
 
 /// Whether asking again under the same key would not go on, but begin anew.
-fn is_final(error: &AppError) -> bool {
+pub(super) fn is_final(error: &AppError) -> bool {
     !matches!(
         error,
         AppError::OutcomeUnknown

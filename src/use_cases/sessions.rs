@@ -150,9 +150,6 @@ impl App {
             }
             WayToPay::Payment { .. } => return Err(AppError::Internal),
         }
-        // What others did to the order may have been recorded elsewhere, and is not in this process's memory yet.
-        let store = &self.inner.store;
-        store.order_from_log(&merchant.id, order).await?;
         Ok(())
     }
 

@@ -1,7 +1,6 @@
 //! What is Stripe's alone: read through, and changed with an intention before and an outcome after.
 
 use aggregates::ids::{IntentionId, MerchantId, OrderId};
-use aggregates::payment::Metadata;
 use aggregates::sealed::subject_of_request;
 use aggregates::stripe_request::{
     ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand, StripeRequestEvent,
@@ -15,10 +14,11 @@ use tokio::time::timeout;
 
 use super::idempotency::{Idempotency, Standing};
 use super::kept::as_listed;
+use super::marks::{is_marked, mark, marked};
 use super::recovery::Way;
 use super::verdict::Verdict;
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY, Outcome, REQUEST_KEY, Request, StripeAnswer, Verb};
+use crate::gateway::{self, Outcome, Request, StripeAnswer, Verb};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble, WorkKind};
 
 /// A change at Stripe.
@@ -284,7 +284,7 @@ impl App {
         if change.makes_intent {
             form.push_str(&marked(&merchant.id));
         }
-        if MARKED.contains(&change.path.as_str()) && change.method == Method::Post {
+        if is_marked(&change.path) && change.method == Method::Post {
             mark(&mut form, request);
         }
         let parameters = if form.is_empty() {
@@ -344,9 +344,15 @@ impl App {
                     .ok_or(AppError::Internal)?,
             ),
         };
-        let mut answer = self
+        let asked = self
             .ask_change(merchant, context, facts, form.as_deref())
             .await?;
+        let Some(mut answer) = asked else {
+            let now = self.inner.store.stripe_request(&merchant.id, request);
+            let now = now.await?;
+            let facts = now.state.facts().ok_or(AppError::Internal)?;
+            return self.answer_again(merchant, facts).await;
+        };
         answer.replayed = false;
         let subject = facts.request.parameters.as_ref().map_or_else(
             || subject_of_request(request, None),
@@ -358,14 +364,14 @@ impl App {
         Ok(answer)
     }
 
-    /// Asks Stripe for the change, or looks up what became of it.
+    /// Asks Stripe for the change, or looks up what became of it. None where another instance has recorded it meanwhile.
     async fn ask_change(
         &self,
         merchant: &Merchant,
         context: &Context,
         facts: &Facts,
         form: Option<&str>,
-    ) -> Result<StripeAnswer, AppError> {
+    ) -> Result<Option<StripeAnswer>, AppError> {
         let request = facts.request.intention;
         let kind = WorkKind::Change;
         let way = self.way(merchant, kind, request.uuid(), request, facts.is_parked());
@@ -383,13 +389,24 @@ impl App {
                     key: Some(&stripe_key),
                 };
                 let gateway = &self.inner.gateway;
-                let silence = match gateway.request(&merchant.stripe_account, asked).await {
-                    Outcome::Said(answer) => {
-                        self.heard(merchant, context);
-                        return Ok(answer);
+                let mut patience = self.patience();
+                let silence = loop {
+                    match gateway.request(&merchant.stripe_account, asked).await {
+                        Outcome::Said(answer) => {
+                            self.heard(merchant, context);
+                            return Ok(Some(answer));
+                        }
+                        Outcome::Refused(refusal) => return Err(AppError::Refused(refusal)),
+                        Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                            let now = self.inner.store.stripe_request(&merchant.id, request);
+                            let now = now.await?;
+                            let status = now.state.facts().map(|facts| facts.status);
+                            if status != Some(Status::Requested) {
+                                return Ok(None);
+                            }
+                        }
+                        Outcome::Unknown(silence) => break silence,
                     }
-                    Outcome::Refused(refusal) => return Err(AppError::Refused(refusal)),
-                    Outcome::Unknown(silence) => silence,
                 };
                 if !self.not_heard(merchant, context, request, &silence).await {
                     return Err(AppError::OutcomeUnknown);
@@ -402,6 +419,7 @@ impl App {
         let form = form.unwrap_or_default();
         self.look_up_change(merchant, context, facts, form, since)
             .await
+            .map(Some)
     }
 
     /// Records what Stripe said, together with what it means for the order whose checkout it is about.
@@ -467,11 +485,13 @@ impl App {
         merchant: &Merchant,
         facts: &Facts,
     ) -> Result<StripeAnswer, AppError> {
-        let sealed = facts.answer.as_ref().ok_or(AppError::Internal)?;
-        let mut answer = self
-            .kept(&merchant.id, sealed)
-            .await?
-            .ok_or(AppError::Internal)?;
+        let kept = match &facts.answer {
+            Some(sealed) => self.kept(&merchant.id, sealed).await?,
+            None => None,
+        };
+        let Some(mut answer) = kept else {
+            return erased(facts);
+        };
         if let (Some("checkout.session"), Some(id)) = (facts.object.as_deref(), facts.id.as_deref())
         {
             let now = self
@@ -535,35 +555,16 @@ fn said(outcome: Outcome<StripeAnswer>, to: &Request<'_>) -> Result<StripeAnswer
     }
 }
 
-/// The form of what marks the intent of a checkout session as this merchant's: by it a webhook's is known.
-fn marked(merchant: &MerchantId) -> String {
-    let name = format!("payment_intent_data[metadata][{MERCHANT_KEY}]");
-    let pair = serde_urlencoded::to_string([(name, merchant.as_str())])
-        .expect("a pair of texts always encodes");
-    format!("&{pair}")
-}
-
-/// What is made there takes metadata, and is listed by when it was made: so it is found again by the mark of its request.
-const MARKED: &[&str] = &["/customers", "/checkout/sessions", "/payouts"];
-
-/// Adds the request's own id to the metadata of what it makes, where Stripe has room for it.
-fn mark(form: &mut String, request: IntentionId) {
-    let pairs: Vec<(String, String)> = serde_urlencoded::from_str(form).unwrap_or_default();
-    let of_metadata = pairs
-        .iter()
-        .filter(|(name, _)| name.starts_with("metadata"));
-    // All of the metadata unset at once leaves no room beside it.
-    let unset = pairs.iter().any(|(name, _)| name == "metadata");
-    if unset || of_metadata.count() >= Metadata::PAIRS_MAX {
-        return;
+/// What is left of an answer whose person's data was erased: what was changed, or why nothing was.
+fn erased(facts: &Facts) -> Result<StripeAnswer, AppError> {
+    if let Some(refusal) = &facts.refusal {
+        return Err(AppError::Refused(refusal.clone()));
     }
-    let name = format!("metadata[{REQUEST_KEY}]");
-    let pair = serde_urlencoded::to_string([(name, request.to_string())])
-        .expect("a pair of texts always encodes");
-    if !form.is_empty() {
-        form.push('&');
-    }
-    form.push_str(&pair);
+    Ok(StripeAnswer {
+        status: 200,
+        body: serde_json::json!({"id": facts.id, "object": facts.object}),
+        replayed: true,
+    })
 }
 
 /// Whether it is one object, rather than a list of them or an event that speaks of one.

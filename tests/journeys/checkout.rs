@@ -53,7 +53,7 @@ fn order_id(reference: &str) -> OrderId {
 /// The order of the checkouts of `reference`, as the log has it.
 async fn order(world: &World, reference: &str) -> Facts {
     let (store, merchant) = (world.app().store(), "acme".parse().unwrap());
-    let order = store.order_from_log(&merchant, order_id(reference)).await;
+    let order = store.order(&merchant, order_id(reference)).await;
     order.unwrap().state.facts().unwrap().clone()
 }
 

@@ -7,6 +7,7 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// The service as a process of its own, so that it can be killed.
 pub struct Process(Child);
@@ -305,7 +306,9 @@ async fn while_stripe_still_works_on_the_old_request_the_outcome_is_unknown_and_
     let fault =
         json!({"kind": "hold_before", "method": "POST", "path_prefix": "/v1/payment_intents"});
     kill_while_stripe_holds(&mut world, fault, World::shop_create).await;
-    world.restart(Setup::default()).await;
+    let mut impatient = Setup::default();
+    impatient.options.join_within = Duration::from_millis(200);
+    world.restart(impatient).await;
     let (status, answer) = send(world.shop_create()).await;
     assert_eq!(status, 503, "{answer}");
     release(&world).await;

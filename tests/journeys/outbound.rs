@@ -175,9 +175,9 @@ async fn what_nobody_takes_is_given_up_and_sent_once_more_on_request() {
     );
 
     let (acme, id) = (acme(&world).await, &endpoint.endpoint.id);
-    let again = world
+    let (again, _) = world
         .app()
-        .redeliver(&acme, id, &failed[0].delivery_id)
+        .redeliver(&acme, id, &failed[0].delivery_id, None)
         .await
         .unwrap();
     assert_eq!(again.delivery_id, failed[0].delivery_id);
@@ -189,7 +189,7 @@ async fn what_nobody_takes_is_given_up_and_sent_once_more_on_request() {
     assert_eq!(receiver.got()[0].body, receiver.got()[1].body);
     let unknown = world
         .app()
-        .redeliver(&acme, id, "whd_none")
+        .redeliver(&acme, id, "whd_none", None)
         .await
         .unwrap_err();
     assert!(is_not_found(&unknown), "{unknown}");
@@ -289,10 +289,10 @@ async fn an_endpoint_that_is_switched_off_or_deleted_is_sent_nothing() {
         disabled: Some(true),
         ..UpdateEndpoint::default()
     };
-    let changed = app.update_endpoint(&acme, &disabled.endpoint.id, disable);
+    let changed = app.update_endpoint(&acme, &disabled.endpoint.id, disable, None);
     assert!(!changed.await.unwrap().endpoint.enabled);
     let id = &deleted.endpoint.id;
-    app.delete_endpoint(&acme, id).await.unwrap();
+    app.delete_endpoint(&acme, id, None).await.unwrap();
     let is_so = async |endpoint: &EndpointAnswer, condition: &str| -> Vec<bool> {
         let sql = format!("select {condition} from webhook_deliveries where endpoint_id = $1");
         let rows = sqlx::query_scalar(&sql).bind(&endpoint.endpoint.id);

@@ -133,6 +133,12 @@ impl Things {
         }
     }
 
+    /// With another thing for the last part of the paths that begin so.
+    pub fn with(mut self, prefix: &'static str, id: String) -> Self {
+        self.placed.insert(prefix, id);
+        self
+    }
+
     /// The same in number, and nobody's.
     pub fn made_up(&self) -> Self {
         let mut other = self.clone();

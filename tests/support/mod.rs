@@ -121,6 +121,18 @@ pub async fn serve(
     simulator: &simulator::Running,
     setup: Setup,
 ) -> Service {
+    let opened = opened(listener, database_url, simulator, setup).await;
+    fixtures::load(&opened.app).await.unwrap();
+    opened.serve().unwrap()
+}
+
+/// The service as it is before it serves, with what is in the database.
+pub async fn opened(
+    listener: TcpListener,
+    database_url: &str,
+    simulator: &simulator::Running,
+    setup: Setup,
+) -> Opened {
     description::hold_to_it(listener.local_addr().unwrap().port());
     let base: Url = simulator.url().parse().unwrap();
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
@@ -141,9 +153,7 @@ pub async fn serve(
         ids: Ids::seeded(setup.seed),
         metrics,
     };
-    let opened = Opened::new(parts).await.unwrap();
-    fixtures::load(&opened.app).await.unwrap();
-    opened.serve().unwrap()
+    Opened::new(parts).await.unwrap()
 }
 
 impl World {

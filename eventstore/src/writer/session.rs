@@ -15,11 +15,12 @@ use crate::append::ExistingClaim;
 use crate::read::{CLAIM_COLUMNS, Head, existing_claim, sequence};
 use crate::{StoreError, Table};
 
-/// Every plan is an index lookup per row; a plan that was made while a table was empty must not scan it later.
+/// Every plan is an index lookup per row; a plan that was made while a table was empty must not scan it later. A process that
+/// is paused while it holds the head is cut off after seconds, so that the others go on; when it wakes, it settles what it sent.
 const SET_UP: &str = "SET ROLE counterfoil_writer; \
      SET plan_cache_mode = force_generic_plan; SET jit = off; \
      SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '3s'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// What the database made of a statement.

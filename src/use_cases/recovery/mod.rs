@@ -220,6 +220,7 @@ impl App {
         self.put_back(it, &why).await;
     }
 
+    /// Drives it, and answers the key of the caller who waited for it, as that caller's own command would have.
     async fn drive_one(
         &self,
         merchant: &Merchant,
@@ -229,15 +230,21 @@ impl App {
         let intention = IntentionId::from_uuid(it.intention);
         let payment = PaymentId::from_uuid(it.subject);
         match it.kind() {
-            WorkKind::Step => self.drive(merchant, payment, context, None).await.map(drop),
-            WorkKind::Refund => self
-                .drive_refund(merchant, payment, intention, context, None)
-                .await
-                .map(drop),
-            WorkKind::Change => self
-                .drive_change(merchant, context, intention, None)
-                .await
-                .map(drop),
+            WorkKind::Step => {
+                let key = self.key_of_step(merchant, payment).await?;
+                let driven = self.drive(merchant, payment, context, key.as_ref());
+                driven.await.map(drop)
+            }
+            WorkKind::Refund => {
+                let key = self.key_of_refund(merchant, payment, intention).await?;
+                let driven = self.drive_refund(merchant, payment, intention, context, key.as_ref());
+                driven.await.map(drop)
+            }
+            WorkKind::Change => {
+                let key = self.key_of_change(merchant, intention).await?;
+                let driven = self.drive_change(merchant, context, intention, key.as_ref());
+                driven.await.map(drop)
+            }
         }
     }
 

@@ -382,7 +382,7 @@ impl App {
                 WorkKind::Step | WorkKind::Refund => {
                     let id = PaymentId::from_uuid(it.subject);
                     let store = &self.inner.store;
-                    let before = store.payment_from_log(&merchant.id, id).await;
+                    let before = store.payment(&merchant.id, id).await;
                     let before = before.map_err(AppError::from)?;
                     let command = PaymentCommand::Park { intention, reason };
                     let events = before.state.decide(command).map_err(AppError::from)?;
@@ -408,7 +408,7 @@ impl App {
         parked: &Parked,
     ) -> Result<Arc<Versioned<Payment>>, AppError> {
         let id = PaymentId::from_uuid(parked.subject);
-        Ok(self.inner.store.payment_from_log(&merchant.id, id).await?)
+        Ok(self.inner.store.payment(&merchant.id, id).await?)
     }
 
     async fn of_request(
