@@ -6,17 +6,20 @@
 mod catalogue;
 mod endpoints;
 mod inbox;
+mod inbox_shown;
 mod keys;
 mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod polls;
 mod recovery;
 mod register;
 mod vault;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
-pub use inbox::{Applied, Delivery, Inbox};
+pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
+pub use inbox_shown::{InboxFilter, InboxRow};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use listed::Told;
 pub use lists::{
@@ -27,6 +30,7 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use vault::{Vault, VaultError};
@@ -62,6 +66,7 @@ const HOT_AGGREGATES: u64 = 10_000;
 pub struct Store {
     pub keys: Keys,
     pub inbox: Inbox,
+    pub polls: Polls,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
     pub work: Work,
@@ -161,6 +166,7 @@ impl Store {
         Ok(Self {
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
+            polls: Polls::new(pool.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             work: Work::new(pool.clone()),

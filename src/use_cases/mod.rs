@@ -12,6 +12,7 @@ mod drive;
 mod endpoints;
 mod feed;
 mod idempotency;
+mod inbox;
 mod kept;
 mod limits;
 mod noticing;
@@ -21,6 +22,7 @@ mod order_changes;
 mod orders;
 mod payment_sources;
 mod payments;
+mod polling;
 mod reading;
 mod recovery;
 mod refunds;
@@ -41,6 +43,7 @@ pub use endpoints::{
 };
 pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
+pub use inbox::InboxPatience;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
 pub use order_changes::{KeptOrder, Outcome};
@@ -50,6 +53,7 @@ pub use payment_sources::{
     Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
 };
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
 pub use recovery::{ByHand, Parked, Recovery, SettleError, TrafficLimits};
@@ -61,7 +65,7 @@ pub use sessions::CheckoutStatus;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
-pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
+pub use webhooks::{Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::catalogue::{ArticleError, OfferError};
 use aggregates::ids::{CommandId, IntentionId, MerchantId};
@@ -110,7 +114,7 @@ struct Inner {
 /// How many intentions without an outcome are remembered with why.
 const SILENCES_REMEMBERED: u64 = 10_000;
 
-/// How long callers wait.
+/// How long callers wait, and how what Stripe tells is taken in.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// For an answer, at the most; the command goes on without its caller.
@@ -119,6 +123,9 @@ pub struct Options {
     pub join_within: Duration,
     /// For each key; none lets any number in.
     pub rate_limit: Option<RateLimit>,
+    pub inbox: InboxPatience,
+    /// Off unless it is asked for.
+    pub polling: Option<Polling>,
 }
 
 impl Default for Options {
@@ -127,6 +134,8 @@ impl Default for Options {
             answer_within: Duration::from_secs(25),
             join_within: Duration::from_secs(10),
             rate_limit: None,
+            inbox: InboxPatience::default(),
+            polling: None,
         }
     }
 }
