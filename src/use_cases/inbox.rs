@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::sessions::Noticed;
 use super::webhooks::{about, payment_in};
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY};
+use crate::gateway::{self, MERCHANT_KEY, Outcome};
 use crate::store::{Applied, Context, Delivery, LeasedEvent, Merchant, Next};
 
 /// How many deliveries are leased at once, and how many this instance has under way at the most.
@@ -287,6 +287,7 @@ impl App {
                 None => return Ok(Applied::Unmatched),
             },
         };
+        let said = (said, delivery.about.as_deref());
         self.hint(&merchant, payment, said, &context).await?;
         Ok(Applied::Applied)
     }
@@ -327,13 +328,19 @@ impl App {
         &self,
         merchant: &Merchant,
         id: PaymentId,
-        said: Said,
+        (said, about): (Said, Option<&str>),
         context: &Context,
     ) -> Result<(), AppError> {
         let status = match &said {
             Said::Intent(snapshot) => Some(snapshot.status),
             _ => None,
         };
+        let before = self.inner.store.payment(&merchant.id, id).await?;
+        let taken = before.state.facts().is_some_and(|it| it.captured.is_positive());
+        if let (Said::Refund(_), false, Some(intent)) = (&said, taken, about) {
+            // It comes out of what was sold, so it must be known first that anything was.
+            self.see_now(merchant, id, intent, context).await?;
+        }
         let observed = Observation {
             intention: None,
             current: false,
@@ -350,6 +357,34 @@ impl App {
             self.refreshed(merchant, id, context).await?;
         }
         Ok(())
+    }
+
+    /// Records how Stripe shows the payment's intent now.
+    async fn see_now(
+        &self,
+        merchant: &Merchant,
+        id: PaymentId,
+        intent: &str,
+        context: &Context,
+    ) -> Result<(), AppError> {
+        let account = &merchant.stripe_account;
+        let seen = match self.inner.gateway.intent(account, intent).await {
+            Outcome::Said(view) => view.snapshot,
+            Outcome::Refused(refusal) => {
+                tracing::error!(%intent, message = %refusal.message, "Stripe does not show an intent that it tells of");
+                return Ok(());
+            }
+            Outcome::Unknown(silence) => {
+                tracing::warn!(%intent, why = %silence.why, "Stripe did not show an intent");
+                return Err(AppError::OutcomeUnknown);
+            }
+        };
+        let observed = Observation {
+            intention: None,
+            current: true,
+            said: Said::Intent(Box::new(seen)),
+        };
+        self.observe(merchant, id, observed, context).await.map(drop)
     }
 
     /// Takes in an intent that nobody here made but that is marked as this merchant's: a checkout session's.

@@ -54,6 +54,8 @@ impl Polling {
     }
 }
 
+/// How long after the start the first poll is made, at the most.
+const BEGIN_AFTER: Duration = Duration::from_secs(30);
 /// How often it is looked whether a poll is due, at the most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often people are told that too much is unread.
@@ -94,6 +96,11 @@ impl App {
             return;
         };
         let mut told: Option<Instant> = None;
+        // Who starts is called first; most of what Stripe had to say meanwhile comes by itself.
+        tokio::select! {
+            () = tokio::time::sleep(polling.every.min(BEGIN_AFTER)) => {}
+            () = stop.cancelled() => return,
+        }
         while !stop.is_cancelled() {
             let tell = told.is_none_or(|at| at.elapsed() >= TOLD_EVERY);
             if self.see_what_is_unread(polling, tell).await {
