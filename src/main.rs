@@ -7,7 +7,7 @@ use counterfoil::config::Config;
 use counterfoil::http::openapi;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{events, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{events, inbox, keys, parked, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -40,6 +40,9 @@ enum Command {
     /// What nobody could find out: look at it, and settle it by hand
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// What Stripe told: look at what could not be applied, and have it tried again
+    #[command(subcommand)]
+    Inbox(inbox::InboxCommand),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -236,6 +239,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             keys::put_merchant(&database(&config)?, &seal_key, &merchant).await
         }
         Command::Keys(command) => change_keys(command, &config).await,
+        Command::Inbox(command) => inbox::run(command, &database(&config)?).await,
         Command::Parked(command) => settle_by_hand(command, &config).await,
     }
 }

@@ -157,6 +157,9 @@ impl Opened {
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_presence(stop).await }.boxed()
             })),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_polling(stop).await }.boxed()
+            })),
         ];
         let journal = journal::follow(app.store());
         let health = Health {

@@ -19,6 +19,7 @@ pub mod money;
 pub mod order;
 pub mod parking;
 pub mod payment;
+pub mod refused;
 pub mod sealed;
 pub mod settlement;
 pub mod stripe_request;

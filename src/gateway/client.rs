@@ -74,6 +74,11 @@ impl Gateway {
         self.accounts.contains_key(account)
     }
 
+    /// The configuration names of all accounts.
+    pub fn account_names(&self) -> Vec<String> {
+        self.accounts.keys().cloned().collect()
+    }
+
     /// What is configured of this account.
     pub fn account(&self, account: &str) -> Option<&Account> {
         self.accounts.get(account)

@@ -187,7 +187,7 @@ fn since_query(since: DateTime<Utc>) -> String {
     pairs(&[("created[gte]", &from)])
 }
 
-fn pairs(pairs: &[(&str, &str)]) -> String {
+pub(super) fn pairs(pairs: &[(&str, &str)]) -> String {
     serde_urlencoded::to_string(pairs).expect("pairs of texts always encode")
 }
 
@@ -201,7 +201,7 @@ fn marked(object: &Value, key: &str, id: &str) -> bool {
     mark.and_then(Value::as_str) == Some(id)
 }
 
-fn id_of(object: &Value) -> Option<String> {
+pub(super) fn id_of(object: &Value) -> Option<String> {
     object.get("id").and_then(Value::as_str).map(str::to_owned)
 }
 

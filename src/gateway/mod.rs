@@ -8,6 +8,7 @@
 mod answers;
 mod client;
 mod disputes;
+mod events;
 mod lookup;
 mod payouts;
 mod wire;
@@ -17,6 +18,7 @@ pub use answers::{
 };
 pub use client::{Card, Gateway};
 pub use disputes::{dispute_from, dispute_state_from};
+pub use events::EventPage;
 pub use lookup::{shows_changes, shows_form};
 pub use payouts::payout_from;
 pub use wire::{Account, GatewayOptions};

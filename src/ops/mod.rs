@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod fixtures;
+pub mod inbox;
 pub mod keys;
 pub mod parked;
 pub mod postgres;

@@ -16,7 +16,7 @@ use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
-use crate::use_cases::{Options, Recovery, WebhookSecrets};
+use crate::use_cases::{Options, Polling, Recovery, WebhookSecrets};
 
 /// How often one request to Stripe is sent under the same key before its outcome counts as unknown.
 const ATTEMPTS: u32 = 3;
@@ -146,6 +146,8 @@ pub fn options(config: &Config) -> Options {
         answer_within: config.timeouts.stripe + Duration::from_secs(5),
         join_within: config.timeouts.join,
         rate_limit: config.rate_limit,
+        polling: config.event_poll.map(Polling::every),
+        ..Options::default()
     }
 }
 

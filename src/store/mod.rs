@@ -8,11 +8,13 @@ mod claims;
 mod endpoints;
 mod hot;
 mod inbox;
+mod inbox_shown;
 mod keys;
 mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod polls;
 mod presence;
 mod recovery;
 mod register;
@@ -20,7 +22,8 @@ mod vault;
 
 pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
-pub use inbox::{Applied, Delivery, Inbox};
+pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
+pub use inbox_shown::{InboxFilter, InboxRow};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use listed::Told;
 pub use lists::{
@@ -31,6 +34,7 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
@@ -65,6 +69,7 @@ pub struct Store {
     pub claims: Claims,
     pub keys: Keys,
     pub inbox: Inbox,
+    pub polls: Polls,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
     pub work: Work,
@@ -163,6 +168,7 @@ impl Store {
             claims: Claims::new(pool.clone()),
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
+            polls: Polls::new(pool.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             work: Work::new(pool.clone()),

@@ -14,6 +14,7 @@ mod endpoint_keys;
 mod endpoints;
 mod feed;
 mod idempotency;
+mod inbox;
 mod kept;
 mod limits;
 mod locks;
@@ -26,6 +27,7 @@ mod orders;
 mod patience;
 mod payment_sources;
 mod payments;
+mod polling;
 mod presence;
 mod reading;
 mod recovery;
@@ -48,6 +50,7 @@ pub use endpoints::{
 };
 pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
+pub use inbox::InboxPatience;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
 pub use order_changes::{KeptOrder, Outcome};
@@ -57,6 +60,7 @@ pub use payment_sources::{
     Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
 };
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
@@ -68,7 +72,7 @@ pub use sessions::CheckoutStatus;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
-pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
+pub use webhooks::{Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::catalogue::{ArticleError, OfferError};
 use aggregates::ids::{CommandId, IntentionId, MerchantId};
@@ -117,7 +121,7 @@ struct Inner {
 /// How many intentions without an outcome are remembered with why.
 const SILENCES_REMEMBERED: u64 = 10_000;
 
-/// How long callers wait.
+/// How long callers wait, and how what Stripe tells is taken in.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// For an answer, at the most; the command goes on without its caller.
@@ -126,6 +130,9 @@ pub struct Options {
     pub join_within: Duration,
     /// For each key; none lets any number in.
     pub rate_limit: Option<RateLimit>,
+    pub inbox: InboxPatience,
+    /// Off unless it is asked for.
+    pub polling: Option<Polling>,
 }
 
 impl Default for Options {
@@ -134,6 +141,8 @@ impl Default for Options {
             answer_within: Duration::from_secs(25),
             join_within: Duration::from_secs(10),
             rate_limit: None,
+            inbox: InboxPatience::default(),
+            polling: None,
         }
     }
 }

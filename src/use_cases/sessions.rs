@@ -21,6 +21,15 @@ pub struct CheckoutStatus {
     pub status: String,
 }
 
+/// What came of hearing of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noticed {
+    Recorded,
+    /// Its checkout is being opened, and Stripe's answer to that has not been recorded: it will mean something then.
+    NotYet,
+    Nothing,
+}
+
 /// What Stripe tells of an order.
 type AboutOrder = Decided<OrderId, Order, OrderEvent>;
 
@@ -96,22 +105,26 @@ impl App {
         Ok((!events.is_empty()).then_some(Decided { id, before, events }))
     }
 
-    /// Records that a session of an order's checkout has expired, whoever tells. Whether there was anything to record.
+    /// Records that a session of an order's checkout has expired, whoever tells.
     pub(super) async fn notice_session(
         &self,
         merchant: &Merchant,
         context: &Context,
         session: &Value,
-    ) -> Result<bool, AppError> {
-        let Some((id, _)) = mark_of(session) else {
-            return Ok(false);
+    ) -> Result<Noticed, AppError> {
+        let Some((id, checkout)) = mark_of(session) else {
+            return Ok(Noticed::Nothing);
         };
         let store = &self.inner.store;
         loop {
             let before = store.order(&merchant.id, id).await?;
             let facts = before.state.facts();
+            let expired = session.get("status").and_then(Value::as_str) == Some("expired");
+            if expired && facts.is_some_and(|facts| is_opening(facts, checkout)) {
+                return Ok(Noticed::NotYet);
+            }
             let Some(command) = facts.and_then(|facts| released_by(facts, session)) else {
-                return Ok(false);
+                return Ok(Noticed::Nothing);
             };
             let events = before.state.decide(command)?;
             let order = Some(Decided { id, before, events });
@@ -120,7 +133,7 @@ impl App {
                 ..Commit::default()
             };
             match store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Noticed::Recorded),
                 Err(Trouble::Conflict) => {}
                 Err(trouble) => return Err(trouble.into()),
             }
@@ -290,4 +303,8 @@ fn released_by(order: &Facts, session: &Value) -> Option<OrderCommand> {
         }
         _ => None,
     }
+}
+
+fn is_opening(order: &Facts, checkout: PaymentId) -> bool {
+    matches!(&order.live, Some(WayToPay::Opening { checkout: live, .. }) if *live == checkout)
 }

@@ -54,7 +54,7 @@ impl Default for Setup {
             options: Options {
                 answer_within: PATIENCE,
                 join_within: PATIENCE,
-                rate_limit: None,
+                ..Options::default()
             },
             // Recovery only at the start: a test that wants more says so.
             recovery: Recovery {

@@ -2,6 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, RefundId};
 use crate::money::Money;
+use crate::refused::RefusedObservations;
 use crate::payment::event::{
     Adopted, Changes, CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal,
 };
@@ -97,6 +98,7 @@ fn blank(merchant: &MerchantId, amount: Money) -> Facts {
         parked: vec![],
         described: None,
         discarded: false,
+        refused: RefusedObservations::default(),
     }
 }
 
@@ -107,7 +109,8 @@ impl Facts {
         self.apply_parking(event);
         match event {
             E::IntentionParked { .. } | E::SettlementProposed { .. } | E::SettledByHand { .. } => {}
-            E::CreateRequested(_) | E::Adopted(_) | E::ObservationRefused { .. } => {}
+            E::CreateRequested(_) | E::Adopted(_) => {}
+            E::ObservationRefused { said, because } => self.refused.take(said, because),
             E::Created(created) => self.created(created),
             E::CreateRefused { intention, refusal } => self.create_refused(*intention, refusal),
             E::UpdateRequested { intention, changes } => {
@@ -342,6 +345,7 @@ impl Facts {
                     (stripe_refund, *created),
                     RefundStatus::Succeeded,
                 );
+                self.refund_at(*refund, *amount).had_succeeded = true;
             }
             E::RefundFailed {
                 refund,
@@ -413,6 +417,7 @@ impl Facts {
                 status: RefundStatus::Requested,
                 failure_reason: None,
                 refusal: None,
+                had_succeeded: false,
             });
             self.refunds.len() - 1
         });

@@ -11,12 +11,24 @@ use crate::payment::state::{Facts, Pending, RefundStatus, Status, Step};
 
 impl Facts {
     pub(super) fn observe(&self, it: Observation) -> Vec<PaymentEvent> {
-        match it.said {
+        let mut events = match it.said {
             Said::Intent(seen) => self.see_intent(it.intention, it.current, &seen),
             Said::Refused(refusal) => self.see_refusal(it.intention, refusal),
             Said::Refund(seen) => self.see_refund(&seen),
             Said::Dispute(seen) => self.see_dispute(seen),
             Said::DisputeState(seen) => self.see_dispute_state(&seen),
+        };
+        events.retain(|event| !self.is_refused_already(event));
+        events
+    }
+
+    /// What was refused is recorded once for each reason, however often and under whatever id it is said.
+    fn is_refused_already(&self, event: &PaymentEvent) -> bool {
+        match event {
+            PaymentEvent::ObservationRefused { said, because } => {
+                self.refused.hold(said, because)
+            }
+            _ => false,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, OpenStatus, RefundReason, Refusal,
 };
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
+use crate::refused::RefusedObservations;
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -67,6 +68,8 @@ pub struct Facts {
     /// The order's system has thrown it away.
     #[serde(default)]
     pub discarded: bool,
+    #[serde(default)]
+    pub refused: RefusedObservations,
 }
 
 /// Stripe's own side of the payment.
@@ -167,6 +170,9 @@ pub struct Refund {
     pub status: RefundStatus,
     pub failure_reason: Option<String>,
     pub refusal: Option<Refusal>,
+    /// It has succeeded, whatever became of it since.
+    #[serde(default)]
+    pub had_succeeded: bool,
 }
 
 #[derive(

@@ -67,7 +67,7 @@ impl Facts {
                 "payout {} of {} is {}",
                 seen.payout, seen.amount, seen.status
             );
-            let known = self.refused.as_ref() == Some(&said);
+            let known = self.refused.hold(&said, &because);
             let event = SettlementEvent::ObservationRefused { said, because };
             return (!known).then_some(event).into_iter().collect();
         }

@@ -2,6 +2,7 @@
 
 use crate::ids::MerchantId;
 use crate::money::Money;
+use crate::refused::RefusedObservations;
 use crate::settlement::{PayoutObserved, PayoutStatus, SettlementEvent, Turn};
 use serde::{Deserialize, Serialize};
 
@@ -29,8 +30,8 @@ pub struct Facts {
     /// The balance transaction that brought the money back.
     pub failure_balance_transaction: Option<String>,
     pub reconciled: bool,
-    /// What was refused last, so that the same said again is not recorded again.
-    pub refused: Option<String>,
+    #[serde(default)]
+    pub refused: RefusedObservations,
 }
 
 impl Settlement {
@@ -65,7 +66,7 @@ fn begun(it: &PayoutObserved) -> Facts {
         failure_code: None,
         failure_balance_transaction: None,
         reconciled: false,
-        refused: None,
+        refused: RefusedObservations::default(),
     }
 }
 
@@ -88,7 +89,7 @@ impl Facts {
                     .clone_from(failure_balance_transaction);
             }
             E::PayoutReconciled => self.reconciled = true,
-            E::ObservationRefused { said, .. } => self.refused = Some(said.clone()),
+            E::ObservationRefused { said, because } => self.refused.take(said, because),
         }
     }
 
