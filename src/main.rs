@@ -5,9 +5,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
 use counterfoil::http::openapi;
+use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{events, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{audit, events, keys, parked, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -40,6 +41,9 @@ enum Command {
     /// What nobody could find out: look at it, and settle it by hand
     #[command(subcommand)]
     Parked(ParkedCommand),
+    /// Check what the ledger promises, independently of all that keeps it
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -124,6 +128,18 @@ enum ParkedCommand {
 }
 
 #[derive(Subcommand)]
+enum AuditCommand {
+    /// Read everything in one snapshot, and tell what breaks a promise: exit code 0 nothing, 1 something, 2 could not finish
+    Verify {
+        #[command(flatten)]
+        beside: Box<Beside>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
 enum MerchantsCommand {
     /// Make a merchant, or change its settings
     Put {
@@ -186,7 +202,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(arguments.command, config)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("counterfoil: {error:#}");
             ExitCode::FAILURE
@@ -194,8 +210,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Audit(AuditCommand::Verify { beside, json }) => {
+            return Ok(audited(&config, *beside, json).await);
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -237,6 +256,24 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         }
         Command::Keys(command) => change_keys(command, &config).await,
         Command::Parked(command) => settle_by_hand(command, &config).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// An audit has three ends, and so three exit codes.
+async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
+    let form = if json { Form::Json } else { Form::Words };
+    let clean = match database(config) {
+        Ok(url) => audit::verify(config, &url, beside, form).await,
+        Err(error) => Err(error),
+    };
+    match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("counterfoil: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 
