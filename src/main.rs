@@ -5,9 +5,10 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
 use counterfoil::http::openapi;
+use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{events, inbox, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{audit, events, inbox, keys, parked, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -43,6 +44,9 @@ enum Command {
     /// What Stripe told: look at what could not be applied, and have it tried again
     #[command(subcommand)]
     Inbox(inbox::InboxCommand),
+    /// Check what the ledger promises, independently of all that keeps it
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -127,6 +131,18 @@ enum ParkedCommand {
 }
 
 #[derive(Subcommand)]
+enum AuditCommand {
+    /// Read everything in one snapshot, and tell what breaks a promise: exit code 0 nothing, 1 something, 2 could not finish
+    Verify {
+        #[command(flatten)]
+        beside: Box<Beside>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
 enum MerchantsCommand {
     /// Make a merchant, or change its settings
     Put {
@@ -189,7 +205,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(arguments.command, config)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("counterfoil: {error:#}");
             ExitCode::FAILURE
@@ -197,8 +213,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Audit(AuditCommand::Verify { beside, json }) => {
+            return Ok(audited(&config, *beside, json).await);
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -241,6 +260,24 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
         Command::Keys(command) => change_keys(command, &config).await,
         Command::Inbox(command) => inbox::run(command, &database(&config)?).await,
         Command::Parked(command) => settle_by_hand(command, &config).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// An audit has three ends, and so three exit codes.
+async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
+    let form = if json { Form::Json } else { Form::Words };
+    let clean = match database(config) {
+        Ok(url) => audit::verify(config, &url, beside, form).await,
+        Err(error) => Err(error),
+    };
+    match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("counterfoil: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -12,8 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
-const OURS: [&str; 5] = [
+const OURS: [&str; 6] = [
     "aggregates",
+    "auditor",
     "cluster",
     "eventstore",
     "projections",
@@ -148,6 +149,12 @@ fn aggregates_eventstore_simulator_and_cluster_depend_on_nothing_of_ours() {
     for name in ["aggregates", "eventstore", "simulator", "cluster"] {
         assert_eq!(wrong_arrows(&manifest(name), &[]), [""; 0], "{name}");
     }
+}
+
+/// What the auditor checks cannot hide in what it shares with the checked, not even in its tests.
+#[test]
+fn the_auditor_depends_on_nothing_of_ours() {
+    assert_eq!(wrong_arrows(&manifest("auditor"), &[]), [""; 0]);
 }
 
 #[test]
@@ -308,6 +315,7 @@ fn names_async_stripe_outside(path: &str, line: &str) -> bool {
         "projections/src/",
         "simulator/src/",
         "cluster/src/",
+        "auditor/src/",
     ];
     (service || pure.iter().any(|it| path.starts_with(it))) && names_async_stripe(line)
 }

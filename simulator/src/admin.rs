@@ -6,6 +6,7 @@
 //! | `GET /_sim/clock`, `POST /_sim/clock {"advance_s"}` | shows the clock, or advances it and does what has become due |
 //! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds, processing payments, disputes and their decisions, arrivals of payouts |
 //! | `GET /_sim/state?account=` | every object, without secrets |
+//! | `GET /_sim/effects?account=&kind=&after=` | a thousand objects of a kind in short, or events with the keys of the requests behind them |
 //! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
 //! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
 //! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
@@ -64,6 +65,15 @@ struct Advance {
 struct OfAccount {
     #[serde(default)]
     account: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Effects {
+    account: String,
+    kind: String,
+    #[serde(default)]
+    after: usize,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +177,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("POST", "clock") => advance(app, body),
         ("POST", "settle") => settle(app, body),
         ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
+        ("GET", "effects") => effects(app, query),
         ("POST", "objects") => plant(app, body),
         ("POST", "disputes") => dispute(app, body),
         ("POST", "payouts") => pay_out(app, body),
@@ -274,6 +285,14 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
         "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
         "webhook_endpoints": rendered(tables.webhook_endpoints.oldest_first(), |it| it.render()),
     })
+}
+
+fn effects(app: &App, query: &str) -> Handled {
+    let asked: Effects =
+        serde_urlencoded::from_str(query).map_err(|error| Refusal(400, error.to_string()))?;
+    let cell = cells(app, Some(&asked.account))?[0];
+    crate::dump::page(cell, &asked.kind, asked.after)
+        .ok_or_else(|| Refusal(400, "there is no such kind of object".to_owned()))
 }
 
 fn rendered<'t, T: 't>(

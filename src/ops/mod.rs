@@ -1,5 +1,6 @@
 //! What the command line runs, and what every command needs before it can: logs, metrics, a database.
 
+pub mod audit;
 pub mod events;
 pub mod fixtures;
 pub mod inbox;

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
+mod audit_planted;
 mod checkout;
 mod crash;
 mod doors;

@@ -2,6 +2,7 @@
 //! them, spoken to over HTTP as anybody would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod audit;
 pub mod checkout;
 pub mod description;
 pub mod json_api;
@@ -303,6 +304,12 @@ impl World {
         .fetch_all(self.app().store().pool())
         .await
         .unwrap()
+    }
+
+    /// Audits, and stops: how a test ends that has disturbed anything.
+    pub async fn stop_audited(self) {
+        audit::verify(&self).await;
+        self.stop().await;
     }
 
     pub async fn stop(mut self) {
