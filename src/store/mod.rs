@@ -48,11 +48,12 @@ use eventstore::{
 };
 use moka::sync::Cache;
 use projections::fold::{self, Versioned};
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::crash_point;
 use crate::ids::Ids;
 
 /// How many aggregates are kept in memory. One costs a few kilobytes.
@@ -407,8 +408,12 @@ impl Store {
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
         if !nothing {
+            crash_point!("commit-before");
             match self.log.append(append).await {
-                Ok(appended) => committed.recorded_at = Some(appended.recorded_at),
+                Ok(appended) => {
+                    crash_point!("commit-after");
+                    committed.recorded_at = Some(appended.recorded_at);
+                }
                 Err(error) => {
                     self.reload(&ids).await;
                     return Err(error.into());
@@ -461,6 +466,14 @@ impl Store {
         )
         .await
     }
+}
+
+/// Ends a transaction on the rows that are not the log's.
+async fn committed(transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
+    crash_point!("rows-before-commit");
+    transaction.commit().await?;
+    crash_point!("rows-committed");
+    Ok(())
 }
 
 /// Adds an aggregate's new events and the rows that follow from them to the append; answers the state after them, none where

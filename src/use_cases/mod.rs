@@ -77,6 +77,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crash_point;
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
 use drive::Locks;
@@ -227,6 +228,12 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, AppError>> + Send + 'static,
     ) -> Result<T, AppError> {
+        let work = async move {
+            crash_point!("command-begun");
+            let ended = work.await;
+            crash_point!("command-ended");
+            ended
+        };
         let task = self
             .inner
             .tasks

@@ -100,6 +100,7 @@ impl App {
                 .keep(&delivery)
                 .await
                 .map_err(std::sync::Arc::new)?;
+            crate::crash_point!("webhook-kept");
             app.inner.delivered.notify_one();
             Ok(if new { Received::New } else { Received::Repeat })
         });
@@ -185,6 +186,7 @@ impl App {
         for delivery in &waiting {
             let kept = match self.apply(delivery).await {
                 Ok(result) => {
+                    crate::crash_point!("webhook-applied");
                     dealt_with += 1;
                     metrics::counter!("counterfoil_webhooks_applied_total", "result" => result.to_string()).increment(1);
                     self.inner.store.inbox.done(delivery, result).await

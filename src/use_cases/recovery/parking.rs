@@ -228,6 +228,7 @@ impl App {
                 commit.order = self.after_change(merchant, &facts.request, &answer).await?;
             }
             if self.recorded(merchant, context, commit).await? {
+                crate::crash_point!("settlement-approved");
                 if answer.status < 300 {
                     self.notice(merchant, context, &answer.body).await?;
                 }
