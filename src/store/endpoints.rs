@@ -140,7 +140,7 @@ impl Endpoints {
             .bind(key.as_ref().map(|it| it.hash.as_slice()))
             .fetch_one(&mut *transaction)
             .await?;
-        super::committed(transaction).await?;
+        super::rows::committed(transaction).await?;
         Ok(Made::New(row.into()))
     }
 
@@ -223,7 +223,7 @@ impl Endpoints {
         .bind(it.rolled_at)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        super::rows::committed(transaction).await?;
         Ok(Some(it))
     }
 
@@ -251,7 +251,7 @@ impl Endpoints {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        super::rows::committed(transaction).await?;
         Ok(deleted > 0)
     }
 }

@@ -13,6 +13,7 @@ mod outgoing;
 mod past;
 mod recovery;
 mod register;
+mod rows;
 mod vault;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
@@ -48,7 +49,7 @@ use eventstore::{
 };
 use moka::sync::Cache;
 use projections::fold::{self, Versioned};
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::PgPool;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -466,14 +467,6 @@ impl Store {
         )
         .await
     }
-}
-
-/// Ends a transaction on the rows that are not the log's.
-async fn committed(transaction: Transaction<'_, Postgres>) -> Result<(), sqlx::Error> {
-    crash_point!("rows-before-commit");
-    transaction.commit().await?;
-    crash_point!("rows-committed");
-    Ok(())
 }
 
 /// Adds an aggregate's new events and the rows that follow from them to the append; answers the state after them, none where

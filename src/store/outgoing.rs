@@ -181,7 +181,7 @@ impl Outgoing {
         .bind(lease_for.as_secs_f64())
         .fetch_all(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(leased)
     }
 
@@ -233,7 +233,7 @@ impl Outgoing {
         .bind(attempt.response_bytes)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(true)
     }
 
@@ -263,7 +263,7 @@ impl Outgoing {
         // Nobody ends an attempt of it while its row is ours.
         let mut rows: Vec<Logged> = row.into_iter().collect();
         add_attempts(&mut transaction, merchant, &mut rows).await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         self.due.notify_one();
         Ok(rows.pop())
     }
@@ -326,7 +326,7 @@ impl Outgoing {
             rows.reverse();
         }
         add_attempts(&mut transaction, merchant, &mut rows).await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(Some((rows, more)))
     }
 
@@ -373,7 +373,7 @@ impl Outgoing {
         .bind(PRUNED_AT_ONCE)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(given_up)
     }
 }

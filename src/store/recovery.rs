@@ -149,7 +149,7 @@ impl Work {
         let waiting = sqlx::query_scalar("select count(*) from recovery_work")
             .fetch_one(&mut *transaction)
             .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(waiting)
     }
 
@@ -181,7 +181,7 @@ impl Work {
         .bind(lease_for.as_secs_f64())
         .fetch_all(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(leased)
     }
 
@@ -201,7 +201,7 @@ impl Work {
         .bind(lease_for.as_secs_f64())
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(renewed.rows_affected() > 0)
     }
 
@@ -219,7 +219,7 @@ impl Work {
         .bind(it.lease)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await
+        transaction.commit().await
     }
 
     /// The intention is still open, and due again after a pause. `error`: why, where it was attempted; none where it was only
@@ -247,7 +247,7 @@ impl Work {
         .bind(error)
         .execute(&mut *transaction)
         .await?;
-        super::committed(transaction).await
+        transaction.commit().await
     }
 
     /// How an open intention stands, whether it is taken up or not; none where the log has no such intention.
@@ -340,7 +340,7 @@ impl Work {
             .bind(intention.uuid())
             .fetch_optional(&mut *transaction)
             .await?;
-        super::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(absent_ms.unwrap_or(0))
     }
 
