@@ -14,3 +14,5 @@ pub mod service;
 pub mod store;
 pub mod use_cases;
 pub mod webhooks;
+
+pub(crate) use eventstore::crash_point;

@@ -186,6 +186,8 @@ enum KeysCommand {
 }
 
 fn main() -> ExitCode {
+    // Where tests let it die; a program that is built to be served has no such points.
+    let _points = fail::has_failpoints().then(fail::FailScenario::setup);
     let arguments = Arguments::parse();
     let config = match Config::load() {
         Ok(config) => config,

@@ -12,7 +12,10 @@
 //! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
 //! | `POST /_sim/payouts/fail {"payout", "failure_code"?}` | lets the bank send a payout back |
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
-//! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
+//! | `POST /_sim/faults/script {"seed", "requests": {kind: per mille}, "webhooks": {mishap: per mille}, "path_prefix"?, "method"?, "account"?}` | draws a fault for every request, and what becomes of every delivery, from a seed; instead of an earlier script |
+//! | `DELETE /_sim/faults/script` | switches it off, and says how often each kind has struck |
+//! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes all and the script; lets the held ones go on |
+//! | `POST /_sim/keys/forget {"key"?, "account"?}` | forgets what is kept under one idempotency key, or under all |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
 //! | `POST /_sim/webhooks/endpoints {"url", "secret", "enabled_events"?, "account"?}` | delivers there as well, until the process ends |
 //! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
@@ -28,10 +31,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answers::Answer;
+use crate::api;
 use crate::cards::Disputing;
 use crate::config::{PlantedIntent, WebhookEndpoint};
 use crate::errors::ApiError;
-use crate::faults::{Fault, Rule};
+use crate::faults::script::Script;
+use crate::faults::{Fault, Rule, every_path};
 use crate::flow;
 use crate::objects::{Cause, Charge, PaymentIntent, Payout};
 use crate::state::{AccountCell, Tx};
@@ -136,12 +141,17 @@ struct NewFault {
     times: u64,
 }
 
-fn every_path() -> String {
-    "/".to_owned()
-}
-
 fn once() -> u64 {
     1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forget {
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -188,6 +198,9 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
             app.faults.clear();
             Ok(app.faults.list())
         }
+        ("POST", "faults/script") => follow_script(app, body),
+        ("DELETE", "faults/script") => Ok(app.faults.end_script()),
+        ("POST", "keys/forget") => forget_keys(app, body),
         ("POST", "faults/release") => {
             app.faults.release();
             Ok(app.faults.list())
@@ -396,6 +409,21 @@ fn add_fault(app: &App, body: &[u8]) -> Handled {
         });
     }
     Ok(app.faults.list())
+}
+
+fn follow_script(app: &App, body: &[u8]) -> Handled {
+    let script = Script::new(read(body)?).map_err(|why| Refusal(400, why))?;
+    app.faults.follow(script);
+    Ok(app.faults.list())
+}
+
+fn forget_keys(app: &App, body: &[u8]) -> Handled {
+    let Forget { key, account } = read(body)?;
+    let mut forgotten = 0;
+    for cell in cells(app, account.as_deref())? {
+        forgotten += api::forget_keys(cell, app.clock.now_ms(), key.as_deref())?;
+    }
+    Ok(json!({ "forgotten": forgotten }))
 }
 
 fn pause(app: &App, body: &[u8]) -> Handled {

@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
 use super::{Silence, SilenceKind};
+use crate::crash_point;
 
 /// The version of Stripe's API that this program speaks, whatever the account's own default is.
 const STRIPE_VERSION: &str = "2023-08-16";
@@ -101,6 +102,7 @@ impl Wire {
     }
 
     async fn once(&self, call: &Call<'_>) -> Result<Answer, Silence> {
+        crash_point!("stripe-before");
         let response = self.request(call)?.send().await.map_err(silent)?;
         let status = response.status();
         let replayed = response
@@ -108,6 +110,7 @@ impl Wire {
             .get("idempotent-replayed")
             .is_some_and(|value| value == "true");
         let body = response.bytes().await.map_err(silent)?;
+        crash_point!("stripe-after");
         if let Some(kind) = uncertain(status, replayed) {
             let why = format!("Stripe answered {}", status.as_u16());
             return Err(Silence::new(kind, why));

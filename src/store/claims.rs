@@ -101,7 +101,7 @@ impl Claims {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(Some(removed))
     }
 }

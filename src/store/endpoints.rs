@@ -141,7 +141,7 @@ impl Endpoints {
             .bind(key.as_ref().map(|it| it.hash.as_slice()))
             .fetch_one(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(Made::New(row.into()))
     }
 
@@ -224,7 +224,7 @@ impl Endpoints {
         .bind(it.rolled_at)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(Some(it))
     }
 
@@ -252,7 +252,7 @@ impl Endpoints {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(deleted > 0)
     }
 }

@@ -18,6 +18,7 @@ mod polls;
 mod presence;
 mod recovery;
 mod register;
+mod rows;
 mod vault;
 
 pub use claims::{Claims, OpenClaim};
@@ -61,6 +62,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::crash_point;
 use crate::ids::Ids;
 use hot::Hot;
 
@@ -402,8 +404,12 @@ impl Store {
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
         if !nothing {
+            crash_point!("commit-before");
             match self.log.append(append).await {
-                Ok(appended) => committed.recorded_at = Some(appended.recorded_at),
+                Ok(appended) => {
+                    crash_point!("commit-after");
+                    committed.recorded_at = Some(appended.recorded_at);
+                }
                 Err(error) => return Err(error.into()),
             }
         }

@@ -80,6 +80,7 @@ impl App {
     }
 
     async fn deliver(&self, it: LeasedDelivery) {
+        crate::crash_point!("delivery-leased");
         let sent = match self.message(&it).await {
             Ok(Some((body, secrets))) => {
                 let message = Message {
@@ -99,6 +100,7 @@ impl App {
                 return;
             }
         };
+        crate::crash_point!("delivery-sent");
         let ending = self.ending(&it, &sent);
         let attempt = Attempt {
             started_at: it.leased_at,

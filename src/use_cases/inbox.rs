@@ -196,6 +196,7 @@ impl App {
                 let again = (result == Applied::Unmatched)
                     .then(|| self.pause_of_unmatched(it))
                     .flatten();
+                crate::crash_point!("webhook-applied");
                 let kept = inbox.done(it, result, again).await;
                 if matches!(kept, Ok(true)) {
                     metrics::counter!("counterfoil_webhooks_applied_total", "result" => result.to_string()).increment(1);

@@ -88,6 +88,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crash_point;
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
 use limits::Allowances;
@@ -243,6 +244,12 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, AppError>> + Send + 'static,
     ) -> Result<T, AppError> {
+        let work = async move {
+            crash_point!("command-begun");
+            let ended = work.await;
+            crash_point!("command-ended");
+            ended
+        };
         let task = self
             .inner
             .tasks

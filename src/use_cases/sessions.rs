@@ -188,6 +188,7 @@ impl App {
             order: Some(order),
         };
         let said = self.carry_out(merchant, context, change, None).await?;
+        crate::crash_point!("checkout-closed");
         if said.status < 300 {
             return Ok(());
         }

@@ -120,6 +120,7 @@ impl App {
     ) -> Result<Kept, AppError> {
         let delivery = self.cleaned(merchant, event).await?;
         let kept = self.inner.store.inbox.keep(&delivery, came_by).await?;
+        crate::crash_point!("webhook-kept");
         match kept {
             Kept::New => self.inner.delivered.notify_one(),
             Kept::Repeat => {}

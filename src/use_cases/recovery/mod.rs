@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
+use crate::crash_point;
 use crate::gateway::{Silence, SilenceKind};
 use crate::store::{Context, LeasedWork, Merchant, WorkKind};
 
@@ -164,6 +165,7 @@ impl App {
     }
 
     async fn attempt(&self, it: &LeasedWork) -> Driven {
+        crash_point!("recovery-leased");
         let whose = match it.merchant.parse::<MerchantId>() {
             Ok(id) => self.merchant(&id).await,
             Err(_) => Err(AppError::Internal),
@@ -188,6 +190,7 @@ impl App {
         }
         let context = self.recovery();
         let outcome = self.drive_one(&merchant, &context, it).await;
+        crash_point!("recovery-driven");
         let told = if outcome.is_ok() { "ended" } else { "open" };
         metrics::counter!("counterfoil_recovery_attempts_total", "outcome" => told).increment(1);
         match outcome {
@@ -217,6 +220,7 @@ impl App {
         {
             tracing::error!(%intention, %error, "an intention cannot be parked");
         }
+        crash_point!("recovery-still-open");
         self.put_back(it, &why).await;
     }
 

@@ -323,6 +323,7 @@ impl App {
         if !self.recorded(merchant, context, commit).await? {
             return Ok(None);
         }
+        crate::crash_point!("settlement-approved");
         if answer.status < 300 {
             self.notice(merchant, context, &answer.body).await?;
         }
