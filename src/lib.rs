@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod doors;
+pub mod firewall;
 pub mod gateway;
 pub mod http;
 pub mod ids;
