@@ -24,32 +24,30 @@ use tokio::net::TcpListener;
 use walk::{Operation, Place};
 
 /// Ids of the caller's own: echoed and searched by, so they are kept as they came, whatever they look like.
-const IDS: [(&str, &[&str]); 2] = [
+const IDS: [(&str, &[&str]); 5] = [
     (
         "/v1/payment_intents",
         &["merchant_order_id", "merchant_user_id", "tracking_number"],
     ),
     (
-        "/ledger/v1/",
-        &[
-            "reference",
-            "number",
-            "customer",
-            "code",
-            "group",
-            "tracking_number",
-        ],
+        "/ledger/v1/orders",
+        &["reference", "number", "customer", "tracking_number"],
     ),
+    (
+        "/ledger/v1/offers",
+        &["number", "customer", "code", "groups/0/name"],
+    ),
+    ("/ledger/v1/articles", &["number", "code"]),
+    ("/ledger/v1/customers/tokens", &["customer"]),
 ];
 
 fn is_an_id(operation: &Operation, place: &Place) -> bool {
     let Place::Member(at) = place else {
         return false;
     };
-    let parts: Vec<&str> = at.split('/').collect();
-    let named = |name: &&str| parts.contains(name) && !at.ends_with("/card/number");
+    let named = |name: &&str| at.ends_with(&format!("/{name}"));
     IDS.iter()
-        .any(|(path, names)| operation.path.starts_with(path) && names.iter().any(named))
+        .any(|(path, names)| operation.path == *path && names.iter().any(named))
 }
 
 /// Where the document promises a client secret.

@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Planted bug: slicing a text by bytes (`&text[..3]`) in the reader of weights.
+/// Planted bug: a cursor that is taken for UTF-8 unread (`unwrap()`).
 #[test]
 fn no_parser_panics_whatever_it_reads() {
     let mut runner = strange::runner(1_000);
@@ -172,7 +172,7 @@ async fn made(world: &World) -> i64 {
 
 /// Answers are held to the document besides.
 ///
-/// Planted bugs: reading the query's limit as `unwrap()`; keeping a reference with a NUL in it.
+/// Planted bug: reading the limit of a list with `unwrap()`.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_sent_is_a_fault_of_ours_and_what_is_refused_makes_nothing() {
     let world = quiet_world().await;

@@ -340,7 +340,17 @@ pub fn form(
 
 /// The path with that part of its template replaced.
 fn with_part(template: &str, path: &str, name: &str, text: &str) -> String {
-    let encoded: String = text.bytes().map(|it| format!("%{it:02X}")).collect();
+    let encoded: String = text
+        .bytes()
+        .map(|it| {
+            let plain = it.is_ascii_alphanumeric() || it == b'-';
+            if plain {
+                char::from(it).to_string()
+            } else {
+                format!("%{it:02X}")
+            }
+        })
+        .collect();
     let parts = template.split('/').zip(path.split('/'));
     let parts: Vec<&str> = parts
         .map(|(template, part)| {
