@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod doors;
+pub mod firewall;
 pub mod gateway;
 pub mod http;
 pub mod ids;
@@ -9,6 +10,8 @@ pub mod journal;
 pub mod ledger_api;
 pub mod ops;
 pub mod outbound;
+#[doc(hidden)]
+pub mod parsers;
 pub mod personal;
 pub mod service;
 pub mod store;

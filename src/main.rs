@@ -4,6 +4,7 @@ use aggregates::ids::{IntentionId, MerchantId};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
+use counterfoil::firewall;
 use counterfoil::http::openapi;
 use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
@@ -246,6 +247,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             organization,
         }) => {
             let name = name.unwrap_or_else(|| id.to_string());
+            no_card_number("--name", &name)?;
             let merchant = Merchant {
                 id,
                 name,
@@ -345,10 +347,13 @@ async fn settle_by_hand(command: ParkedCommand, config: &Config) -> anyhow::Resu
             by,
             because,
         } => {
+            no_card_number("--as", &by)?;
+            no_card_number("--because", &because)?;
             let outcome = parked::outcome(happened, did_not_happen)?;
             parked::settle(config, &url, intention, outcome, &by, because).await
         }
         ParkedCommand::Approve { intention, by } => {
+            no_card_number("--as", &by)?;
             parked::approve(config, &url, intention, &by).await
         }
     }
@@ -360,6 +365,15 @@ fn database(config: &Config) -> anyhow::Result<String> {
         Some(url) => Ok(url.expose_secret().to_owned()),
         None => Postgres::running_url(config),
     }
+}
+
+/// What is typed here is kept like what comes through a door. It is not repeated: a terminal is a log too.
+fn no_card_number(option: &str, text: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !firewall::holds_card_number(text),
+        "{option} holds what looks like a card number: that is kept nowhere"
+    );
+    Ok(())
 }
 
 fn organization(text: &str) -> Result<String, String> {

@@ -288,7 +288,12 @@ fn understand<T: Told>(
             Err(unreadable) => Outcome::Unknown(unreadable.into()),
         };
     }
-    let (refusal, intent) = answers::error_from(answer.status, body.unwrap_or_default());
+    // Only Stripe refuses. What stands in front of it (a proxy, a page of somebody's network) says nothing of the effect.
+    let body = match body {
+        Ok(body) if body.get("error").is_some_and(Value::is_object) => body,
+        _ => return Outcome::Unknown(Unreadable::missing("error").into()),
+    };
+    let (refusal, intent) = answers::error_from(answer.status, body);
     match intent
         .filter(|_| answer.status == 402)
         .and_then(T::from_declined)

@@ -129,8 +129,8 @@ impl fmt::Debug for StripeAnswer {
     }
 }
 
-/// A request to Stripe that no payment makes.
-#[derive(Debug, Clone, Copy)]
+/// A request to Stripe that no payment makes. It has no `Debug`: what a caller says may be about a person.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub verb: Verb,
     /// Below the version: `/customers/cus_1`.
@@ -169,4 +169,22 @@ pub struct RefundEffect<'a> {
     pub payment: PaymentId,
     pub intent: &'a str,
     pub refund: &'a Refund,
+}
+
+/// An answer of Stripe's, as everything that it could be: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    let Ok(object) = answers::object_from(bytes) else {
+        return;
+    };
+    let merchant: MerchantId = "acme".parse().expect("it is one");
+    let _ = (
+        intent_from(object.clone()),
+        refund_from(object.clone()),
+        payout_from(object.clone()),
+    );
+    let _ = adoption_from(object.clone(), &merchant, "fuzzed");
+    let _ = dispute_from("charge.dispute.created", object.clone());
+    let _ = dispute_state_from(object.clone());
+    let _ = shows_form(&object, "amount=1&metadata[a]=b");
+    let _ = error_from(400, object);
 }

@@ -1,6 +1,6 @@
 //! One request to Stripe over HTTP: kept-alive connections, time-outs, a few quick repeats under the same key.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rand::Rng;
 use reqwest::{Method, StatusCode, Url, header};
 use secrecy::{ExposeSecret, SecretString};
@@ -11,6 +11,8 @@ use crate::crash_point;
 
 /// The version of Stripe's API that this program speaks, whatever the account's own default is.
 const STRIPE_VERSION: &str = "2023-08-16";
+/// A hundred of its largest objects fit in a fraction of it.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How patient to be with Stripe.
 #[derive(Debug, Clone, Copy)]
@@ -103,13 +105,20 @@ impl Wire {
 
     async fn once(&self, call: &Call<'_>) -> Result<Answer, Silence> {
         crash_point!("stripe-before");
-        let response = self.request(call)?.send().await.map_err(silent)?;
+        let mut response = self.request(call)?.send().await.map_err(silent)?;
         let status = response.status();
         let replayed = response
             .headers()
             .get("idempotent-replayed")
             .is_some_and(|value| value == "true");
-        let body = response.bytes().await.map_err(silent)?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(silent)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let why = "the answer is larger than any of Stripe's";
+                return Err(Silence::new(SilenceKind::Unreadable, why));
+            }
+            body.extend_from_slice(&chunk);
+        }
         crash_point!("stripe-after");
         if let Some(kind) = uncertain(status, replayed) {
             let why = format!("Stripe answered {}", status.as_u16());
@@ -117,7 +126,7 @@ impl Wire {
         }
         Ok(Answer {
             status: status.as_u16(),
-            body,
+            body: body.freeze(),
             replayed,
         })
     }

@@ -460,7 +460,7 @@ fn lanes(leased: Vec<LeasedEvent>) -> Vec<Vec<LeasedEvent>> {
 }
 
 /// What an event says of a payment; none where its type says nothing that is recorded.
-fn said(
+pub(super) fn said(
     event_type: &str,
     object: &Map<String, Value>,
 ) -> Result<Option<Said>, gateway::Unreadable> {

@@ -72,6 +72,7 @@ pub use sessions::CheckoutStatus;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
+pub(crate) use webhooks::parse as parse_webhook;
 pub use webhooks::{Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::catalogue::{ArticleError, OfferError};

@@ -45,6 +45,7 @@ pub struct Setup {
     pub recovery: Recovery,
     pub gateway: GatewayOptions,
     pub outbound: outbound::Options,
+    pub limits: Limits,
     /// Of ids: two services on one database need two.
     pub seed: u64,
 }
@@ -70,6 +71,7 @@ impl Default for Setup {
                 reach: Reach::Anywhere,
                 ..outbound::Options::default()
             },
+            limits: Limits::default(),
             seed: 1,
         }
     }
@@ -103,7 +105,8 @@ pub async fn unhurried_simulator(service: SocketAddr) -> simulator::Running {
     Simulator::start(config).await.unwrap()
 }
 
-fn simulator_config(service: SocketAddr) -> simulator::Config {
+/// What the simulator of a test is like, before the test changes it.
+pub fn simulator_config(service: SocketAddr) -> simulator::Config {
     let key = seal_key();
     let accounts = fixtures::simulator_accounts(|merchant| {
         let url = format!("http://{service}/webhooks/stripe/{merchant}");
@@ -150,7 +153,7 @@ pub async fn opened(
         options: setup.options,
         outbound: setup.outbound,
         recovery: setup.recovery,
-        limits: Limits::default(),
+        limits: setup.limits,
         ids: Ids::seeded(setup.seed),
         metrics,
     };

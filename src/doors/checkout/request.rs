@@ -75,9 +75,12 @@ pub fn idempotency(
         return Ok(None);
     };
     let key = value.to_str().ok().filter(|_| values.next().is_none());
-    let fits = |key: &&str| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len());
+    let fits = |key: &&str| {
+        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && !holds_card_number(key)
+    };
     let Some(key) = key.filter(fits) else {
-        let message = "An idempotency key is one header of 1 to 255 ASCII characters.";
+        let message =
+            "An idempotency key is one header of 1 to 255 ASCII characters, and no card number.";
         let fault = fault("Length", "Idempotency-Key", message);
         return Err(CheckoutError::Invalid(vec![fault]));
     };

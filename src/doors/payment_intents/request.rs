@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::card::{self, Method};
 use super::error::StripeError;
-use super::params::Params;
+use super::params::{Params, card_number_in};
+use crate::doors::firewall::holds_card_number;
 use crate::http::addresses::may_return_to;
 use crate::personal::{Personal, Shipping};
 use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};
@@ -213,6 +214,9 @@ pub(super) fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
         return Err(StripeError::invalid("Not a valid URL")
             .code("url_invalid")
             .param("return_url"));
+    }
+    if return_url.is_some_and(holds_card_number) {
+        return Err(card_number_in("return_url"));
     }
     Ok(ConfirmTerms {
         return_url: return_url.map(str::to_owned),
