@@ -1,69 +1,11 @@
 //! The service dies, or its caller does, between intention and outcome.
 
-use crate::support::{self, PATIENCE, Setup, World, card_payment, seal_key, send, until};
+pub use crate::support::process::Process;
+use crate::support::{self, Setup, World, card_payment, send, until};
 use counterfoil::gateway::GatewayOptions;
-use counterfoil::ops::{fixtures, sandbox};
 use reqwest::{Method, RequestBuilder};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-/// The service as a process of its own, so that it can be killed.
-pub struct Process(Child);
-
-impl Process {
-    /// Starts the program on the world's address, database and simulator, and waits until it is ready.
-    pub async fn start(world: &World) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
-        command
-            .arg("serve")
-            .env_clear()
-            .env("COUNTERFOIL_LISTEN", world.address.to_string())
-            .env("DATABASE_URL", &world.database_url)
-            .env("COUNTERFOIL_SEAL_KEY", hex::encode(seal_key().expose()))
-            .env("COUNTERFOIL_SIGNING_KEY", hex::encode([8; 32]))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        for merchant in fixtures::MERCHANTS {
-            let name = merchant.id.to_ascii_uppercase();
-            command
-                .env(
-                    format!("STRIPE_{name}_SECRET_KEY"),
-                    fixtures::simulator_key(merchant.id),
-                )
-                .env(format!("STRIPE_{name}_API_BASE"), world.simulator.url())
-                .env(
-                    format!("STRIPE_{name}_WEBHOOK_SECRET"),
-                    sandbox::webhook_secret(&seal_key(), merchant.id).expose_secret(),
-                );
-        }
-        let mut process = Self(command.spawn().unwrap());
-        until("the service is ready", async || {
-            assert!(
-                process.0.try_wait().unwrap().is_none(),
-                "the service has ended"
-            );
-            let ready = world.get("/readyz").timeout(PATIENCE).send().await;
-            ready.is_ok_and(|answer| answer.status().is_success())
-        })
-        .await;
-        process
-    }
-
-    /// kill -9.
-    pub fn kill(mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 /// Kills the service while Stripe holds its request. It is still held afterwards.
 pub async fn kill_while_stripe_holds(

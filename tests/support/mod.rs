@@ -6,6 +6,8 @@ pub mod audit;
 pub mod checkout;
 pub mod description;
 pub mod json_api;
+pub mod process;
+pub mod proxy;
 
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;
