@@ -45,14 +45,23 @@ pub fn home() -> TempDir {
     home
 }
 
+/// Whether a process runs; one that waits to be reaped does not.
+pub fn is_alive(process: Pid) -> bool {
+    let at = PathBuf::from(format!("/proc/{}", process.as_raw_nonzero()));
+    stat(&at).is_some_and(|(state, _)| state != "Z")
+}
+
+/// State and parent of a process.
+fn stat(at: &Path) -> Option<(String, i32)> {
+    let stat = fs::read_to_string(at.join("stat")).ok()?;
+    // The name, in brackets, may hold anything; state and parent come after it.
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    Some((fields.next()?.to_owned(), fields.next()?.parse().ok()?))
+}
+
 /// The processes that a process has begun.
 pub fn children(of: Pid) -> Vec<Pid> {
-    let begun_by = |path: &Path| {
-        let stat = fs::read_to_string(path.join("stat")).ok()?;
-        // The name, in brackets, may hold anything; state and parent come after it.
-        let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
-        parent.parse().ok().and_then(Pid::from_raw)
-    };
+    let begun_by = |path: &Path| stat(path).and_then(|(_, parent)| Pid::from_raw(parent));
     let number = |path: &PathBuf| path.file_name()?.to_str()?.parse().ok();
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     processes

@@ -1,8 +1,9 @@
 //! kill -9 of PostgreSQL while callers are at work; the service stays up and goes on by itself.
 
-use crate::database::{Database, children, world_on};
+use crate::database::{Database, children, is_alive, world_on};
 use crate::figures::{Campaign, brisk, size};
 use crate::load::{Load, Plan};
+use crate::support::until;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use rustix::process::{Pid, Signal, kill_process};
@@ -22,7 +23,7 @@ async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
         tokio::time::sleep(moment).await;
         match rng.random_range(0..4) {
             0 => one_session(&database, &mut rng),
-            1 => signal_server(&database, Signal::QUIT),
+            1 => at_once(&database).await,
             _ => database.signal(Signal::KILL),
         }
         if kill == kills / 2 {
@@ -39,9 +40,11 @@ async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
     world.stop().await;
 }
 
-fn signal_server(database: &Database, signal: Signal) {
+/// PostgreSQL's own immediate shutdown.
+async fn at_once(database: &Database) {
     let server = Pid::from_raw(database.cluster.pid().cast_signed()).unwrap();
-    kill_process(server, signal).unwrap();
+    kill_process(server, Signal::QUIT).unwrap();
+    until("the server is gone", async || !is_alive(server)).await;
 }
 
 /// One process of the server dies; the server then ends all sessions and recovers by itself.

@@ -25,7 +25,12 @@ pub struct Campaign {
 }
 
 impl Campaign {
+    /// With `CF_LOG` the services' log is shown, as far as its directives go.
     pub fn begin(name: &'static str) -> Self {
+        if let Ok(filter) = std::env::var("CF_LOG") {
+            // Another campaign of this process may have done so already.
+            let _ = tracing_subscriber::fmt().with_env_filter(filter).try_init();
+        }
         Self {
             name,
             seed: size("CF_SEED", 1),
