@@ -15,7 +15,7 @@
 //! | `POST /_sim/faults/script {"seed", "requests": {kind: per mille}, "webhooks": {mishap: per mille}, "path_prefix"?, "method"?, "account"?}` | draws a fault for every request, and what becomes of every delivery, from a seed; instead of an earlier script |
 //! | `DELETE /_sim/faults/script` | switches it off, and says how often each kind has struck |
 //! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes all and the script; lets the held ones go on |
-//! | `POST /_sim/keys/forget {"key"?, "account"?}` | forgets what is kept under one idempotency key, or under all |
+//! | `POST /_sim/keys/forget {"key"?, "older_than_s"?, "account"?}` | forgets what is kept under one idempotency key, or under all; or only what is older |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
 //! | `POST /_sim/webhooks/endpoints {"url", "secret", "enabled_events"?, "account"?}` | delivers there as well, until the process ends |
 //! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
@@ -150,6 +150,8 @@ fn once() -> u64 {
 struct Forget {
     #[serde(default)]
     key: Option<String>,
+    #[serde(default)]
+    older_than_s: u32,
     #[serde(default)]
     account: Option<String>,
 }
@@ -418,10 +420,15 @@ fn follow_script(app: &App, body: &[u8]) -> Handled {
 }
 
 fn forget_keys(app: &App, body: &[u8]) -> Handled {
-    let Forget { key, account } = read(body)?;
+    let Forget {
+        key,
+        older_than_s,
+        account,
+    } = read(body)?;
     let mut forgotten = 0;
     for cell in cells(app, account.as_deref())? {
-        forgotten += api::forget_keys(cell, app.clock.now_ms(), key.as_deref())?;
+        let now_ms = app.clock.now_ms();
+        forgotten += api::forget_keys(cell, now_ms, key.as_deref(), older_than_s)?;
     }
     Ok(json!({ "forgotten": forgotten }))
 }

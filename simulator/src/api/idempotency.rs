@@ -130,15 +130,23 @@ pub fn claim(app: &App, request: &Request) -> Outcome<Claim> {
     })))
 }
 
-/// Forgets what is kept under a key, or under every key of the account. Answers how many were forgotten.
+/// Forgets what has been kept for so many seconds under a key, or under every key of the account. Answers how many were
+/// forgotten.
 ///
 /// # Errors
 /// When the journal cannot be written.
-pub fn forget(cell: &AccountCell, now_ms: i64, key: Option<&str>) -> std::io::Result<usize> {
+pub fn forget(
+    cell: &AccountCell,
+    now_ms: i64,
+    key: Option<&str>,
+    older_than_s: u32,
+) -> std::io::Result<usize> {
+    let until = now_ms / 1000 - i64::from(older_than_s);
     let mut state = cell.lock();
     let kept = state.tables.remembered.oldest_first();
     let kept: Vec<Remembered> = kept
-        .filter(|it| it.created > FORGOTTEN && key.is_none_or(|key| key == it.key))
+        .filter(|it| it.created > FORGOTTEN && it.created <= until)
+        .filter(|it| key.is_none_or(|key| key == it.key))
         .cloned()
         .collect();
     let forgotten = kept.len();

@@ -202,7 +202,7 @@ async fn run(
 ) -> Result<(), Dropped> {
     if let (Some(key), true) = (&request.key, action.is_some_and(Action::forgets_key)) {
         // What cannot be written is not forgotten, which is no fault.
-        let _ = forget_keys(&request.cell, app.clock.now_ms(), Some(key));
+        let _ = forget_keys(&request.cell, app.clock.now_ms(), Some(key), 0);
     }
     match idempotency::claim(app, request) {
         Ok(Claim::Replay {

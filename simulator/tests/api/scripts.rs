@@ -151,6 +151,9 @@ async fn a_key_that_is_forgotten_lets_a_repeated_request_act_twice() {
     strike(&api, "forget_key").await;
     assert_eq!(create(&api, "one").await, 200);
     assert_eq!(intents(&api).await.len(), 2);
+    let old = json!({"older_than_s": 3600});
+    let forgotten = api.own(Method::POST, "keys/forget", old).await;
+    assert_eq!(forgotten["forgotten"], 0);
     let forgotten = api.own(Method::POST, "keys/forget", json!({})).await;
     assert_eq!(forgotten["forgotten"], 1);
     assert_eq!(create(&api, "one").await, 200);
