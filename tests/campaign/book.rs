@@ -17,6 +17,8 @@ pub struct Book {
     pub cut: u64,
     /// Attempts that were told to come again.
     pub turned_away: u64,
+    /// Commands that were proved not to have been carried out, and asked for anew.
+    pub not_carried_out: u64,
     /// Answers under a key: all of a short run, a sample of a long one.
     pub kept: Vec<Answered>,
     pub paid: Vec<Paid>,

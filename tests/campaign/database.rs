@@ -27,9 +27,14 @@ impl Database {
         }
     }
 
+    /// The process that begins all others of the server.
+    pub fn server(&self) -> Pid {
+        Pid::from_raw(self.cluster.pid().cast_signed()).unwrap()
+    }
+
     /// A signal to every process of the server at once.
     pub fn signal(&self, signal: Signal) {
-        let server = Pid::from_raw(self.cluster.pid().cast_signed()).unwrap();
+        let server = self.server();
         let sessions = children(server);
         for process in std::iter::once(server).chain(sessions) {
             // A session may have ended meanwhile.

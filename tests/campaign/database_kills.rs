@@ -6,7 +6,7 @@ use crate::load::{Load, Plan};
 use crate::support::until;
 use rand::Rng;
 use rand::seq::IndexedRandom;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -23,12 +23,12 @@ async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
         tokio::time::sleep(moment).await;
         match rng.random_range(0..4) {
             0 => one_session(&database, &mut rng),
-            1 => at_once(&database).await,
-            _ => database.signal(Signal::KILL),
+            1 => shut_down(&database).await,
+            _ => all_at_once(&database).await,
         }
         if kill == kills / 2 {
             // Once it stays away for longer than callers are kept waiting.
-            database.signal(Signal::KILL);
+            all_at_once(&database).await;
             load.turned_away(3).await;
         }
         tokio::task::block_in_place(|| database.cluster.ensure_running().unwrap());
@@ -41,16 +41,19 @@ async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
 }
 
 /// PostgreSQL's own immediate shutdown.
-async fn at_once(database: &Database) {
-    let server = Pid::from_raw(database.cluster.pid().cast_signed()).unwrap();
-    kill_process(server, Signal::QUIT).unwrap();
-    until("the server is gone", async || !is_alive(server)).await;
+async fn shut_down(database: &Database) {
+    kill_process(database.server(), Signal::QUIT).unwrap();
+    until("the server is gone", async || !is_alive(database.server())).await;
+}
+
+async fn all_at_once(database: &Database) {
+    database.signal(Signal::KILL);
+    until("the server is gone", async || !is_alive(database.server())).await;
 }
 
 /// One process of the server dies; the server then ends all sessions and recovers by itself.
 fn one_session(database: &Database, rng: &mut impl Rng) {
-    let server = Pid::from_raw(database.cluster.pid().cast_signed()).unwrap();
-    if let Some(session) = children(server).choose(rng) {
+    if let Some(session) = children(database.server()).choose(rng) {
         let _ = kill_process(*session, Signal::KILL);
     }
 }

@@ -15,3 +15,4 @@ mod load;
 mod pauses;
 mod service_kills;
 mod stories;
+mod stripe;

@@ -85,8 +85,7 @@ async fn a_database_that_stands_still_loses_nothing_and_doubles_nothing() {
             tokio::time::sleep(stands_still).await;
             database.signal(Signal::CONT);
         } else {
-            let server = Pid::from_raw(database.cluster.pid().cast_signed()).unwrap();
-            let some = *children(server).choose(&mut rng).expect("it has sessions");
+            let some = *children(database.server()).choose(&mut rng).expect("it has sessions");
             let _ = kill_process(some, Signal::STOP);
             tokio::time::sleep(stands_still).await;
             let _ = kill_process(some, Signal::CONT);
