@@ -50,7 +50,9 @@ impl Store {
         version: Option<u64>,
     ) -> Result<Option<Past<Payment>>, Trouble> {
         let life = self.life(Payment::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(self.payments.store(), &life, version, |it, event| it.apply(event))
+        folded(self.payments.store(), &life, version, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// A request of its own to Stripe; see [`past_order`](Self::past_order).

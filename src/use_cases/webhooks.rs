@@ -109,7 +109,8 @@ impl App {
             .map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
         let event = Event::read(whole).map_err(WebhookError::NotAnEvent)?;
         let app = self.clone();
-        let kept = self.command(async move { app.take_in(&merchant.id, event, CameBy::Webhook).await });
+        let kept =
+            self.command(async move { app.take_in(&merchant.id, event, CameBy::Webhook).await });
         Ok(kept.await?)
     }
 
@@ -147,11 +148,7 @@ impl App {
     }
 
     /// The delivery as it is kept: without client secrets, the person's data sealed apart.
-    async fn cleaned(
-        &self,
-        merchant: &MerchantId,
-        event: Event,
-    ) -> Result<Delivery, AppError> {
+    async fn cleaned(&self, merchant: &MerchantId, event: Event) -> Result<Delivery, AppError> {
         let Event {
             id,
             event_type,
@@ -326,8 +323,16 @@ pub(crate) fn parse(bytes: &[u8]) {
     let Ok(mut event) = Event::read(whole) else {
         return;
     };
-    if let Some(object) = event.whole.pointer("/data/object").and_then(Value::as_object) {
-        let _ = (inbox::said(&event.event_type, object), payment_in(object), about(object));
+    if let Some(object) = event
+        .whole
+        .pointer("/data/object")
+        .and_then(Value::as_object)
+    {
+        let _ = (
+            inbox::said(&event.event_type, object),
+            payment_in(object),
+            about(object),
+        );
     }
     cut(&mut event.whole, "", &mut Map::new());
 }

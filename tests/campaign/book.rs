@@ -181,22 +181,30 @@ impl Book {
         for session in all_of(world, "checkout/sessions").await {
             if session["status"] == "open" {
                 let reference = text(&session["client_reference_id"]);
-                open.entry(reference).or_default().push(text(&session["id"]));
+                open.entry(reference)
+                    .or_default()
+                    .push(text(&session["id"]));
             }
         }
         for (reference, session) in &self.sessions {
             let there = open.values().filter(|it| it.contains(session)).count();
             if there != 1 {
-                found.lost.push(format!("the checkout {session} of {reference}"));
+                found
+                    .lost
+                    .push(format!("the checkout {session} of {reference}"));
             }
         }
         for (reference, sessions) in open.iter().filter(|(_, it)| it.len() > 1) {
             if !reference.is_empty() {
-                found.doubled.push(format!("checkouts {sessions:?} of {reference}"));
+                found
+                    .doubled
+                    .push(format!("checkouts {sessions:?} of {reference}"));
             }
         }
         if open.values().map(Vec::len).sum::<usize>() > self.sessions.len() {
-            found.doubled.push("more checkouts are open than were asked for".to_owned());
+            found
+                .doubled
+                .push("more checkouts are open than were asked for".to_owned());
         }
     }
 }

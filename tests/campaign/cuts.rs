@@ -20,7 +20,11 @@ async fn nothing_is_lost_or_doubled_when_the_answer_to_a_commit_is_lost() {
     let load = Load::start(&world, Plan::new(&world, campaign.seed));
     for _ in 0..cuts {
         load.more(rng.random_range(1..=8)).await;
-        let of = if rng.random_ratio(3, 4) { WRITER } else { ANYBODY };
+        let of = if rng.random_ratio(3, 4) {
+            WRITER
+        } else {
+            ANYBODY
+        };
         let loss = if rng.random_ratio(2, 3) {
             Loss::Answered
         } else {

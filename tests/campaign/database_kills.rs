@@ -36,7 +36,11 @@ async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
     load.more(50).await;
     let mut book = load.finish().await;
     let found = book.compare(&world).await;
-    campaign.end(&format!("{kills} times kill -9 of PostgreSQL"), &book, &found);
+    campaign.end(
+        &format!("{kills} times kill -9 of PostgreSQL"),
+        &book,
+        &found,
+    );
     world.stop().await;
 }
 

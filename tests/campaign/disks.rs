@@ -33,7 +33,11 @@ async fn a_full_disk_of_data_turns_callers_away_and_loses_nothing() {
     }
     let mut book = load.finish().await;
     let found = book.compare(&world).await;
-    campaign.end(&format!("{times} times the disk of the data was full"), &book, &found);
+    campaign.end(
+        &format!("{times} times the disk of the data was full"),
+        &book,
+        &found,
+    );
     world.stop().await;
     cluster.stop().unwrap();
 }
@@ -60,7 +64,11 @@ async fn a_full_disk_of_the_write_ahead_log_turns_callers_away_and_loses_nothing
     }
     let mut book = load.finish().await;
     let found = book.compare(&world).await;
-    campaign.end(&format!("{times} times the disk of the write-ahead log was full"), &book, &found);
+    campaign.end(
+        &format!("{times} times the disk of the write-ahead log was full"),
+        &book,
+        &found,
+    );
     world.stop().await;
     cluster.stop().unwrap();
 }

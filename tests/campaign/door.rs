@@ -69,9 +69,7 @@ impl Command {
             Door::Offers => request.bearer_auth("offers-acme"),
             Door::Checkout => checkout::keyed(request),
             Door::Native => request.bearer_auth("admin-acme"),
-            Door::Payer => {
-                request.bearer_auth(counterfoil::ops::fixtures::simulator_key("acme"))
-            }
+            Door::Payer => request.bearer_auth(counterfoil::ops::fixtures::simulator_key("acme")),
         };
         let request = match &self.key {
             Some(key) => request.header("Idempotency-Key", key),

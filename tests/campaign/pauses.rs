@@ -41,7 +41,11 @@ async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_no
         tokio::time::sleep(moment).await;
         process.pause();
         end_leases(&world).await;
-        let longest = if pause == 0 { longest } else { longest.min(Duration::from_secs(2)) };
+        let longest = if pause == 0 {
+            longest
+        } else {
+            longest.min(Duration::from_secs(2))
+        };
         let stands_still = longest.mul_f64(rng.random_range(0.2..1.0));
         load.more(10).await;
         tokio::time::sleep(stands_still).await;
@@ -51,7 +55,11 @@ async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_no
     let mut book = load.finish().await;
     process.kill();
     let found = book.compare(&world).await;
-    campaign.end(&format!("{pauses} pauses of one of two services"), &book, &found);
+    campaign.end(
+        &format!("{pauses} pauses of one of two services"),
+        &book,
+        &found,
+    );
     world.stop().await;
 }
 
@@ -85,7 +93,9 @@ async fn a_database_that_stands_still_loses_nothing_and_doubles_nothing() {
             tokio::time::sleep(stands_still).await;
             database.signal(Signal::CONT);
         } else {
-            let some = *children(database.server()).choose(&mut rng).expect("it has sessions");
+            let some = *children(database.server())
+                .choose(&mut rng)
+                .expect("it has sessions");
             let _ = kill_process(some, Signal::STOP);
             tokio::time::sleep(stands_still).await;
             let _ = kill_process(some, Signal::CONT);
@@ -94,7 +104,11 @@ async fn a_database_that_stands_still_loses_nothing_and_doubles_nothing() {
     load.more(50).await;
     let mut book = load.finish().await;
     let found = book.compare(&world).await;
-    campaign.end(&format!("{pauses} pauses of PostgreSQL's processes"), &book, &found);
+    campaign.end(
+        &format!("{pauses} pauses of PostgreSQL's processes"),
+        &book,
+        &found,
+    );
     world.stop().await;
 }
 

@@ -28,6 +28,10 @@ async fn nothing_acknowledged_is_lost_however_often_the_service_is_killed() {
     process.kill();
     world.restart(brisk()).await;
     let found = book.compare(&world).await;
-    campaign.end(&format!("{kills} times kill -9 of the service"), &book, &found);
+    campaign.end(
+        &format!("{kills} times kill -9 of the service"),
+        &book,
+        &found,
+    );
     world.stop().await;
 }
