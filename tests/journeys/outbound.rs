@@ -311,7 +311,7 @@ async fn an_endpoint_that_is_switched_off_or_deleted_is_sent_nothing() {
     assert_eq!(off.got().len(), tried);
     for refused in [
         app.webhook_endpoint(&acme, id).await.map(drop),
-        app.delete_endpoint(&acme, id).await,
+        app.delete_endpoint(&acme, id, None).await.map(drop),
     ] {
         assert!(is_not_found(&refused.unwrap_err()));
     }
@@ -353,13 +353,13 @@ async fn another_merchants_endpoint_is_none_whatever_is_asked_of_it() {
     };
     let refused = [
         app.webhook_endpoint(&rival, id).await.map(drop),
-        app.update_endpoint(&rival, id, UpdateEndpoint::default())
+        app.update_endpoint(&rival, id, UpdateEndpoint::default(), None)
             .await
             .map(drop),
-        app.roll_endpoint_secret(&rival, id).await.map(drop),
-        app.delete_endpoint(&rival, id).await,
+        app.roll_endpoint_secret(&rival, id, None).await.map(drop),
+        app.delete_endpoint(&rival, id, None).await.map(drop),
         app.deliveries(&rival, id, &page).await.map(drop),
-        app.redeliver(&rival, id, &delivery).await.map(drop),
+        app.redeliver(&rival, id, &delivery, None).await.map(drop),
     ];
     for refused in refused {
         let error = refused.unwrap_err();
@@ -386,7 +386,11 @@ async fn a_rolled_secret_signs_beside_the_new_one_and_neither_is_in_the_database
     let receiver = Receiver::start().await;
     let endpoint = register(&world, &receiver.url(), &[SUCCEEDED]).await;
     let (acme, id) = (acme(&world).await, &endpoint.endpoint.id);
-    let rolled = world.app().roll_endpoint_secret(&acme, id).await.unwrap();
+    let rolled = world
+        .app()
+        .roll_endpoint_secret(&acme, id, None)
+        .await
+        .unwrap();
     let (old, new) = (
         endpoint.secret.as_ref().unwrap(),
         rolled.secret.as_ref().unwrap(),
