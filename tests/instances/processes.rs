@@ -167,8 +167,7 @@ async fn all_is_well(all: &Several, acknowledged: &BTreeMap<String, Value>) {
     all.is_whole().await;
 }
 
-/// Planted bugs: a retry that does not go on with the claim of the dead one charges twice; recovery that leaves the leases of others
-/// alone for ever leaves what it had begun open.
+/// Planted bug: deriving Stripe's key from anything but the intention charges twice what the dead one had begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
     let all = Several::start(2, eager()).await;
@@ -186,6 +185,8 @@ async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
 
 /// What a dead instance had begun, and nobody asks for, is ended by another one: as soon as recovery takes it up, and not before
 /// the lease is over that the dead one held.
+///
+/// Planted bug: recovery that does not answer the key of whoever waited leaves it open.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_instance_had_begun_is_ended_by_another_without_being_asked() {
     let all = Several::start(2, eager()).await;
@@ -228,7 +229,7 @@ async fn what_a_dead_instance_had_begun_is_ended_by_another_without_being_asked(
     all.stop().await;
 }
 
-/// Planted bug: an append that does not compare the log's head and epoch lets the one that wakes write over what came meanwhile.
+/// Planted bug: leaving a paused process the log's head for as long as it holds it stops everybody.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_was_paused_and_wakes_does_no_harm() {
     let all = Several::start(2, eager()).await;
