@@ -160,6 +160,7 @@ impl App {
             object.and_then(payment_in),
             object.and_then(about).map(str::to_owned),
         );
+        drop_nul(&mut body);
         let mut personal = Map::new();
         cut(&mut body, "", &mut personal);
         let sealed = if personal.is_empty() {
@@ -216,6 +217,19 @@ pub(super) fn about(object: &Map<String, Value>) -> Option<&str> {
 fn is_name(text: &str) -> bool {
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'_' | b'.' | b'-');
     (1..=NAME_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
+/// Drops the one character that the database holds in no text.
+fn drop_nul(value: &mut Value) {
+    match value {
+        Value::String(text) => text.retain(|it| it != '\0'),
+        Value::Array(items) => items.iter_mut().for_each(drop_nul),
+        Value::Object(members) => {
+            members.retain(|name, _| !name.contains('\0'));
+            members.values_mut().for_each(drop_nul);
+        }
+        _ => {}
+    }
 }
 
 /// Names of fields that hold a secret, or an address with one in it: dropped.
@@ -334,6 +348,7 @@ mod tests {
                 "previous_attributes": {"client_secret": "pi_1_secret_1"},
             },
         });
+        drop_nul(&mut body);
         let mut personal = Map::new();
         cut(&mut body, "", &mut personal);
         let object = json!({

@@ -186,7 +186,10 @@ async fn webhooks_in_any_order_lead_to_the_same_state() {
     let begun = begin(&world).await;
     world.stop_service().await;
     let cluster = Cluster::shared_for_tests();
-    let name = |url: &str| url.rsplit('/').next().unwrap().split('?').next().unwrap().to_owned();
+    let name = |url: &str| {
+        let path = url.split('?').next().unwrap();
+        path.rsplit('/').next().unwrap().to_owned()
+    };
     let template = name(&cluster.fresh_database_from(&name(&world.database_url)));
 
     world.restart(Setup::default()).await;
