@@ -135,9 +135,16 @@ async fn show(
                 println!("  merchant  {}", it.merchant);
                 println!("  made      {}", time(it.stripe_created));
                 let how = if it.polled { "poll" } else { "webhook" };
-                println!("  came      {} by {how}, {} more times", time(it.received_at), it.repeats);
+                println!(
+                    "  came      {} by {how}, {} more times",
+                    time(it.received_at),
+                    it.repeats
+                );
                 if it.contradictions > 0 {
-                    println!("  beware    {} deliveries under its id told something else", it.contradictions);
+                    println!(
+                        "  beware    {} deliveries under its id told something else",
+                        it.contradictions
+                    );
                 }
                 if let Some(about) = &it.about {
                     println!("  about     {about} (its history: counterfoil events show {about})");

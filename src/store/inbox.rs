@@ -342,7 +342,11 @@ impl Inbox {
     ///
     /// # Errors
     /// When the database cannot be written: then it is looked at when its pause is over, if it has one.
-    pub async fn look_again(&self, merchant: &MerchantId, intent: &str) -> Result<u64, sqlx::Error> {
+    pub async fn look_again(
+        &self,
+        merchant: &MerchantId,
+        intent: &str,
+    ) -> Result<u64, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let due = sqlx::query(
             "update webhook_inbox set next_at = clock_timestamp()

@@ -183,7 +183,9 @@ impl App {
         let patience = self.inner.options.inbox;
         let applied = if it.attempts > patience.attempts_max {
             // It was begun as often as may be, and never came to an end: it may take the process with it.
-            Err(Err("it was begun again and again, and never ended".to_owned()))
+            Err(Err(
+                "it was begun again and again, and never ended".to_owned()
+            ))
         } else {
             match AssertUnwindSafe(self.apply(it)).catch_unwind().await {
                 Ok(applied) => applied.map_err(Ok),
@@ -333,7 +335,10 @@ impl App {
             _ => None,
         };
         let before = self.inner.store.payment(&merchant.id, id).await?;
-        let taken = before.state.facts().is_some_and(|it| it.captured.is_positive());
+        let taken = before
+            .state
+            .facts()
+            .is_some_and(|it| it.captured.is_positive());
         if let (Said::Refund(_), false, Some(intent)) = (&said, taken, about) {
             // It comes out of what was sold, so it must be known first that anything was.
             self.see_now(merchant, id, intent, context).await?;
@@ -381,7 +386,9 @@ impl App {
             current: true,
             said: Said::Intent(Box::new(seen)),
         };
-        self.observe(merchant, id, observed, context).await.map(drop)
+        self.observe(merchant, id, observed, context)
+            .await
+            .map(drop)
     }
 
     /// Takes in an intent that nobody here made but that is marked as this merchant's: a checkout session's.
@@ -423,10 +430,15 @@ impl App {
     }
 }
 
-fn lighten(load: &mut HashMap<String, usize>, ended: Result<(String, usize), tokio::task::JoinError>) {
+fn lighten(
+    load: &mut HashMap<String, usize>,
+    ended: Result<(String, usize), tokio::task::JoinError>,
+) {
     match ended {
         Ok((merchant, many)) => {
-            let left = load.get(&merchant).map_or(0, |now| now.saturating_sub(many));
+            let left = load
+                .get(&merchant)
+                .map_or(0, |now| now.saturating_sub(many));
             match left {
                 0 => drop(load.remove(&merchant)),
                 left => drop(load.insert(merchant, left)),
@@ -441,7 +453,11 @@ fn lanes(leased: Vec<LeasedEvent>) -> Vec<Vec<LeasedEvent>> {
     let mut places: HashMap<(MerchantId, String), usize> = HashMap::new();
     let mut lanes: Vec<Vec<LeasedEvent>> = Vec::new();
     for it in leased {
-        let object = it.delivery.body.pointer("/data/object/id").and_then(Value::as_str);
+        let object = it
+            .delivery
+            .body
+            .pointer("/data/object/id")
+            .and_then(Value::as_str);
         let thing = it.delivery.about.as_deref().or(object);
         let thing = thing.unwrap_or(&it.delivery.event_id).to_owned();
         let place = *places

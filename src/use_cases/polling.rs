@@ -133,7 +133,11 @@ impl App {
             {
                 let app = self.clone();
                 // In a task that nobody cancels: what it has begun to write is written.
-                under_way.push(self.inner.tasks.spawn(async move { app.poll(&leased, polling).await }));
+                under_way.push(
+                    self.inner
+                        .tasks
+                        .spawn(async move { app.poll(&leased, polling).await }),
+                );
                 continue;
             }
             match under_way.next().await {
@@ -151,7 +155,11 @@ impl App {
             return None;
         }
         let lease = self.inner.store.ids.uuid();
-        let leased = self.inner.store.polls.lease(accounts, lease, polling.lease_for);
+        let leased = self
+            .inner
+            .store
+            .polls
+            .lease(accounts, lease, polling.lease_for);
         leased.await.unwrap_or_else(|error| {
             tracing::error!(%error, "it cannot be read which polls are due");
             None
@@ -187,7 +195,8 @@ impl App {
             // The last stride is open: what is dated after our now is read as well.
             let until = (end < it.now).then_some(end);
             cursor = cursor.max(until.unwrap_or(it.now));
-            self.read_stride(it, &merchant, (from, until), polling).await?;
+            self.read_stride(it, &merchant, (from, until), polling)
+                .await?;
             self.goes_on(it, cursor, 0, polling).await?;
             match until {
                 Some(until) => from = until,
@@ -227,8 +236,9 @@ impl App {
             if self.inner.stopping.is_cancelled() {
                 return Err(Stopped::Stopping);
             }
-            let EventPage { events, next } =
-                self.page_of_events(merchant, from, until, after.as_deref()).await?;
+            let EventPage { events, next } = self
+                .page_of_events(merchant, from, until, after.as_deref())
+                .await?;
             let missed = self.take_in_missed(it, events, polling).await?;
             self.goes_on(it, it.read_until, missed, polling).await?;
             tokio::time::sleep(polling.pace).await;
@@ -255,7 +265,10 @@ impl App {
                     SilenceKind::KeyRefused => " (may the key read events?)",
                     _ => "",
                 };
-                Err(Stopped::Failed(format!("{}: {}{whose}", silence.kind, silence.why)))
+                Err(Stopped::Failed(format!(
+                    "{}: {}{whose}",
+                    silence.kind, silence.why
+                )))
             }
         }
     }
@@ -305,7 +318,10 @@ impl App {
         polling: Polling,
     ) -> Result<(), Stopped> {
         let polls = &self.inner.store.polls;
-        match polls.read_until(it, cursor, missed, polling.lease_for).await? {
+        match polls
+            .read_until(it, cursor, missed, polling.lease_for)
+            .await?
+        {
             true => Ok(()),
             false => Err(Stopped::Taken),
         }

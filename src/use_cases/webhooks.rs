@@ -107,7 +107,8 @@ impl App {
             .map_err(|error| WebhookError::NotAnEvent(error.to_string()))?;
         let event = Event::read(whole).map_err(WebhookError::NotAnEvent)?;
         let app = self.clone();
-        let kept = self.command(async move { app.take_in(&merchant.id, event, CameBy::Webhook).await });
+        let kept =
+            self.command(async move { app.take_in(&merchant.id, event, CameBy::Webhook).await });
         Ok(kept.await?)
     }
 
@@ -144,11 +145,7 @@ impl App {
     }
 
     /// The delivery as it is kept: without client secrets, the person's data sealed apart.
-    async fn cleaned(
-        &self,
-        merchant: &MerchantId,
-        event: Event,
-    ) -> Result<Delivery, AppError> {
+    async fn cleaned(&self, merchant: &MerchantId, event: Event) -> Result<Delivery, AppError> {
         let Event {
             id,
             event_type,

@@ -55,24 +55,61 @@ async fn what_cannot_be_read_is_set_aside_shown_and_tried_again_when_people_say_
     let world = quiet_world(Setup::default()).await;
     let intent = paid(&world, 2000, "4242424242424242").await;
     let unreadable = json!({"id": "pi_odd", "object": "payment_intent", "amount": "much"});
-    deliver(&world, &event("evt_odd", "payment_intent.succeeded", &unreadable)).await;
-    deliver(&world, &event("evt_fine", "refund.updated", &refund_of(&intent, "re_1", 500))).await;
+    deliver(
+        &world,
+        &event("evt_odd", "payment_intent.succeeded", &unreadable),
+    )
+    .await;
+    deliver(
+        &world,
+        &event(
+            "evt_fine",
+            "refund.updated",
+            &refund_of(&intent, "re_1", 500),
+        ),
+    )
+    .await;
     until_state(&world, "evt_odd", "set_aside").await;
     until_state(&world, "evt_fine", "applied").await;
 
-    let listed = lines(&counterfoil(&world.database_url, &["inbox", "list", "--json"]));
+    let listed = lines(&counterfoil(
+        &world.database_url,
+        &["inbox", "list", "--json"],
+    ));
     assert_eq!(listed.len(), 1, "{listed:?}");
-    assert_eq!((&listed[0]["id"], &listed[0]["state"]), (&json!("evt_odd"), &json!("set_aside")));
-    assert!(listed[0]["last_error"].as_str().unwrap().contains("cannot be read"));
+    assert_eq!(
+        (&listed[0]["id"], &listed[0]["state"]),
+        (&json!("evt_odd"), &json!("set_aside"))
+    );
+    assert!(
+        listed[0]["last_error"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be read")
+    );
     let told = counterfoil(&world.database_url, &["inbox", "show", "evt_odd"]);
     let told = String::from_utf8(told.stdout).unwrap();
-    assert!(told.contains("set aside") && told.contains("\"much\""), "{told}");
+    assert!(
+        told.contains("set aside") && told.contains("\"much\""),
+        "{told}"
+    );
     // A later program could read it: here the event is mended in its place.
     let mend = "update webhook_inbox set body = $1 where event_id = 'evt_odd'";
-    let mended = event("evt_odd", "refund.updated", &refund_of(&intent, "re_2", 300));
-    sqlx::query(mend).bind(mended).execute(world.app().store().pool()).await.unwrap();
+    let mended = event(
+        "evt_odd",
+        "refund.updated",
+        &refund_of(&intent, "re_2", 300),
+    );
+    sqlx::query(mend)
+        .bind(mended)
+        .execute(world.app().store().pool())
+        .await
+        .unwrap();
     let kind = "update webhook_inbox set type = 'refund.updated' where event_id = 'evt_odd'";
-    sqlx::query(kind).execute(world.app().store().pool()).await.unwrap();
+    sqlx::query(kind)
+        .execute(world.app().store().pool())
+        .await
+        .unwrap();
     let retried = counterfoil(&world.database_url, &["inbox", "retry", "evt_odd"]);
     assert!(retried.status.success(), "{retried:?}");
     until_state(&world, "evt_odd", "applied").await;
@@ -89,8 +126,24 @@ async fn what_keeps_failing_is_set_aside_after_so_many_tries_and_others_are_appl
     let held = held(&world).await;
     let intent = paid(&world, 2000, "4242424242424242").await;
     fault(&world, "status_503", "GET", "/v1/payment_intents", 1000).await;
-    deliver(&world, &event("evt_stuck", "refund.updated", &refund_of(&held, "re_stuck", 100))).await;
-    deliver(&world, &event("evt_fine", "refund.updated", &refund_of(&intent, "re_1", 500))).await;
+    deliver(
+        &world,
+        &event(
+            "evt_stuck",
+            "refund.updated",
+            &refund_of(&held, "re_stuck", 100),
+        ),
+    )
+    .await;
+    deliver(
+        &world,
+        &event(
+            "evt_fine",
+            "refund.updated",
+            &refund_of(&intent, "re_1", 500),
+        ),
+    )
+    .await;
     until_state(&world, "evt_fine", "applied").await;
     until_state(&world, "evt_stuck", "set_aside").await;
     assert_eq!(shown(&world, "evt_stuck").await.unwrap().attempts, 3);
@@ -108,11 +161,27 @@ async fn one_for_which_stripe_dawdles_holds_up_no_other() {
     let held = held(&world).await;
     let intent = paid(&world, 2000, "4242424242424242").await;
     fault(&world, "hold_before", "GET", "/v1/payment_intents", 1).await;
-    deliver(&world, &event("evt_slow", "refund.updated", &refund_of(&held, "re_slow", 100))).await;
+    deliver(
+        &world,
+        &event(
+            "evt_slow",
+            "refund.updated",
+            &refund_of(&held, "re_slow", 100),
+        ),
+    )
+    .await;
     world.wait_until_held(1).await;
     for number in 0..3 {
         let id = format!("evt_{number}");
-        deliver(&world, &event(&id, "refund.updated", &refund_of(&intent, &format!("re_{number}"), 5))).await;
+        deliver(
+            &world,
+            &event(
+                &id,
+                "refund.updated",
+                &refund_of(&intent, &format!("re_{number}"), 5),
+            ),
+        )
+        .await;
         until_state(&world, &id, "applied").await;
     }
     assert_eq!(shown(&world, "evt_slow").await.unwrap().state, "waiting");
@@ -128,15 +197,31 @@ async fn one_that_takes_its_process_with_it_is_set_aside_in_the_end() {
     let intent = paid(&world, 2000, "4242424242424242").await;
     world.stop_service().await;
     let app = instance(&world.database_url, &world.simulator, hasty()).await;
-    take(&app, &event("evt_deadly", "refund.updated", &refund_of(&intent, "re_1", 100))).await;
+    take(
+        &app,
+        &event(
+            "evt_deadly",
+            "refund.updated",
+            &refund_of(&intent, "re_1", 100),
+        ),
+    )
+    .await;
     for _ in 0..3 {
         let inbox = &app.store().inbox;
-        let leased = inbox.lease(10, &[], Uuid::now_v7(), Duration::ZERO).await.unwrap();
+        let leased = inbox
+            .lease(10, &[], Uuid::now_v7(), Duration::ZERO)
+            .await
+            .unwrap();
         assert_eq!(leased.len(), 1, "its process died, and its lease is over");
     }
     app.apply_waiting().await;
     let inbox = &app.store().inbox;
-    let row = inbox.shown(None, "evt_deadly").await.unwrap().pop().unwrap();
+    let row = inbox
+        .shown(None, "evt_deadly")
+        .await
+        .unwrap()
+        .pop()
+        .unwrap();
     assert_eq!(row.state, "set_aside", "{row:?}");
     close(app).await;
     world.simulator.stop().await;
@@ -158,7 +243,11 @@ async fn two_instances_share_the_inbox_and_each_event_is_one_instances() {
     let (one, two) = join(another(2), another(3)).await;
     for number in 0..60 {
         let object = refund_of(&intent, &format!("re_{number}"), 5);
-        take(&one, &event(&format!("evt_{number}"), "refund.updated", &object)).await;
+        take(
+            &one,
+            &event(&format!("evt_{number}"), "refund.updated", &object),
+        )
+        .await;
     }
     let tried = join(one.apply_waiting(), two.apply_waiting()).await;
     assert_eq!(tried.0 + tried.1, 60, "{tried:?}");
@@ -182,16 +271,34 @@ async fn an_event_that_two_instances_apply_at_once_changes_nothing_twice() {
         lease_for: Duration::ZERO,
         ..InboxPatience::default()
     });
-    let one = instance(&world.database_url, &world.simulator, Setup { seed: 2, ..careless }).await;
-    let usual = Setup { seed: 3, ..Setup::default() };
+    let one = instance(
+        &world.database_url,
+        &world.simulator,
+        Setup {
+            seed: 2,
+            ..careless
+        },
+    )
+    .await;
+    let usual = Setup {
+        seed: 3,
+        ..Setup::default()
+    };
     let two = instance(&world.database_url, &world.simulator, usual).await;
-    take(&one, &event("evt_both", "refund.updated", &refund_of(&held, "re_1", 5))).await;
+    take(
+        &one,
+        &event("evt_both", "refund.updated", &refund_of(&held, "re_1", 5)),
+    )
+    .await;
     fault(&world, "hold_before", "GET", "/v1/payment_intents", 1).await;
     let paused = one.clone();
     let paused = tokio::spawn(async move { paused.apply_waiting().await });
     world.wait_until_held(1).await;
     // The row may be locked just now: the other one renews its lease without end.
-    until("the other instance has applied it", async || two.apply_waiting().await == 1).await;
+    until("the other instance has applied it", async || {
+        two.apply_waiting().await == 1
+    })
+    .await;
     world.sim(Method::POST, "faults/release", None).await;
     assert_eq!(paused.await.unwrap(), 1);
     let reader = one.store().reader();
@@ -222,9 +329,16 @@ async fn what_came_before_its_payment_was_known_is_applied_once_it_is() {
         "id": "dp_1", "object": "dispute", "amount": 2000, "currency": "usd", "reason": "fraudulent",
         "status": "needs_response", "payment_intent": elsewhere["id"],
     });
-    deliver(&world, &event("evt_early", "charge.dispute.created", &dispute)).await;
+    deliver(
+        &world,
+        &event("evt_early", "charge.dispute.created", &dispute),
+    )
+    .await;
     until_state(&world, "evt_early", "unmatched").await;
-    let listed = lines(&counterfoil(&world.database_url, &["inbox", "list", "--unmatched", "--json"]));
+    let listed = lines(&counterfoil(
+        &world.database_url,
+        &["inbox", "list", "--unmatched", "--json"],
+    ));
     assert_eq!(listed[0]["id"], "evt_early", "{listed:?}");
     assert_eq!(count(&world, "DisputeOpened").await, 0);
 

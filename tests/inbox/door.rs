@@ -28,8 +28,16 @@ async fn claimed(world: &World, name: &str) -> Vec<Option<String>> {
 async fn an_event_from_the_future_is_applied_and_its_time_is_not_believed() {
     let world = quiet_world(Setup::default()).await;
     let intent = paid(&world, 2000, "4242424242424242").await;
-    for (id, ahead_s) in [("evt_now", 0), ("evt_ahead", 200), ("evt_future", 24 * 3600)] {
-        let mut event = event(id, "refund.updated", &refund_of(&intent, &format!("re_{id}"), 100));
+    for (id, ahead_s) in [
+        ("evt_now", 0),
+        ("evt_ahead", 200),
+        ("evt_future", 24 * 3600),
+    ] {
+        let mut event = event(
+            id,
+            "refund.updated",
+            &refund_of(&intent, &format!("re_{id}"), 100),
+        );
         event["created"] = json!(Utc::now().timestamp() + ahead_s);
         deliver(&world, &event).await;
         until_state(&world, id, "applied").await;
@@ -45,7 +53,11 @@ async fn an_event_from_the_future_is_applied_and_its_time_is_not_believed() {
 async fn an_id_that_comes_again_with_another_body_is_counted_and_never_applied() {
     let world = quiet_world(Setup::default()).await;
     let intent = paid(&world, 2000, "4242424242424242").await;
-    let first = event("evt_one", "refund.updated", &refund_of(&intent, "re_one", 500));
+    let first = event(
+        "evt_one",
+        "refund.updated",
+        &refund_of(&intent, "re_one", 500),
+    );
     deliver(&world, &first).await;
     until_state(&world, "evt_one", "applied").await;
     let mut again = first.clone();
@@ -62,7 +74,15 @@ async fn an_id_that_comes_again_with_another_body_is_counted_and_never_applied()
     assert_eq!((row.repeats, row.contradictions), (2, 1));
     assert_eq!(row.body["data"]["object"]["id"], "re_one");
     // The next event is applied after it, so it would have been by now.
-    deliver(&world, &event("evt_two", "refund.updated", &refund_of(&intent, "re_two", 1))).await;
+    deliver(
+        &world,
+        &event(
+            "evt_two",
+            "refund.updated",
+            &refund_of(&intent, "re_two", 1),
+        ),
+    )
+    .await;
     until_state(&world, "evt_two", "applied").await;
     assert_eq!(count(&world, "Refunded").await, 2);
     world.stop().await;
@@ -72,7 +92,11 @@ async fn an_id_that_comes_again_with_another_body_is_counted_and_never_applied()
 #[tokio::test(flavor = "multi_thread")]
 async fn what_no_event_of_stripes_has_is_refused_and_not_kept() {
     let world = quiet_world(Setup::default()).await;
-    let good = event("evt_good", "customer.created", &json!({"id": "cus_1", "object": "customer"}));
+    let good = event(
+        "evt_good",
+        "customer.created",
+        &json!({"id": "cus_1", "object": "customer"}),
+    );
     let with = |path: &str, value: Value| {
         let mut bad = good.clone();
         *bad.pointer_mut(path).unwrap() = value;
@@ -100,7 +124,10 @@ async fn what_no_event_of_stripes_has_is_refused_and_not_kept() {
     }
     assert_eq!(kept(&world).await, 0);
     // What the database cannot hold is left out.
-    let odd = with("/data/object", json!({"payment_intent": "\u{0}", "id": {"a": ["\u{0}"]}}));
+    let odd = with(
+        "/data/object",
+        json!({"payment_intent": "\u{0}", "id": {"a": ["\u{0}"]}}),
+    );
     deliver(&world, &odd).await;
     until_state(&world, "evt_good", "skipped").await;
     world.stop().await;

@@ -7,7 +7,13 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 async fn settle(world: &World) {
-    world.sim(Method::POST, "settle", Some(json!({"account": "acct_acme"}))).await;
+    world
+        .sim(
+            Method::POST,
+            "settle",
+            Some(json!({"account": "acct_acme"})),
+        )
+        .await;
 }
 
 async fn until_recorded(world: &World, event: &str) {
@@ -36,12 +42,20 @@ async fn books(world: &World) -> Vec<(String, i64)> {
 }
 
 fn owned(lines: &[(&str, i64)]) -> Vec<(String, i64)> {
-    lines.iter().map(|(name, minor)| ((*name).to_owned(), *minor)).collect()
+    lines
+        .iter()
+        .map(|(name, minor)| ((*name).to_owned(), *minor))
+        .collect()
 }
 
 async fn refund(world: &World, intent: &Value, amount: i64, key: &str) -> (u16, Value) {
     let refund = json!({"payment_intent": intent["id"], "amount": amount});
-    send(world.pay("/v1/refunds", refund).header("Idempotency-Key", key)).await
+    send(
+        world
+            .pay("/v1/refunds", refund)
+            .header("Idempotency-Key", key),
+    )
+    .await
 }
 
 /// Planted bug: taking a refund's success for its end leaves money out of the books that is back.
@@ -97,7 +111,10 @@ async fn disputed(world: &World) -> (Value, String) {
     let intent = paid(world, 2000, "4000000000000259").await;
     settle(world).await;
     until_recorded(world, "DisputeFundsWithdrawn").await;
-    let list = format!("/v1/disputes?payment_intent={}", intent["id"].as_str().unwrap());
+    let list = format!(
+        "/v1/disputes?payment_intent={}",
+        intent["id"].as_str().unwrap()
+    );
     let (_, list) = send(world.stripe(Method::GET, &list)).await;
     (intent, list["data"][0]["id"].as_str().unwrap().to_owned())
 }
@@ -128,7 +145,11 @@ async fn a_disputes_money_goes_and_comes_back_when_it_is_won_and_stays_away_when
             found.map_or(0, |(_, minor)| *minor)
         };
         assert_eq!(of("assets:stripe:disputed"), 0, "{balances:?}");
-        assert_eq!(of("expenses:disputes"), if back { 0 } else { 2000 }, "{balances:?}");
+        assert_eq!(
+            of("expenses:disputes"),
+            if back { 0 } else { 2000 },
+            "{balances:?}"
+        );
 
         // Told again, with a new id: nothing. Told otherwise: refused, once, with the reason.
         let told = |won: bool| {
@@ -136,7 +157,11 @@ async fn a_disputes_money_goes_and_comes_back_when_it_is_won_and_stays_away_when
                 "status": if won { "won" } else { "lost" }, "payment_intent": intent["id"]})
         };
         let before = world.history("acme").await;
-        deliver(&world, &event("evt_same", "charge.dispute.closed", &told(back))).await;
+        deliver(
+            &world,
+            &event("evt_same", "charge.dispute.closed", &told(back)),
+        )
+        .await;
         until_state(&world, "evt_same", "applied").await;
         assert_eq!(world.history("acme").await, before);
         for id in ["evt_other", "evt_again"] {
@@ -160,8 +185,13 @@ async fn a_payout_that_was_paid_fails() {
     let automatic = json!({"account": "acct_acme", "automatic": true});
     let made = world.sim(Method::POST, "payouts", Some(automatic)).await;
     // The clock may have paid out by itself before.
-    let state = world.sim(Method::GET, "state?account=acct_acme", None).await;
-    let payout = state["acct_acme"]["payouts"][0]["id"].as_str().unwrap().to_owned();
+    let state = world
+        .sim(Method::GET, "state?account=acct_acme", None)
+        .await;
+    let payout = state["acct_acme"]["payouts"][0]["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let days = json!({"advance_s": 9 * 24 * 3600});
     world.sim(Method::POST, "clock", Some(days)).await;
     let status = async || {
@@ -199,10 +229,14 @@ async fn a_charge_that_is_booked_late_is_kept_and_moves_nothing_yet() {
     let mut body = card_payment(2000, "usd", "4242424242424242");
     body["capture_method"] = json!("automatic_async");
     assert_eq!(send(world.pay("/v1/payment_intents", body)).await.0, 200);
-    until("the payment has succeeded", async || count(&world, "Succeeded").await == 1).await;
+    until("the payment has succeeded", async || {
+        count(&world, "Succeeded").await == 1
+    })
+    .await;
     let before = books(&world).await;
     settle(&world).await;
-    let late = "select event_id from webhook_inbox where type = 'charge.updated' and result = 'skipped'
+    let late =
+        "select event_id from webhook_inbox where type = 'charge.updated' and result = 'skipped'
         and body #>> '{data,object,balance_transaction}' is not null";
     until("the booking is kept", async || {
         let late: Option<String> = sqlx::query_scalar(late)
@@ -230,7 +264,11 @@ async fn what_contradicts_a_final_state_is_refused_once_and_shown_to_people() {
     for round in 0..3 {
         for (kind, object) in [("canceled", &canceled), ("succeeded", &cheaper)] {
             let event_id = format!("evt_{kind}_{round}");
-            deliver(&world, &event(&event_id, &format!("payment_intent.{kind}"), object)).await;
+            deliver(
+                &world,
+                &event(&event_id, &format!("payment_intent.{kind}"), object),
+            )
+            .await;
             until_state(&world, &event_id, "applied").await;
         }
     }
@@ -238,7 +276,14 @@ async fn what_contradicts_a_final_state_is_refused_once_and_shown_to_people() {
     let told = crate::counterfoil(&world.database_url, &["events", "show", id]);
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("is final"), "{told}");
-    assert_eq!(shown(&world, "evt_canceled_2").await.unwrap().about.as_deref(), Some(id));
+    assert_eq!(
+        shown(&world, "evt_canceled_2")
+            .await
+            .unwrap()
+            .about
+            .as_deref(),
+        Some(id)
+    );
     the_books_balance(&world).await;
     world.stop().await;
 }

@@ -93,11 +93,7 @@ pub async fn fault(world: &World, kind: &str, method: &str, path: &str, times: u
 }
 
 /// Another instance on the world's database, put together and without workers: the test drives it by hand.
-pub async fn instance(
-    database_url: &str,
-    simulator: &simulator::Running,
-    setup: Setup,
-) -> App {
+pub async fn instance(database_url: &str, simulator: &simulator::Running, setup: Setup) -> App {
     let base: Url = simulator.url().parse().unwrap();
     let parts = Parts {
         listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
@@ -153,7 +149,11 @@ pub async fn count(world: &World, name: &str) -> usize {
 pub async fn paid(world: &World, amount: i64, number: &str) -> Value {
     let body = support::card_payment(amount, "usd", number);
     let (status, intent) = send(world.pay("/v1/payment_intents", body)).await;
-    assert_eq!((status, &intent["status"]), (200, &json!("succeeded")), "{intent}");
+    assert_eq!(
+        (status, &intent["status"]),
+        (200, &json!("succeeded")),
+        "{intent}"
+    );
     intent
 }
 

@@ -1,7 +1,7 @@
 //! A rich life at Stripe, told in any order and some of it twice: the same state in the end, and the one that the service was
 //! in that heard it as it happened.
 //!
-//! `CF_PERMUTATIONS` says how many orders are tried (12 unless set), `CF_SEED` which ones. The long form:
+//! `CF_PERMUTATIONS` says how many orders are tried (8 unless set), `CF_SEED` which ones. The long form:
 //! `CF_PERMUTATIONS=1000 cargo test --test inbox permutations -- --nocapture`.
 
 use crate::support::checkout::{ask_for, pay};
@@ -112,21 +112,44 @@ async fn live(world: &World, begun: &Begun) {
     let held = begun.held["id"].as_str().unwrap();
     let capture = format!("/v1/payment_intents/{held}/capture");
     stripe(world, &capture, json!({"amount_to_capture": 1500})).await;
-    stripe(world, "/v1/refunds", json!({"payment_intent": held, "amount": 300})).await;
+    stripe(
+        world,
+        "/v1/refunds",
+        json!({"payment_intent": held, "amount": 300}),
+    )
+    .await;
     settle(world).await;
-    stripe(world, "/v1/refunds", json!({"payment_intent": held, "amount": 500})).await;
+    stripe(
+        world,
+        "/v1/refunds",
+        json!({"payment_intent": held, "amount": 500}),
+    )
+    .await;
 
     let order = begun.order["data"]["id"].as_str().unwrap();
     let confirm = format!("/v1/payment_intents/{order}/confirm");
-    stripe(world, &confirm, json!({"payment_method": "pm_card_refundFail"})).await;
-    stripe(world, "/v1/refunds", json!({"payment_intent": order, "amount": 700})).await;
+    stripe(
+        world,
+        &confirm,
+        json!({"payment_method": "pm_card_refundFail"}),
+    )
+    .await;
+    stripe(
+        world,
+        "/v1/refunds",
+        json!({"payment_intent": order, "amount": 700}),
+    )
+    .await;
     assert_eq!(pay(world, &begun.page, "pm_card_visa").await.status(), 303);
 
     let disputed = begun.disputed["latest_charge"].as_str().map(str::to_owned);
     let disputed = match disputed {
         Some(charge) => charge,
         None => {
-            let path = format!("/v1/payment_intents/{}", begun.disputed["id"].as_str().unwrap());
+            let path = format!(
+                "/v1/payment_intents/{}",
+                begun.disputed["id"].as_str().unwrap()
+            );
             let (_, intent) = send(world.stripe(Method::GET, &path)).await;
             intent["latest_charge"].as_str().unwrap().to_owned()
         }
@@ -144,7 +167,9 @@ async fn live(world: &World, begun: &Begun) {
     let automatic = json!({"account": "acct_acme", "automatic": true});
     world.sim(Method::POST, "payouts", Some(automatic)).await;
     world.sim(Method::POST, "clock", Some(days)).await;
-    let state = world.sim(Method::GET, "state?account=acct_acme", None).await;
+    let state = world
+        .sim(Method::GET, "state?account=acct_acme", None)
+        .await;
     let payout = json!({"payout": state["acct_acme"]["payouts"][0]["id"]});
     world.sim(Method::POST, "payouts/fail", Some(payout)).await;
 }
@@ -152,8 +177,14 @@ async fn live(world: &World, begun: &Begun) {
 /// Waits until Stripe has delivered all it has to say to acme, and all of it is applied.
 async fn until_all_is_applied(world: &World) {
     until("all webhooks are applied", async || {
-        let log = world.sim(Method::GET, "webhooks/deliveries?account=acct_acme", None).await;
-        let came = log["deliveries"].as_array().unwrap().iter().all(|it| it["last_status"] == 200);
+        let log = world
+            .sim(Method::GET, "webhooks/deliveries?account=acct_acme", None)
+            .await;
+        let came = log["deliveries"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|it| it["last_status"] == 200);
         came && world.app().store().inbox.counts().await.unwrap().waiting == 0
     })
     .await;
@@ -162,7 +193,11 @@ async fn until_all_is_applied(world: &World) {
 /// The events in this order, some of them twice.
 fn shuffled(events: &[Value], seed: u64) -> Vec<Value> {
     let mut random = StdRng::seed_from_u64(seed);
-    let twice: Vec<Value> = events.iter().filter(|_| random.random_bool(0.2)).cloned().collect();
+    let twice: Vec<Value> = events
+        .iter()
+        .filter(|_| random.random_bool(0.2))
+        .cloned()
+        .collect();
     let mut all: Vec<Value> = events.iter().cloned().chain(twice).collect();
     all.shuffle(&mut random);
     all
@@ -180,7 +215,10 @@ async fn take(app: &App, event: &Value) {
 /// webhook is believed as if it were of just now.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_in_any_order_lead_to_the_same_state() {
-    let (many, seed) = (from_environment("CF_PERMUTATIONS", 12), from_environment("CF_SEED", 1));
+    let (many, seed) = (
+        from_environment("CF_PERMUTATIONS", 8),
+        from_environment("CF_SEED", 1),
+    );
     let mut world = unhurried().await;
     pause_webhooks(&world, true).await;
     let begun = begin(&world).await;
@@ -198,7 +236,9 @@ async fn webhooks_in_any_order_lead_to_the_same_state() {
     live(&world, &begun).await;
     until_all_is_applied(&world).await;
     let expected = state(world.app()).await;
-    let told = world.sim(Method::GET, "state?account=acct_acme", None).await;
+    let told = world
+        .sim(Method::GET, "state?account=acct_acme", None)
+        .await;
     let events = told["acct_acme"]["events"].as_array().unwrap().clone();
     world.stop_service().await;
 
@@ -212,7 +252,12 @@ async fn webhooks_in_any_order_lead_to_the_same_state() {
             take(&app, &event).await;
         }
         let state = state(&app).await;
-        assert_eq!(state, expected, "seed {}: other than as it happened", seed + number);
+        assert_eq!(
+            state,
+            expected,
+            "seed {}: other than as it happened",
+            seed + number
+        );
         journal.stop().await;
         close(app).await;
         let drop = format!("drop database {} with (force)", name(&url));

@@ -2,7 +2,6 @@
 
 use crate::ids::{IntentionId, MerchantId, RefundId};
 use crate::money::Money;
-use crate::refused::RefusedObservations;
 use crate::payment::event::{
     Adopted, Changes, CreateRequested, Created, Decline, OpenStatus, PaymentEvent, Refusal,
 };
@@ -10,6 +9,7 @@ use crate::payment::state::{
     Dispute, Facts, Payment, Pending, Refund, RefundStatus, Status, Step, StripeIntent,
 };
 use crate::payment::terms::{CaptureMethod, Metadata, Parameters};
+use crate::refused::RefusedObservations;
 use std::collections::BTreeMap;
 
 impl Payment {

@@ -25,9 +25,7 @@ impl Facts {
     /// What was refused is recorded once for each reason, however often and under whatever id it is said.
     fn is_refused_already(&self, event: &PaymentEvent) -> bool {
         match event {
-            PaymentEvent::ObservationRefused { said, because } => {
-                self.refused.hold(said, because)
-            }
+            PaymentEvent::ObservationRefused { said, because } => self.refused.hold(said, because),
             _ => false,
         }
     }

@@ -367,7 +367,10 @@ fn a_dispute_ends_once_and_another_end_is_refused_with_the_reason() {
     let state = given::<Payment>(paid_then([ended]))
         .when(dispute(DisputeTurn::Closed { won: true }))
         .then_one(|it| matches!(it, PaymentEvent::ObservationRefused { .. }));
-    assert_eq!(state.decide(dispute(DisputeTurn::Closed { won: true })), Ok(vec![]));
+    assert_eq!(
+        state.decide(dispute(DisputeTurn::Closed { won: true })),
+        Ok(vec![])
+    );
     assert_eq!(state.decide(lost()), Ok(vec![]));
 }
 
