@@ -189,14 +189,18 @@ async fn one_instance_at_a_time_polls_an_account() {
     )
     .await;
     // Each account's first request is held.
-    fault(&world, "hold_before", "GET", "/v1/events", 100).await;
+    let accounts = u64::try_from(counterfoil::ops::fixtures::MERCHANTS.len()).unwrap();
+    fault(&world, "hold_before", "GET", "/v1/events", accounts).await;
     let polls = one.clone();
     let polls = tokio::spawn(async move { polls.poll_due().await });
-    let accounts = u64::try_from(counterfoil::ops::fixtures::MERCHANTS.len()).unwrap();
     world.wait_until_held(accounts).await;
+    let before = acme(&world).await;
     two.poll_due().await;
-    world.wait_until_held(accounts).await;
-    world.sim(Method::DELETE, "faults", None).await;
+    assert_eq!(
+        acme(&world).await.next_at,
+        before.next_at,
+        "nobody else has polled it"
+    );
     world.sim(Method::POST, "faults/release", None).await;
     polls.await.unwrap();
     assert_eq!(acme(&world).await.failures, 0);
