@@ -260,11 +260,6 @@ impl App {
 
     async fn apply(&self, leased: &LeasedEvent) -> Result<Applied, NotApplied> {
         let delivery = &leased.delivery;
-        if holds_nul(&delivery.body) {
-            return Err(NotApplied::Unreadable(
-                "it holds a character U+0000".to_owned(),
-            ));
-        }
         let object = delivery.body.pointer("/data/object");
         let Some(object) = object.and_then(Value::as_object) else {
             return Ok(Applied::Skipped);
@@ -495,18 +490,6 @@ pub(super) fn said(
         return Ok(Some(Said::Refund(gateway::refund_from(whole())?)));
     }
     Ok(None)
-}
-
-/// The database keeps no such text: recording what holds it could never succeed.
-fn holds_nul(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(holds_nul),
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| name.contains('\0') || holds_nul(value)),
-        _ => false,
-    }
 }
 
 pub(super) fn gauge(name: &'static str, count: i64) {

@@ -56,6 +56,8 @@ impl Polling {
 
 /// How long after the start the first poll is made, at the most.
 const BEGIN_AFTER: Duration = Duration::from_secs(30);
+/// The first poll begins so long after what Stripe is just forgetting.
+const FORGETTING: Duration = Duration::from_secs(3600);
 /// How often it is looked whether a poll is due, at the most.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often people are told that too much is unread.
@@ -120,13 +122,8 @@ impl App {
             return;
         };
         let accounts = self.inner.gateway.account_names();
-        if let Err(error) = self
-            .inner
-            .store
-            .polls
-            .begin(&accounts, polling.kept_for)
-            .await
-        {
+        let reach = polling.kept_for.saturating_sub(FORGETTING);
+        if let Err(error) = self.inner.store.polls.begin(&accounts, reach).await {
             tracing::error!(%error, "merchants cannot be taken up by the poller");
         }
         let mut under_way = FuturesUnordered::new();
