@@ -95,14 +95,19 @@ async fn dies_at_every_point(
 ) -> BTreeSet<String> {
     let (points, expected) = undisturbed(world, "tag00000", &prepare, &begin, &is_done).await;
     for (number, point) in points.iter().enumerate() {
+        let t0 = std::time::Instant::now();
         let tag = format!("tag{:05}", number + 1);
         prepare(world, &tag).await;
+        eprintln!("prepared {:?}", t0.elapsed());
         world.stop_service().await;
+        eprintln!("stopped {:?}", t0.elapsed());
         let before = Moment::now(world).await;
         let process = Doomed::spawn(world, world.address, &format!("{point}=return"));
         begin(world).await;
         process.dies().await;
+        eprintln!("died {point} {:?}", t0.elapsed());
         settled(world).await;
+        eprintln!("settled {:?}", t0.elapsed());
         let effects = before.until(&Moment::now(world).await, &tag);
         assert_eq!(effects, expected, "it died at {point}");
     }
@@ -112,6 +117,7 @@ async fn dies_at_every_point(
 /// A capture that Stripe has made and not answered.
 async fn cut_off_capture(world: &mut World, _: &str) {
     world.restart(Setup::default()).await;
+    world.sim(Method::DELETE, "faults", None).await;
     let mut body = card_payment(2000, "usd", commands::GOOD);
     body["capture_method"] = json!("manual");
     let (_, held) = send(world.pay("/v1/payment_intents", body)).await;
@@ -215,6 +221,8 @@ async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_append
         free.local_addr().unwrap()
     };
     let process = Doomed::start(&world, at, "append-before-commit=return").await;
+    let ready = world.http.get(format!("http://{at}/readyz"));
+    assert!(ready.send().await.unwrap().status().is_success());
     // The other instance does not know of this one, and is outrun by it.
     commands::ordered(&world, "tag00001").await;
     let order = commands::order("shop", "tag00002");
