@@ -84,24 +84,51 @@ async fn connection(world: &World) -> sqlx::PgConnection {
 }
 
 /// Fields that tell one run from another, or the first answer from its repetition, whatever is in them.
-const OTHERWISE: [&str; 5] = [
-    "ledger_position",
-    "secret",
+const OTHERWISE: [&str; 7] = [
+    "hint",
     "idempotency_key",
-    "request",
     "instance",
+    "invoice_prefix",
+    "ledger_position",
+    "request",
+    "secret",
 ];
 
-/// The value without ids and times, and with the run's own tag made the same as every other's.
+/// The value without ids, times and addresses, and with the run's own tag made the same as every other's.
 pub fn plain(value: &Value, tag: &str) -> Value {
+    let mut ids = Vec::new();
+    collect_ids(value, &mut ids);
+    same(value, &|text: &str| {
+        let known = ids.iter().filter(|id| *id != tag);
+        let text = known.fold(text.to_owned(), |text, id| {
+            text.replace(id.as_str(), "<id>")
+        });
+        without_ids(&text, tag)
+    })
+}
+
+/// What is called an id.
+fn collect_ids(value: &Value, ids: &mut Vec<String>) {
+    match value {
+        Value::Object(fields) => {
+            let id = fields.get("id").and_then(Value::as_str);
+            ids.extend(id.filter(|id| id.len() >= 8).map(str::to_owned));
+            fields.values().for_each(|field| collect_ids(field, ids));
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_ids(item, ids)),
+        _ => {}
+    }
+}
+
+fn same(value: &Value, text: &impl Fn(&str) -> String) -> Value {
     match value {
         Value::Object(fields) => fields
             .iter()
             .filter(|(name, _)| !OTHERWISE.contains(&name.as_str()))
-            .map(|(name, value)| (without_ids(name, tag), plain(value, tag)))
+            .map(|(name, value)| (text(name), same(value, text)))
             .collect(),
-        Value::Array(items) => items.iter().map(|item| plain(item, tag)).collect(),
-        Value::String(text) => json!(without_ids(text, tag)),
+        Value::Array(items) => items.iter().map(|item| same(item, text)).collect(),
+        Value::String(it) => json!(text(it)),
         // A time, in seconds.
         Value::Number(number) if number.as_i64().is_some_and(|it| it > 1_000_000_000) => {
             json!("<time>")
@@ -127,6 +154,18 @@ fn without_ids(text: &str, tag: &str) -> String {
         plain.push(letter);
     }
     plain.pop();
+    without_port(&plain)
+}
+
+/// Every world has its own.
+fn without_port(text: &str) -> String {
+    const HOST: &str = "127.0.0.1:";
+    let mut parts = text.split(HOST);
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(HOST);
+        plain.push_str(part.trim_start_matches(|it: char| it.is_ascii_digit()));
+    }
     plain
 }
 
@@ -139,11 +178,11 @@ fn is_id(word: &str) -> bool {
 #[test]
 fn ids_times_and_tags_are_plain_and_amounts_and_words_are_not() {
     let value = json!({
-        "id": "pi_3Qx1AbCdEfGh", "amount": 2000, "created": 1_795_000_000, "reference": "shop-t7",
+        "id": "pi_3Qx1AbCdEfGh", "self": "http://127.0.0.1:4321/v1/pi_3Qx1AbCdEfGh", "amount": 2000, "created": 1_795_000_000, "reference": "shop-t7",
         "at": "2026-11-21T11:00:00Z", "payment_method_options": "requires_payment_method", "secret": "x",
     });
     let expected = json!({
-        "id": "<id>", "amount": 2000, "created": "<time>", "reference": "shop-<tag>", "at": "<time>",
+        "id": "<id>", "self": "http://127.0.0.1:/v1/<id>", "amount": 2000, "created": "<time>", "reference": "shop-<tag>", "at": "<time>",
         "payment_method_options": "requires_payment_method",
     });
     assert_eq!(plain(&value, "t7"), expected);

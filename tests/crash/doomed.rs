@@ -1,11 +1,12 @@
 //! The service as a process that dies where it is told to.
 
-use crate::support::{PATIENCE, World, seal_key, until};
+use crate::support::{World, seal_key, until};
 use counterfoil::ops::{fixtures, sandbox};
 use secrecy::ExposeSecret;
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use tokio::net::TcpStream;
 
 /// What a process dies of at a point: it aborts.
 const ABORTED: i32 = 6;
@@ -38,6 +39,14 @@ impl Doomed {
                 )
                 .env(format!("STRIPE_{name}_API_BASE"), world.simulator.url())
                 .env(
+                    format!("STRIPE_{name}_ACCOUNT_ID"),
+                    fixtures::simulator_account_id(merchant.id),
+                )
+                .env(
+                    format!("STRIPE_{name}_PUBLISHABLE_KEY"),
+                    fixtures::simulator_publishable_key(merchant.id),
+                )
+                .env(
                     format!("STRIPE_{name}_WEBHOOK_SECRET"),
                     secret.expose_secret(),
                 );
@@ -45,15 +54,14 @@ impl Doomed {
         Self(command.spawn().unwrap())
     }
 
-    /// The same, once it serves.
+    /// The same, once it takes connections: what is asked then is answered as soon as it serves. It is not asked whether it is
+    /// ready, since it may be told to die of its first answer.
     pub async fn start(world: &World, address: SocketAddr, points: &str) -> Self {
         let mut process = Self::spawn(world, address, points);
-        let ready = format!("http://{address}/readyz");
-        until("the service is ready", async || {
+        until("the service listens", async || {
             let ended = process.0.try_wait().unwrap();
             assert!(ended.is_none(), "the service has ended: {ended:?}");
-            let asked = world.http.get(&ready).timeout(PATIENCE).send().await;
-            asked.is_ok_and(|answer| answer.status().is_success())
+            TcpStream::connect(address).await.is_ok()
         })
         .await;
         process
