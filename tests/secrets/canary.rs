@@ -23,8 +23,14 @@ use std::path::Path;
 use tokio::net::TcpListener;
 use walk::{Operation, Place};
 
+/// Where a card number was put past us.
+const DASHBOARD: &str = "Stripe's dashboard";
 /// Ids of the caller's own: echoed and searched by, so they are kept as they came, whatever they look like.
-const IDS: [(&str, &[&str]); 5] = [
+const IDS: [(&str, &[&str]); 6] = [
+    (
+        "/v1/payment_intents/{id}",
+        &["merchant_order_id", "merchant_user_id", "tracking_number"],
+    ),
     (
         "/v1/payment_intents",
         &["merchant_order_id", "merchant_user_id", "tracking_number"],
@@ -370,6 +376,10 @@ async fn walk_through(
     sent
 }
 
+/// Planted bugs, each of which was seen where it ends up: a description that is not looked through (rows, the database's files, its
+/// log of changes, exports); a body, an `Authorization` or Stripe's key in a line of the log; the path instead of the route in
+/// the metrics; a rule's words as they are in a problem; a client secret in what is kept sealed; a webhook that is kept as it came;
+/// Stripe's answers taken as they are; the whole number instead of the last four digits in the simulator.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_that_is_sent_anywhere_is_kept_logged_or_told() {
     let mut stage = Stage::set().await;
@@ -388,7 +398,7 @@ async fn nothing_secret_that_is_sent_anywhere_is_kept_logged_or_told() {
     let world = &stage.world;
     let things = Things::made(world).await;
     pay_with_cards(world, &mut heard, &mut canaries).await;
-    let elsewhere = canaries.next("Stripe's dashboard");
+    let elsewhere = canaries.next(DASHBOARD);
     seen_at_stripe(world, &mut heard, &elsewhere.written).await;
     let paid = support::card_payment(4000, "usd", ACCEPTED);
     let (_, intent) = send(world.pay("/v1/payment_intents", paid)).await;
@@ -433,7 +443,7 @@ async fn nothing_secret_that_is_sent_anywhere_is_kept_logged_or_told() {
         std::mem::take(&mut heard.search.hits),
         std::mem::take(&mut heard.wrong),
     );
-    let kept = look_through(&mut stage, &heard.secrets).await;
+    let kept = look_through(&mut stage, &heard.secrets, &canaries).await;
     let all: Vec<String> = hits
         .iter()
         .chain(&kept)
@@ -460,7 +470,7 @@ fn shown(hit: &Hit, canaries: &Canaries) -> String {
 }
 
 /// Looks through everything that is left once the service has ended.
-async fn look_through(stage: &mut Stage, told: &BTreeSet<String>) -> Vec<Hit> {
+async fn look_through(stage: &mut Stage, told: &BTreeSet<String>, canaries: &Canaries) -> Vec<Hit> {
     let mut all = needles_everywhere();
     all.extend(
         told.iter()
@@ -501,19 +511,21 @@ async fn look_through(stage: &mut Stage, told: &BTreeSet<String>) -> Vec<Hit> {
         "only {} bytes",
         kept.looked_through - before
     );
-    kept.hits
-        .extend(at_the_simulator(&stage.home.path().join("simulator")));
+    kept.hits.extend(at_the_simulator(
+        &stage.home.path().join("simulator"),
+        canaries,
+    ));
     std::mem::take(&mut kept.hits)
 }
 
-/// The simulator knows what Stripe knows, but no card numbers: none that were a card's.
-fn at_the_simulator(state: &Path) -> Vec<Hit> {
+/// The simulator knows what Stripe knows, but no card numbers: none that were a card's. What we put there ourselves, as somebody
+/// at Stripe's dashboard would, is there.
+fn at_the_simulator(state: &Path, canaries: &Canaries) -> Vec<Hit> {
     let mut search = Search::new(canaries::card_needles());
     search.files("the simulator's state", state);
     assert!(search.looked_through > 10_000);
-    // What we put there ourselves, as somebody at Stripe's dashboard would.
     search
         .hits
-        .retain(|hit| !hit.around.contains("card") && !hit.around.contains("description"));
+        .retain(|hit| canaries.place(&hit.around) != DASHBOARD);
     search.hits
 }

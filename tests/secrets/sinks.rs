@@ -6,6 +6,7 @@ use crate::support::World;
 use aggregates::sealed::Sealed;
 use aho_corasick::AhoCorasick;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -41,7 +42,13 @@ impl Search {
     /// Looks through the bytes of a sink.
     pub fn bytes(&mut self, sink: &str, bytes: &[u8]) {
         self.looked_through += bytes.len();
-        for found in self.automaton.find_iter(bytes).take(5) {
+        let mut each = BTreeMap::<_, usize>::new();
+        for found in self.automaton.find_iter(bytes) {
+            let times = each.entry(found.pattern()).or_default();
+            *times += 1;
+            if *times > 3 {
+                continue;
+            }
             let around = found.start().saturating_sub(60)..bytes.len().min(found.end() + 40);
             self.hits.push(Hit {
                 sink: sink.to_owned(),

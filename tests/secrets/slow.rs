@@ -53,19 +53,21 @@ fn ways() -> [String; 7] {
 
 /// The middle of how long an unaffected client waits for an answer.
 async fn waited(world: &World) -> Duration {
-    let key = walk::secret_of(KeyKind::Native);
+    let native = walk::secret_of(KeyKind::Native);
+    let stripe = walk::secret_of(KeyKind::StripeSecret);
     let mut all = Vec::new();
-    for _ in 0..60 {
+    for _ in 0..40 {
         let begun = Instant::now();
-        let answer = world
-            .get("/ledger/v1/payments")
-            .bearer_auth(&key)
-            .timeout(PATIENCE)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 200);
-        answer.bytes().await.unwrap();
+        let read = world.get("/ledger/v1/payments").bearer_auth(&native);
+        let written = world
+            .post("/v1/payment_intents")
+            .bearer_auth(&stripe)
+            .body("{}");
+        for (request, status) in [(read, 200), (written, 400)] {
+            let answer = request.timeout(PATIENCE).send().await.unwrap();
+            assert_eq!(answer.status(), status);
+            answer.bytes().await.unwrap();
+        }
         all.push(begun.elapsed());
     }
     all.sort();

@@ -179,13 +179,14 @@ pub fn refund(params: &Params<'_>) -> Result<(String, RefundPayment), StripeErro
     Ok((intent.to_owned(), refund))
 }
 
-/// Whether this can be an id of Stripe's.
+/// Whether this can be an id of Stripe's. One that is all digits is none, and might be a card's.
 pub fn is_plain_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= ID_LENGTH_MAX
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !holds_card_number(id)
 }
 
 /// How to confirm, where `confirm` asks for it. What only a confirmation reads must not stand without it.
