@@ -6,6 +6,7 @@ use counterfoil::gateway::GatewayOptions;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// Planted bug: keeping whose a key is for longer than two seconds.
 #[tokio::test(flavor = "multi_thread")]
@@ -37,6 +38,8 @@ async fn a_key_that_is_revoked_at_one_instance_is_refused_at_the_other_within_tw
 }
 
 /// What all instances write, in the order of the ledger, without a gap: the feed at any of them.
+///
+/// Planted bug: going on from beyond the last event that was sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_feed_at_one_instance_tells_what_all_of_them_write() {
     let all = Several::start(3, as_served()).await;
@@ -45,45 +48,39 @@ async fn the_feed_at_one_instance_tells_what_all_of_them_write() {
         .bearer_auth("admin-acme")
         .header("Accept", "text/event-stream");
     let mut feed = feed.send().await.unwrap();
+    let (tell, mut told) = watch::channel(0);
     let writing = async {
         for number in 0..30 {
             all.placed(number % 3, &format!("told-{number}")).await;
         }
-        i64::try_from(all.world.history("acme").await.len()).unwrap()
+        let head = all.world.history("acme").await.len();
+        tell.send(i64::try_from(head).unwrap()).unwrap();
     };
     let reading = async {
         let (mut text, mut seen) = (String::new(), Vec::<i64>::new());
-        while seen.iter().len() < 30 || !text.is_empty() {
-            let more = tokio::time::timeout(PATIENCE, feed.chunk()).await;
-            let more = more
-                .expect("the feed goes on")
-                .unwrap()
-                .expect("it does not end");
-            text.push_str(std::str::from_utf8(&more).unwrap());
+        loop {
+            tokio::select! {
+                more = feed.chunk() => {
+                    let more = more.unwrap().expect("it does not end");
+                    text.push_str(std::str::from_utf8(&more).unwrap());
+                }
+                _ = told.changed() => {}
+            }
             while let Some(end) = text.find("\n\n") {
                 let message: String = text.drain(..end + 2).collect();
                 let id = message.lines().find_map(|line| line.strip_prefix("id: "));
                 seen.extend(id.map(|id| id.parse::<i64>().unwrap()));
             }
+            let head = *told.borrow();
+            if head > 0 && seen.last() >= Some(&head) {
+                return (seen, head);
+            }
         }
-        (seen, feed, text)
     };
-    let (head, (mut seen, mut feed, mut text)) = tokio::join!(writing, reading);
-    while seen.last() != Some(&head) {
-        let more = tokio::time::timeout(PATIENCE, feed.chunk()).await;
-        let more = more
-            .expect("the feed goes on")
-            .unwrap()
-            .expect("it does not end");
-        text.push_str(std::str::from_utf8(&more).unwrap());
-        while let Some(end) = text.find("\n\n") {
-            let message: String = text.drain(..end + 2).collect();
-            let id = message.lines().find_map(|line| line.strip_prefix("id: "));
-            seen.extend(id.map(|id| id.parse::<i64>().unwrap()));
-        }
-    }
-    let first = seen[0];
-    assert_eq!(seen, (first..=head).collect::<Vec<i64>>());
+    let reading = tokio::time::timeout(PATIENCE, reading);
+    let ((), read) = tokio::join!(writing, reading);
+    let (seen, head) = read.expect("the feed tells everything");
+    assert_eq!(seen, (1..=head).collect::<Vec<i64>>());
     drop(feed);
     all.stop().await;
 }

@@ -80,7 +80,7 @@ impl App {
                 None => app.listed(&merchant, &short_id).await?.payment,
             };
             let answer = match app.turn(&merchant, &context, payment, key).await? {
-                Turn::Before(ended) => app.join(&merchant, &context, ended, key).await?,
+                Turn::Before(ended) => app.join(&merchant, &context, *ended, key).await?,
                 Turn::Ours(_alone) => {
                     let changed = app.change_source(&merchant, &context, payment, &it).await;
                     app.end_turn(&merchant, &context, key, changed).await?

@@ -221,7 +221,7 @@ impl App {
             .await?
             .unwrap_or_else(|| PaymentId::of_adopted(&merchant.id, intent));
         let _alone = match self.turn(merchant, context, payment, by.key).await? {
-            Turn::Before(ended) => return Ok(self.join(merchant, context, ended, by.key).await?),
+            Turn::Before(ended) => return Ok(self.join(merchant, context, *ended, by.key).await?),
             Turn::Ours(alone) => alone,
         };
         match self.take_given(by, it, &view).await {

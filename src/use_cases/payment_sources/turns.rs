@@ -20,7 +20,7 @@ pub(super) enum Turn {
     /// The caller's. In this process nobody else goes through them under the same key meanwhile.
     Ours(Option<OwnedMutexGuard<()>>),
     /// It ended before, under the same key.
-    Before(Standing),
+    Before(Box<Standing>),
 }
 
 impl App {
@@ -57,7 +57,7 @@ impl App {
                     continue;
                 }
                 Standing::Open(claimed) => claimed,
-                ended @ Standing::Ended(..) => return Ok(Turn::Before(ended)),
+                ended @ Standing::Ended(..) => return Ok(Turn::Before(Box::new(ended))),
             };
             if alone.is_some() {
                 return Ok(Turn::Ours(alone));
