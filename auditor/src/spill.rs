@@ -10,6 +10,11 @@ const BYTES_MAX: usize = 256 * 1024;
 /// The temporary tables, made before the snapshot is taken: inside it nothing can be made, only filled.
 pub(crate) const TABLES: &str = include_str!("tables.sql");
 
+/// Tells the planner what is in them.
+pub(crate) const ANALYZE: &str = "analyze audit_streams, audit_payments, audit_refunds, audit_orders, audit_money_heard_of, \
+    audit_requests, audit_payouts, audit_offers, audit_articles, audit_parked, audit_lines, audit_intentions, audit_stripe_ids, \
+    audit_links, audit_at_stripe, audit_calls, audit_acknowledged";
+
 /// Rows on their way to one temporary table.
 pub(crate) struct Spill {
     table: &'static str,

@@ -26,7 +26,8 @@ struct Page {
 #[derive(Deserialize)]
 struct Item {
     id: String,
-    created: i64,
+    /// None of what was deleted.
+    created: Option<i64>,
     #[serde(default)]
     amount: Option<i64>,
     #[serde(default)]
@@ -152,7 +153,9 @@ fn is_ours(key: &str) -> bool {
     id.is_some_and(|it| uuid::Uuid::try_parse(it).is_ok())
 }
 
-fn time(it: &Item) -> Result<DateTime<Utc>, AuditError> {
-    DateTime::from_timestamp(it.created, 0)
-        .ok_or_else(|| AuditError::Unreadable(format!("{} was made at {}", it.id, it.created)))
+fn time(it: &Item) -> Result<Option<DateTime<Utc>>, AuditError> {
+    let unreadable = |created| AuditError::Unreadable(format!("{} was made at {created}", it.id));
+    it.created
+        .map(|created| DateTime::from_timestamp(created, 0).ok_or_else(|| unreadable(created)))
+        .transpose()
 }

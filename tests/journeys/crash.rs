@@ -97,7 +97,7 @@ async fn killed_after_stripe_made_the_intent_the_retry_gets_that_one() {
             .as_str()
             .is_some_and(|secret| secret.starts_with(ours["id"].as_str().unwrap()))
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,7 +110,7 @@ async fn killed_before_stripe_did_anything_the_retry_makes_one_intent() {
     // The request that was held goes on after the release, beside the retry's: the same key, one effect.
     let intents = world.intents_at_stripe("acme").await;
     assert_eq!(order_9(&intents), 1, "{intents:?}");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: deriving Stripe's key from anything but the intention (a fresh id per attempt) answers that the charged
@@ -150,7 +150,7 @@ async fn killed_between_charge_and_outcome_the_retry_under_its_key_finds_the_one
         world.balances("acme", "usd").await[0],
         ("assets:stripe:clearing".to_owned(), 2000)
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a start that does not look for open intentions leaves this one open for ever.
@@ -177,7 +177,7 @@ async fn killed_after_stripe_made_the_intent_the_restarted_service_knows_of_it_w
             .await
             .unwrap();
     assert_eq!(known, [ours["id"].as_str().unwrap()]);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: telling the end of a create by its own outcome alone, without its confirmation's, answers a success.
@@ -208,7 +208,7 @@ async fn a_decline_that_recovery_found_is_what_the_key_answers_from_then_on() {
     assert_eq!(send(pay(&world)).await, (402, first));
     let (_, charges) = send(world.stripe(Method::GET, "/v1/charges?limit=100")).await;
     assert_eq!(charges["data"].as_array().unwrap().len(), 1, "{charges}");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: recovery that drives payments but not their refunds leaves this one open for ever.
@@ -235,7 +235,7 @@ async fn killed_after_stripe_gave_money_back_the_restarted_service_knows_of_it_w
         [],
         "2000 came and 2000 went"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: counting Stripe's 409 as a refusal frees the order for a second intent, while the old request goes on to
@@ -265,7 +265,7 @@ async fn while_stripe_still_works_on_the_old_request_the_outcome_is_unknown_and_
         !history.iter().any(|name| name == "CreateRefused"),
         "{history:?}"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: counting a 429 or a 5xx as a refusal ends the intention and frees the order.
@@ -302,7 +302,7 @@ async fn an_error_on_stripes_side_refuses_nothing() {
         let made = usize::from(retried == 200);
         let intents = world.intents_at_stripe("acme").await;
         assert_eq!(order_9(&intents), made, "{kind}: {intents:?}");
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -320,7 +320,7 @@ async fn a_caller_that_hangs_up_cancels_nothing() {
     let _ = call.await;
     world.sim(Method::POST, "faults/release", None).await;
     until_recorded(&world, "Created").await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: counting a lost answer as a refusal tells the caller so, though Stripe has made the intent.
@@ -337,5 +337,5 @@ async fn when_stripe_falls_silent_the_outcome_is_unknown_and_the_retry_goes_on_w
     let (status, answer) = send(world.shop_create()).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(order_9(&world.intents_at_stripe("acme").await), 1);
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -4,7 +4,6 @@
 mod support;
 
 mod audit;
-mod audit_planted;
 mod checkout;
 mod crash;
 mod doors;

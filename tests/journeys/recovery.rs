@@ -122,7 +122,7 @@ async fn an_intent_that_was_made_is_found_after_stripe_has_forgotten_the_key() {
     assert_eq!(status, 200, "{answer}");
     let intents = world.intents_at_stripe("acme").await;
     assert_eq!(order_9(&intents), 1, "{intents:?}");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: an intention that is looked up and not found is left open, and its order with it.
@@ -141,7 +141,7 @@ async fn an_intent_that_was_not_made_is_given_up_and_its_order_is_free_again() {
     let (status, answer) = send(world.shop_create()).await;
     assert_eq!(status, 200, "{answer}");
     assert_eq!(order_9(&world.intents_at_stripe("acme").await), 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: believing at once that what is not there will not come gives up an intent that is still being made.
@@ -176,7 +176,7 @@ async fn what_is_not_there_yet_may_still_be_on_its_way() {
     .await;
     until_ended(&world).await;
     assert_eq!(names(&world, "Created").await, 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: taking a kept 500 for any other asks for it again for ever.
@@ -196,7 +196,7 @@ async fn a_500_that_stripe_keeps_is_not_asked_for_for_ever() {
         assert_eq!(send(world.shop_create()).await.0, 200, "{kind}");
         let intents = world.intents_at_stripe("acme").await;
         assert_eq!(order_9(&intents), 1, "{kind}: {intents:?}");
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -252,7 +252,7 @@ async fn every_step_is_looked_up_as_it_went() {
                 "{step} {kind}: {:?}",
                 world.history("acme").await
             );
-            world.stop().await;
+            world.stop_audited().await;
         }
     }
 }
@@ -285,7 +285,7 @@ async fn a_refund_is_found_among_the_intents_refunds_and_never_made_twice() {
         assert_eq!(told, (1 + refunded, 1 - refunded), "{kind}");
         let at_stripe = count_at_stripe(&world, "/v1/refunds").await;
         assert_eq!(at_stripe, 1 + refunded, "{kind}");
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -324,7 +324,7 @@ async fn what_no_payment_carries_is_found_by_the_mark_of_its_request() {
         }
         assert_eq!(answer["metadata"]["counterfoil_request"], Value::Null);
         assert_eq!(count_at_stripe(&world, "/v1/customers").await, made);
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -354,7 +354,7 @@ async fn a_checkout_that_was_cut_off_is_gone_on_with_though_nobody_asks_again() 
         1,
         "the same request under the same key"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Another instance on the world's database and simulator.
@@ -397,7 +397,7 @@ async fn two_instances_never_drive_the_same_intention_at_once() {
     assert_eq!(names(&world, "Created").await, 2);
     assert_eq!(work(&world).await, []);
     other.stop().await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a lease that never runs out keeps what a dead instance had for ever.
@@ -429,7 +429,7 @@ async fn what_a_killed_instance_had_leased_another_goes_on_with() {
     until_ended(&world).await;
     assert_eq!(names(&world, "Created").await, 1);
     assert_eq!(order_9(&world.intents_at_stripe("acme").await), 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a pause of nothing asks again with every look.
@@ -462,7 +462,7 @@ async fn after_each_attempt_it_waits_longer_and_never_the_same_time() {
         (25.0..=60.0).contains(&pause_s),
         "a minute, half of it drawn: {pause_s}"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a breaker that holds nothing back asks a dead Stripe with every look.
@@ -496,7 +496,7 @@ async fn a_stripe_that_is_out_of_order_is_left_alone_until_it_answers_somebody()
     recover(&world).await;
     assert_eq!(order_9(&world.intents_at_stripe("acme").await), 1);
     assert_eq!(work(&world).await, []);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: finding work by what was found before, instead of in the read models, loses what was never found.
@@ -517,5 +517,5 @@ async fn what_recovery_keeps_for_itself_may_be_lost() {
     world.restart(with(at_once())).await;
     until_ended(&world).await;
     assert_eq!(names(&world, "Created").await, 1);
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -118,7 +118,7 @@ async fn past_its_deadline_an_intention_is_shown_to_people_and_reads_as_processi
     );
     let (_, stripes) = read(stripes).await;
     assert_eq!(stripes["status"], "processing");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: an approval by the maker; an outcome that is taken on trust, without asking Stripe.
@@ -158,7 +158,7 @@ async fn one_person_settles_and_another_approves_what_stripe_bears_out() {
     );
     recover(&world).await;
     assert_eq!(work(&world).await, []);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: an approval that leaves the step open.
@@ -179,7 +179,7 @@ async fn what_people_found_not_to_have_happened_may_be_asked_for_anew() {
     let path = format!("/v1/payment_intents/{intent}/capture");
     let (status, captured) = send(world.pay(&path, json!({}))).await;
     assert_eq!((status, &captured["status"]), (200, &json!("succeeded")));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a database that lets the maker be the checker, were the rules ever to.
@@ -202,7 +202,7 @@ async fn the_database_knows_too_that_the_maker_is_not_the_checker() {
     };
     assert_eq!(refused.constraint(), Some("parked_maker_is_not_checker"));
     transaction.rollback().await.unwrap();
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: leaving what is parked to people alone, although Stripe shows it; sending it again, since its key lives.
@@ -224,7 +224,7 @@ async fn what_is_parked_is_still_looked_up_and_never_sent_again() {
         let parked = world.app().parked(None, true).await.unwrap();
         let state = ["waiting", "answered"][shown];
         assert_eq!(parked[0].state, state, "{kind}");
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -259,7 +259,7 @@ async fn a_change_that_nothing_shows_is_settled_by_people_too() {
     settle(&world, intention, &id).await;
     let (status, answer): (u16, Value) = send(change(&world)).await;
     assert_eq!((status, answer["id"].as_str()), (200, Some(id.as_str())));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// The program, on the world's database and simulator, as an operator runs it.
@@ -305,7 +305,7 @@ async fn an_operator_settles_from_the_command_line() {
     assert_eq!(names(&world, "Succeeded").await, 1);
     let (_, told) = program(&world, &["parked", "list"]);
     assert_eq!(told, "nothing is parked\n");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// A request to the native API under a key of its own.

@@ -141,7 +141,13 @@ pub async fn busy_world() -> World {
     );
     assert_eq!(send(keyed.header("Idempotency-Key", "k-1")).await.0, 200);
     let customer = world.pay("/v1/customers", json!({"name": "Ada"}));
+    let customer = customer.header("Idempotency-Key", "k-2");
     assert_eq!(send(customer).await.0, 200);
+    let order = json!({"source": "shop", "reference": "77", "currency": "usd", "tax_minor": 0,
+        "lines": [{"name": "Shoes", "unit_minor": 7900, "quantity": 1}]});
+    let placed = world.post("/ledger/v1/orders").bearer_auth("admin-acme");
+    let placed = placed.header("Idempotency-Key", "k-3").json(&order);
+    assert_eq!(send(placed).await.0, 201);
     let days = json!({"advance_s": 9 * 24 * 3600});
     world.sim(Method::POST, "clock", Some(days)).await;
     let payout = json!({"account": "acct_acme", "automatic": true});
@@ -219,5 +225,5 @@ async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
         assert!(there > 0, "{} has rows to compare", table.name);
     }
     drop(shadow);
-    world.stop().await;
+    world.stop_audited().await;
 }

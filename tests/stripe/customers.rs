@@ -43,7 +43,7 @@ async fn a_customer_is_made_read_changed_and_deleted() {
     let named = |name: &str| history.iter().filter(|it| *it == name).count();
     assert_eq!(named("ChangeRequested"), asked.len());
     assert_eq!((named("ChangeMade"), named("ChangeRefused")), (3, 1));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn a_card_is_made_a_method_attached_changed_listed_used_and_detached() {
     assert_eq!(detached["customer"], Value::Null);
     let again = door.post(&attach, &customer).await;
     assert_eq!(again.status, 400, "{}", again.text);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// What Stripe refuses is its own word, and on record; what it never was asked leaves no trace.
@@ -119,7 +119,7 @@ async fn what_stripe_refuses_is_answered_in_its_words() {
     let mut history = world.history("acme").await;
     history.retain(|it| it.starts_with("Change"));
     assert_eq!(history, ["ChangeRequested", "ChangeRefused"].repeat(4));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -141,5 +141,5 @@ async fn an_invalid_card_is_refused_by_stripe_and_never_repeated() {
         );
         assert!(!refused.text.contains("424242"), "{}", refused.text);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }

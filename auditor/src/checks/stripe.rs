@@ -10,6 +10,7 @@ pub(super) fn checks() -> Vec<Check> {
     let of_log = [
         UNKNOWN_KEY,
         TOO_EARLY,
+        MADE_TOO_EARLY,
         DONE_TWICE,
         UNKNOWN_PAYMENT,
         TWO_INTENTS,
@@ -40,6 +41,15 @@ const TOO_EARLY: &str = "
            c.type || ' at ' || c.created || ', before its intention was recorded at ' || i.recorded_at as what
     from audit_calls c join audit_intentions i on i.merchant = c.merchant and 'cf-' || i.intention = c.key
     where i.recorded_at >= c.created + interval '1 second'";
+
+/// The same of what Stripe tells by itself, where it has forgotten which request made it.
+const MADE_TOO_EARLY: &str = "
+    select s.merchant, 'Stripe ' || s.id as at, i.position,
+           'it was made at ' || s.created || ', before its intention was recorded at ' || i.recorded_at as what
+    from audit_at_stripe s join audit_intentions i on i.merchant = s.merchant and (
+         (i.asks = 'create' and i.subject::text = s.payment) or (i.asks = 'refund' and i.intention::text = s.refund)
+         or (i.asks = 'change' and i.intention::text = s.request))
+    where i.recorded_at >= s.created + interval '1 second'";
 
 /// One intention makes one thing, and takes money once.
 const DONE_TWICE: &str = "

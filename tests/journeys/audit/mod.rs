@@ -1,5 +1,9 @@
 //! The independent checker finds nothing where nothing is wrong, and says so in three ways.
 
+mod decided;
+mod planted;
+mod plants;
+
 use crate::replay::busy_world;
 use crate::support::{World, audit, seal_key, until};
 use auditor::Invariant;
@@ -36,7 +40,7 @@ async fn a_busy_world_at_rest_breaks_no_promise() {
         "{report:?}"
     );
     assert!(counted(Invariant::I4, "objects") > 10, "{report:?}");
-    assert!(counted(Invariant::I5, "lines") > 10, "{report:?}");
+    assert!(counted(Invariant::I5, "lines") > 5, "{report:?}");
     assert!(counted(Invariant::I8, "payouts") > 0, "{report:?}");
     world.stop().await;
 }
