@@ -310,6 +310,7 @@ mod tests {
         let limits = Limits {
             connections_max: 1,
             room_within: Duration::from_millis(50),
+            header_read_within: Duration::from_secs(600),
             ..Limits::default()
         };
         let running = run(Router::new().route("/", get(|| async { "served" })), limits).await;
