@@ -1,7 +1,7 @@
 # The only entry points: what a person types, continuous integration types too.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench openapi fuzz-api fuzz
+.PHONY: help run test check bench campaign openapi fuzz-api fuzz
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -23,6 +23,9 @@ check: ## formatting, lints, the arrows between the parts of the house, and docs
 	CARGO_MANIFEST_DIR='$(CURDIR)' rustc --edition 2024 --test tests/architecture.rs -o "$$program" && "$$program" --quiet
 	@cargo run --quiet --bin counterfoil -- openapi | diff -q docs/openapi.json - > /dev/null \
 		|| { echo 'docs/openapi.json is out of step with what is served: run `make openapi`, and commit it'; exit 1; }
+
+campaign: ## kill, stop, cut off and fill up everything, for hours; CAMPAIGN=<name> for one, CF_SEED to repeat it (docs/campaigns.md)
+	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; bash tests/campaign/run.sh
 
 fuzz-api: ## draw requests from the description for as long as it takes; FUZZ_EXAMPLES an operation, FUZZ_SEED to repeat a run
 	@trap 'cargo run --quiet --package cluster --bin test-cluster -- stop' EXIT; \

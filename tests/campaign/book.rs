@@ -1,11 +1,14 @@
 //! What callers were told, and whether it is so: compared with the log's rows and with Stripe's objects.
 
 use crate::door::Command;
-use crate::support::{World, until};
+use crate::support::{World, audit, until};
 use reqwest::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
+use std::fs;
 use std::time::Duration;
+
+pub const MISPAID: &str = "an order is mispaid";
 
 /// All that a load was told.
 #[derive(Default)]
@@ -84,6 +87,9 @@ fn lasting(body: &Value) -> Value {
 impl Book {
     /// Waits until every intention has ended, and compares. The service of `world` runs in this process.
     pub async fn compare(&mut self, world: &World) -> Found {
+        // What Stripe has not told by now it would tell again at some time.
+        let paused = Some(json!({"paused": true}));
+        world.sim(Method::POST, "webhooks", paused).await;
         until_ended(world).await;
         let mut found = Found {
             wrong: std::mem::take(&mut self.wrong),
@@ -93,7 +99,42 @@ impl Book {
         self.log_is_whole(world, &mut found).await;
         self.payments_are_as_told(world, &mut found).await;
         self.orders_are_as_told(world, &mut found).await;
+        self.auditor_finds_nothing(world, &mut found).await;
         found
+    }
+
+    /// The independent checker reads all of it in its own way, with the list of what was acknowledged.
+    async fn auditor_finds_nothing(&self, world: &World, found: &mut Found) {
+        let acknowledged = tempfile::NamedTempFile::new().unwrap();
+        fs::write(acknowledged.path(), self.acknowledged()).unwrap();
+        let report = audit::report(world, |audit| {
+            audit.acknowledged = Some(acknowledged.path().to_owned());
+            audit.settled = true;
+        })
+        .await;
+        let words = counterfoil::ops::audit::in_words(&report);
+        found.wrong.extend((!report.is_clean()).then_some(words));
+    }
+
+    /// One line for each thing that somebody was told of.
+    fn acknowledged(&self) -> String {
+        let captured = self.paid.iter().filter(|it| it.captured > 0);
+        let captured = captured
+            .map(|it| json!({"merchant": "acme", "stripe_id": it.intent, "did": "Captured"}));
+        let refunded = self.paid.iter().filter(|it| it.refunded > 0);
+        let refunded = refunded
+            .map(|it| json!({"merchant": "acme", "stripe_id": it.intent, "did": "Refunded"}));
+        let sessions = self.sessions.iter();
+        let sessions =
+            sessions.map(|(_, session)| json!({"merchant": "acme", "stripe_id": session}));
+        let keys = self.kept.iter().filter_map(|it| it.command.key.as_ref());
+        let keys = keys.map(|key| json!({"merchant": "acme", "key": key}));
+        captured
+            .chain(refunded)
+            .chain(sessions)
+            .chain(keys)
+            .map(|line| format!("{line}\n"))
+            .collect()
     }
 
     async fn answers_are_repeated(&self, world: &World, found: &mut Found) {
@@ -131,7 +172,7 @@ impl Book {
                 "select exists (select from parked where state = 'waiting')",
             ),
             (
-                "an order is mispaid",
+                MISPAID,
                 "select exists (select from orders where mispaid_minor > 0)",
             ),
         ];
@@ -209,14 +250,15 @@ impl Book {
     }
 }
 
-/// Until nothing waits for Stripe any more, in the log or in recovery.
+/// Until nothing waits for Stripe any more, and what it told is applied.
 async fn until_ended(world: &World) {
     until("every intention has ended", async || {
         world.app().recover(Duration::ZERO).await;
         let open: Result<i64, _> = sqlx::query_scalar(
             "select (select count(*) from payments where pending_intention is not null)
                   + (select count(*) from refunds where status = 'requested')
-                  + (select count(*) from stripe_requests where pending_intention is not null)",
+                  + (select count(*) from stripe_requests where pending_intention is not null)
+                  + (select count(*) from webhook_inbox where applied_at is null)",
         )
         .fetch_one(world.app().store().pool())
         .await;

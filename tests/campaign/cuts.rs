@@ -14,7 +14,7 @@ const ANYBODY: &[u8] = b"counterfoil";
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_the_answer_to_a_commit_is_lost() {
     let campaign = Campaign::begin("cuts");
-    let cuts = size("CF_CUTS", 40);
+    let cuts = size("CF_CUTS", 25);
     let mut rng = campaign.rng();
     let (world, proxy) = world_behind_a_wire().await;
     let load = Load::start(&world, Plan::new(&world, campaign.seed));
@@ -25,10 +25,10 @@ async fn nothing_is_lost_or_doubled_when_the_answer_to_a_commit_is_lost() {
         } else {
             ANYBODY
         };
-        let loss = if rng.random_ratio(2, 3) {
-            Loss::Answered
-        } else {
-            Loss::Asked
+        let loss = match rng.random_range(0..4) {
+            0 => Loss::Unasked,
+            1 => Loss::Asked,
+            _ => Loss::Answered,
         };
         let lost = proxy.lost();
         proxy.lose(of, loss);

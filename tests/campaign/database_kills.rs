@@ -12,7 +12,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
     let campaign = Campaign::begin("database_kills");
-    let kills = size("CF_DATABASE_KILLS", 4);
+    let kills = size("CF_DATABASE_KILLS", 3);
     let mut rng = campaign.rng();
     let mut database = Database::start();
     let world = world_on(&database.cluster, brisk()).await;

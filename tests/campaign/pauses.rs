@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_nothing() {
     let campaign = Campaign::begin("service_pauses");
-    let pauses = size("CF_SERVICE_PAUSES", 6);
+    let pauses = size("CF_SERVICE_PAUSES", 3);
     // Longer than the leases of recovery; in the slice they are ended by hand instead.
     let longest = Duration::from_secs(size("CF_PAUSE_S", 2));
     let mut rng = campaign.rng();
@@ -66,7 +66,7 @@ async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_no
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_stands_still_loses_nothing_and_doubles_nothing() {
     let campaign = Campaign::begin("database_pauses");
-    let pauses = size("CF_DATABASE_PAUSES", 6);
+    let pauses = size("CF_DATABASE_PAUSES", 4);
     // Longer than the log waits for an answer: it then connects anew, and settles what the old connection left.
     let longest_ms = size("CF_PAUSE_S", 2) * 1000;
     let mut rng = campaign.rng();

@@ -10,7 +10,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_however_often_the_service_is_killed() {
     let campaign = Campaign::begin("service_kills");
-    let kills = size("CF_SERVICE_KILLS", 8);
+    let kills = size("CF_SERVICE_KILLS", 6);
     let mut rng = campaign.rng();
     let mut world = World::start().await;
     world.stop_service().await;

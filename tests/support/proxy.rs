@@ -29,6 +29,8 @@ struct Orders {
 /// When a wire is cut that loses an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
+    /// The server has not been asked.
+    Unasked,
     /// The server has been asked; whether it gets to do it, nobody knows.
     Asked,
     /// The server has done it and has answered: a commit is durable, and nobody has heard.
@@ -185,12 +187,14 @@ async fn ask(
         if loss == Some(Loss::Answered) {
             doomed.store(true, Ordering::SeqCst);
         }
-        to.write_all(bytes).await?;
+        if loss != Some(Loss::Unasked) {
+            to.write_all(bytes).await?;
+        }
         saw.send_modify(|seen| {
             seen.client_bytes += count;
             seen.lost += usize::from(loss.is_some());
         });
-        if loss == Some(Loss::Asked) {
+        if matches!(loss, Some(Loss::Asked | Loss::Unasked)) {
             return Ok(());
         }
         introduction.get_or_insert_with(|| bytes.to_vec());
