@@ -11,6 +11,7 @@ use tokio::net::TcpListener;
 const WRITER: &[u8] = b"counterfoil-writer";
 const ANYBODY: &[u8] = b"counterfoil";
 
+/// Planted bug: sending a batch again without looking whether it was written ends in conflicts of callers with themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_when_the_answer_to_a_commit_is_lost() {
     let campaign = Campaign::begin("cuts");

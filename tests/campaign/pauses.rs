@@ -15,6 +15,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+/// Planted bugs: deciding on what is in memory without asking the log for what came after it; a session that may hold the log's
+/// head for as long as its process stands still.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_nothing() {
     let campaign = Campaign::begin("service_pauses");

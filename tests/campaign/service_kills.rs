@@ -7,6 +7,7 @@ use crate::support::process::Process;
 use rand::Rng;
 use std::time::Duration;
 
+/// Planted bug: a fresh key at Stripe for every attempt makes second intents, which nobody here knows.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_however_often_the_service_is_killed() {
     let campaign = Campaign::begin("service_kills");

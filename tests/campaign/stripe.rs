@@ -74,6 +74,7 @@ fn outage(seed: u64) -> Value {
 /// One of them in so many seconds.
 const OUTAGE_EVERY_S: u64 = 60;
 
+/// Planted bugs: sending again what is older than Stripe's memory; a fresh key at Stripe for every attempt.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stripe_that_misbehaves_in_every_way_doubles_nothing_and_leaves_nothing_open() {
     let campaign = Campaign::begin("stripe");
