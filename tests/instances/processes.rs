@@ -167,7 +167,6 @@ async fn all_is_well(all: &Several, acknowledged: &BTreeMap<String, Value>) {
     all.is_whole().await;
 }
 
-/// Planted bug: deriving Stripe's key from anything but the intention charges twice what the dead one had begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
     let all = Several::start(2, eager()).await;

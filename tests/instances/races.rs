@@ -6,7 +6,7 @@ use futures::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-/// Planted bug: not counting the refunds that are under way leaves the refusal to Stripe.
+/// What is refused is refused here: the refunds that are under way count.
 #[tokio::test(flavor = "multi_thread")]
 async fn refunds_at_three_instances_never_give_back_more_than_was_taken() {
     let all = Several::start(3, as_served()).await;
@@ -76,7 +76,6 @@ async fn of_captures_and_cancellations_at_three_instances_one_kind_wins() {
     all.stop().await;
 }
 
-/// Planted bug: calling an outcome unknown because Stripe still works on the same request for another instance.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_asks_for_an_orders_payment_at_whichever_instance_gets_the_one_there_is() {
     let all = Several::start(3, as_served()).await;
