@@ -287,3 +287,33 @@ async fn what_contradicts_a_final_state_is_refused_once_and_shown_to_people() {
     the_books_balance(&world).await;
     world.stop().await;
 }
+
+/// Planted bug: recording a refund of a payment that is not known to be taken, without asking how it stands: it would come out of
+/// nothing, and the sale would stay in the books.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refund_that_is_heard_of_before_its_payment_comes_out_of_the_sale() {
+    let world = World::start().await;
+    pause_webhooks(&world, true).await;
+    let (status, order) = send(world.shop_create()).await;
+    assert_eq!(status, 200, "{order}");
+    let intent = order["data"]["id"].as_str().unwrap();
+    let confirm = format!("/v1/payment_intents/{intent}/confirm");
+    let confirm = world.stripe(Method::POST, &confirm);
+    assert_eq!(
+        send(confirm.json(&json!({"payment_method": "pm_card_visa"})))
+            .await
+            .0,
+        200
+    );
+    let refund = json!({"payment_intent": intent, "amount": 700});
+    let (status, refund) = send(world.stripe(Method::POST, "/v1/refunds").json(&refund)).await;
+    assert_eq!(status, 200, "{refund}");
+    deliver(&world, &event("evt_early", "refund.created", &refund)).await;
+    until_state(&world, "evt_early", "applied").await;
+    let books = books(&world).await;
+    assert!(
+        books.contains(&("contra:refunds".to_owned(), 700)),
+        "{books:?}"
+    );
+    world.stop().await;
+}

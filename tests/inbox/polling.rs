@@ -15,6 +15,7 @@ fn polling() -> Setup {
     with(Polling {
         grace: Duration::ZERO,
         pace: Duration::ZERO,
+        stride: DAY,
         ..Polling::every(DAY)
     })
 }
