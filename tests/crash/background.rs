@@ -132,7 +132,6 @@ async fn cut_off_capture(world: &mut World, fate: &str) {
     assert!(status >= 500, "{status} {answer}");
 }
 
-/// Planted bug: recovery that forgets its work once it has leased it leaves the capture open for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn recovery_that_dies_is_gone_on_with() {
     let mut world = still_world().await;
@@ -174,8 +173,7 @@ async fn recovery_that_dies_of_what_stays_open_is_gone_on_with() {
     world.stop().await;
 }
 
-/// Planted bugs: acknowledging a webhook before it is kept loses it for good; marking it as applied before it is leaves the order
-/// unpaid; counting a delivery as made before it is sent keeps it from the merchant.
+/// Planted bug: marking a webhook as applied before it is leaves its order unpaid.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_webhook_is_applied_and_told_to_the_merchant_whatever_the_service_dies_of() {
     let mut world = still_world().await;
@@ -216,7 +214,6 @@ async fn a_webhook_is_applied_and_told_to_the_merchant_whatever_the_service_dies
     world.stop().await;
 }
 
-/// Planted bug: an append that is not tried again once another instance has moved the head.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_appended_nothing() {
     let world = still_world().await;

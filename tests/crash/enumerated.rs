@@ -208,8 +208,7 @@ impl Worlds {
     }
 }
 
-/// Planted bugs: an intention that is not committed before Stripe is asked; a Stripe key that is not the intention's; a recovery
-/// that leaves out refunds, or requests that no payment carries; a claim that is answered before its outcome is known.
+/// Planted bug: a key at Stripe that is not the intention's, but the attempt's.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_service_dies_of_the_caller_who_asks_again_hears_what_was_to_be_heard() {
     let begun = Instant::now();

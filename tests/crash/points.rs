@@ -55,7 +55,6 @@ fn collect(dir: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Planted bug: a point that nobody has put on the list is one at which nothing ever dies.
 #[test]
 fn every_point_of_the_source_is_on_the_list_and_stands_in_one_place() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -66,7 +65,6 @@ fn every_point_of_the_source_is_on_the_list_and_stands_in_one_place() {
     assert_eq!(found, POINTS);
 }
 
-/// Planted bug: switching the feature on among the dependencies puts every point into what is served.
 #[test]
 fn what_is_built_to_be_served_has_no_points() {
     let features = |edges: &str| {

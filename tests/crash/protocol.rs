@@ -540,8 +540,6 @@ fn number(name: &str, usual: u64) -> u64 {
     given.map_or(usual, |it| it.parse().expect("a number"))
 }
 
-/// Planted bugs: a second refund that the limit does not count while the first is under way; a webhook that opens again what was
-/// ended; a stored error that is taken for a refusal.
 #[test]
 fn the_protocol_holds_whatever_stripe_does() {
     let cases = u32::try_from(number("CF_MACHINE_CASES", 12)).unwrap();

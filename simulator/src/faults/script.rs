@@ -227,7 +227,6 @@ mod tests {
 
     #[test]
     fn one_seed_is_one_row_of_draws_for_each_account() {
-        // Turned red by drawing all accounts from one row, or from no seed.
         let of = |seed: u64| json!({ "seed": seed, "requests": { "drop_after": 300, "status_429": 200 } });
         let mut first = script(of(7)).expect("it is one");
         let (one, two) = (drawn(&mut first, "one"), drawn(&mut first, "two"));
@@ -245,7 +244,6 @@ mod tests {
 
     #[test]
     fn a_delivery_is_drawn_for_once() {
-        // Turned red by drawing at every attempt: what is late would never be made.
         let asked = json!({ "seed": 1, "webhooks": { "late_ms:50": 1000 } });
         let mut script = script(asked).expect("it is one");
         assert_eq!(script.delivery("one", "evt_1/we_1"), Some(Drawn::After(50)));
