@@ -11,7 +11,7 @@ use crate::receiver::Receiver;
 use crate::support::{Setup, World, card_payment, send, until};
 use aggregates::ids::IntentionId;
 use aggregates::metadata::Actor;
-use counterfoil::use_cases::{ByHand, Recovery};
+use counterfoil::use_cases::{ByHand, Recovery, Settler};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -245,11 +245,15 @@ async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_append
     world.stop().await;
 }
 
-fn person(name: &str) -> Actor {
-    Actor {
-        name: name.to_owned(),
-        key_id: None,
-        door: "cli".to_owned(),
+fn person(name: &str) -> Settler {
+    Settler {
+        merchant: None,
+        actor: Actor {
+            name: name.to_owned(),
+            key_id: None,
+            door: "cli".to_owned(),
+        },
+        key: None,
     }
 }
 
@@ -283,16 +287,13 @@ async fn a_settlement_that_is_cut_off_after_its_approval_was_recorded_is_settled
     let stripe_id = customers["data"][0]["id"].as_str().unwrap().to_owned();
     let outcome = ByHand::Happened { stripe_id };
     let because = "seen in Stripe's dashboard".to_owned();
-    let proposed =
-        world
-            .app()
-            .propose_settlement(None, person("anna"), intention, outcome, because);
+    let proposed = world
+        .app()
+        .propose_settlement(person("anna"), intention, outcome, because);
     proposed.await.unwrap();
     fail::cfg("settlement-approved", "1*panic").unwrap();
     let approve = async |world: &World| {
-        let approved = world
-            .app()
-            .approve_settlement(None, person("ben"), intention);
+        let approved = world.app().approve_settlement(person("ben"), intention);
         approved.await
     };
     assert!(approve(&world).await.is_err());
