@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    /// Planted bug: adding group to group to the end of the text is quadratic, and does not end before one's patience.
+    /// Adding group to group to the end of the text is quadratic, and does not end before one's patience.
     #[test]
     fn a_megabyte_of_digits_is_looked_through_once() {
         for text in ["1 ", "4243 ", "4-", "4242424242424241 "] {
@@ -320,7 +320,7 @@ mod tests {
         }
     }
 
-    /// Planted bug: looking at values alone leaves the name.
+    /// Red where values alone are looked at: a name may hold one too.
     #[test]
     fn what_stripe_says_of_a_card_number_is_withheld_and_its_ids_stay() {
         let mut said = json!({

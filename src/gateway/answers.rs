@@ -320,7 +320,7 @@ fn shown(word: &str) -> &str {
 mod tests {
     use super::*;
 
-    /// Planted bug: handing serde_json's own message on.
+    /// Red where serde_json's own message is handed on.
     #[test]
     fn what_cannot_be_read_is_not_quoted() {
         let secret = "pi_1_secret_2, expected nothing";

@@ -306,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_finds_no_room_is_told_so_and_one_that_does_is_served() {
-        // Planted bug that turns this red: waiting for room without end.
+        // Red where room is waited for without end.
         let limits = Limits {
             connections_max: 1,
             room_within: Duration::from_millis(50),
@@ -335,7 +335,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_does_not_read_loses_its_place() {
-        // Planted bug that turns this red: no limit on a write that waits.
+        // Red where a write that waits has no limit.
         let limits = Limits {
             write_stalled_within: Duration::from_millis(100),
             connections_max: 1,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 const SECRET: &str = "pi_1_secret_canaryNeverShown";
 
-/// Planted bug: a plain `String` for the key of an account.
+/// Planted bug: a derived `Debug` for what an intent shows.
 #[test]
 fn nothing_that_holds_a_secret_shows_it() {
     let secret = || SECRET.to_owned().into();

@@ -85,7 +85,7 @@ fn resident() -> Option<u64> {
         .map(|kib| kib / 1024)
 }
 
-/// Planted bug: reading bodies one at a time, under a lock.
+/// Red where one slow body holds up the others (bodies read one at a time, under a lock).
 #[tokio::test(flavor = "multi_thread")]
 async fn others_are_served_while_many_clients_keep_the_server_waiting() {
     let world = World::start().await;
