@@ -79,8 +79,8 @@ pub(crate) fn checks() -> Vec<Check> {
     let lost = [
         (
             "stripe_id",
-            "from audit_stripe_ids s where s.merchant = a.merchant and s.stripe_id = a.stripe_id
-             union all select from audit_requests r where r.merchant = a.merchant and r.stripe_id = a.stripe_id",
+            "from audit_stripe_ids s where s.merchant = a.merchant and s.stripe_id = a.stripe_id)
+             and not exists (select from audit_requests r where r.merchant = a.merchant and r.stripe_id = a.stripe_id",
         ),
         (
             "order_reference",

@@ -13,12 +13,12 @@ mod files;
 mod fold;
 mod report;
 mod secrets;
+mod shown;
 mod spill;
-mod stripe;
 
 pub use report::{Checked, Invariant, Report, Violation};
 pub use secrets::{Canary, Finding};
-pub use stripe::Simulator;
+pub use shown::Simulator;
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
@@ -123,7 +123,7 @@ async fn in_session(
     }
     if let Some(simulator) = &audit.simulator {
         progress.step("reading Stripe");
-        stripe::load(connection, simulator).await?;
+        shown::load(connection, simulator).await?;
     }
     connection
         .execute("begin transaction isolation level repeatable read read only")

@@ -44,3 +44,8 @@ create temp table audit_acknowledged (
 -- Whose accounts were read, and when that began.
 create temp table audit_accounts (merchant text);
 create temp table audit_read_at (at timestamptz);
+-- For questions that ask row by row.
+create index on audit_streams (id);
+create index on audit_stripe_ids (stripe_id);
+create index on audit_requests (stripe_id);
+create index on audit_orders (reference);

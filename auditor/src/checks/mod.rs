@@ -1,10 +1,10 @@
 //! The promises as questions to the database: each question answers with what breaks it.
 
+mod at_stripe;
 mod claims;
 mod log;
 mod pending;
 mod rows;
-mod stripe;
 
 use crate::report::{Invariant, Report, TOLD_MAX, Violation};
 use sqlx::PgConnection;
@@ -53,7 +53,7 @@ pub(crate) async fn ask(
         checks.extend(crate::acknowledged::checks());
     }
     if asked.stripe {
-        checks.extend(stripe::checks());
+        checks.extend(at_stripe::checks());
     }
     if asked.settled {
         checks.extend(pending::checks(asked.stripe));

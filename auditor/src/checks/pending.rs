@@ -45,5 +45,8 @@ const MONEY_NOT_HEARD_OF: &str = "
 const REFUND_NOT_HEARD_OF: &str = "
     select s.merchant, 'Stripe ' || s.id as at, r.position,
            'Stripe says that the refund is ' || s.status || ', the log that it is ' || r.status as what
-    from audit_at_stripe s join audit_refunds r on r.merchant = s.merchant and (r.id::text = s.refund or r.stripe_refund = s.id)
+    from audit_refunds r left join audit_at_stripe known on known.merchant = r.merchant and known.id = r.stripe_refund
+         left join audit_at_stripe marked on marked.merchant = r.merchant and marked.refund = r.id::text and r.stripe_refund is null
+         join lateral (select coalesce(known.merchant, marked.merchant) as merchant, coalesce(known.id, marked.id) as id,
+                              coalesce(known.status, marked.status) as status, 'refund' as kind) s on s.id is not null
     where s.kind = 'refund' and r.status <> s.status and s.status in ('succeeded', 'failed', 'canceled')";

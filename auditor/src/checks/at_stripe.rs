@@ -46,9 +46,11 @@ const TOO_EARLY: &str = "
 const MADE_TOO_EARLY: &str = "
     select s.merchant, 'Stripe ' || s.id as at, i.position,
            'it was made at ' || s.created || ', before its intention was recorded at ' || i.recorded_at as what
-    from audit_at_stripe s join audit_intentions i on i.merchant = s.merchant and (
-         (i.asks = 'create' and i.subject::text = s.payment) or (i.asks = 'refund' and i.intention::text = s.refund)
-         or (i.asks = 'change' and i.intention::text = s.request))
+    from (select merchant, id, created, payment as mark, 'create' as asks from audit_at_stripe where payment is not null
+          union all select merchant, id, created, refund, 'refund' from audit_at_stripe where refund is not null
+          union all select merchant, id, created, request, 'change' from audit_at_stripe where request is not null) s
+         join audit_intentions i on i.merchant = s.merchant and i.asks = s.asks
+         and (case i.asks when 'create' then i.subject else i.intention end)::text = s.mark
     where i.recorded_at >= s.created + interval '1 second'";
 
 /// One intention makes one thing, and takes money once.
