@@ -378,8 +378,8 @@ async fn walk_through(
 
 /// Planted bugs, each of which was seen where it ends up: a description that is not looked through (rows, the database's files, its
 /// log of changes, exports); a body or Stripe's key in a line of the log; the path instead of the route in
-/// the metrics; a rule's words as they are in a problem; a client secret in what is kept sealed; a webhook that is kept as it came;
-/// Stripe's answers taken as they are; the whole number instead of the last four digits in the simulator.
+/// the metrics; a webhook that is kept as it came; Stripe's answers taken as they are; the whole number instead of the last four
+/// digits in the simulator.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_that_is_sent_anywhere_is_kept_logged_or_told() {
     let mut stage = Stage::set().await;

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// How much slower others may be served than undisturbed, in the middle. Far above what was measured (about 1.3), and far
-/// below what one would see if one slow client held up others.
+/// How much slower others may be served than undisturbed, in the middle: far below what one would see if one slow client held
+/// up others.
 const SLOWER_MAX: u32 = 30;
 
 async fn connected(address: SocketAddr) -> TcpStream {
