@@ -3,8 +3,7 @@
 
 use crate::commands;
 use crate::control::{Effects, Moment};
-use crate::doomed::Doomed;
-use crate::enumerated::{setup, still_world};
+use crate::enumerated::{doomed, setup, still_world};
 use crate::invariants;
 use crate::points::everywhere;
 use crate::receiver::Receiver;
@@ -75,7 +74,7 @@ async fn undisturbed(
     let before = Moment::now(world).await;
     let passed = tempfile::NamedTempFile::new().unwrap();
     let points = everywhere(&format!("return({})", passed.path().display()));
-    let process = Doomed::start(world, world.address, &points).await;
+    let process = doomed(world, world.address, &points).ready(world).await;
     begin(world).await;
     until("the work is done", async || is_done(world).await).await;
     process.kill();
@@ -106,7 +105,7 @@ async fn dies_at_every_point(
         prepare(world, &tag).await;
         world.stop_service().await;
         let before = Moment::now(world).await;
-        let process = Doomed::spawn(world, world.address, &format!("{point}=return"));
+        let process = doomed(world, world.address, &format!("{point}=return"));
         begin(world).await;
         process.dies().await;
         settled(world).await;
@@ -221,7 +220,9 @@ async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_append
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         free.local_addr().unwrap()
     };
-    let process = Doomed::start(&world, at, "append-before-commit=return").await;
+    let process = doomed(&world, at, "append-before-commit=return")
+        .ready(&world)
+        .await;
     let ready = world.http.get(format!("http://{at}/readyz"));
     assert!(ready.send().await.unwrap().status().is_success());
     // The other instance does not know of this one, and is outrun by it.

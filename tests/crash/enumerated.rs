@@ -7,20 +7,28 @@
 
 use crate::commands::{Command, all};
 use crate::control::{Effects, Moment, plain};
-use crate::doomed::Doomed;
 use crate::invariants;
 use crate::points::everywhere;
+use crate::support::process::{Process, program};
 use crate::support::{self, Setup, World, send};
 use counterfoil::gateway::GatewayOptions;
 use futures::{FutureExt, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
+
+/// The program on the world's database and simulator, with these points in `FAILPOINTS`: it dies where they say.
+pub fn doomed(world: &World, address: SocketAddr, points: &str) -> Process {
+    let mut command = program(world);
+    command.env("FAILPOINTS", points);
+    Process::spawn(command, address)
+}
 
 /// How many worlds run beside one another.
 const WORLDS: usize = 3;
@@ -78,7 +86,7 @@ async fn undisturbed(world: &mut World, command: &Command, tag: &str) -> Control
     let before = Moment::now(world).await;
     let passed = tempfile::NamedTempFile::new().unwrap();
     let count = everywhere(&format!("return({})", passed.path().display()));
-    let process = Doomed::start(world, world.address, &count).await;
+    let process = doomed(world, world.address, &count).ready(world).await;
     // What happens at the start is no part of the command.
     std::fs::write(passed.path(), "").unwrap();
     let request = (command.ask)(world, tag, &known);
@@ -104,7 +112,7 @@ async fn dies(world: &mut World, command: &Command, death: &Death, control: &Con
         0 => format!("{}=return", death.point),
         after => format!("{}={after}*off->return", death.point),
     };
-    let process = Doomed::start(world, world.address, &points).await;
+    let process = doomed(world, world.address, &points).ready(world).await;
     let request = (command.ask)(world, tag, &known);
     let heard = request.send().await;
     assert!(heard.is_err(), "{what}: but it answered {heard:?}");

@@ -7,7 +7,6 @@ mod support;
 mod background;
 mod commands;
 mod control;
-mod doomed;
 mod enumerated;
 mod invariants;
 mod model;

@@ -5,7 +5,6 @@
 mod support;
 
 mod keys;
-mod process;
 mod processes;
 mod races;
 mod reads;

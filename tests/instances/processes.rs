@@ -1,8 +1,8 @@
 //! An instance dies, or stands still, in the middle of everything. The others go on, end what it had begun, and it does no harm
 //! when it wakes.
 
-use crate::process::Process;
 use crate::several::{Several, eager};
+use crate::support::process::{Process, free_address};
 use crate::support::{World, card_payment, send, until};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
@@ -15,6 +15,11 @@ use std::time::Duration;
 /// How many callers there are, and how many payments each makes; `INSTANCES_PAYMENTS` for more.
 const CALLERS: usize = 6;
 const PAYMENTS: usize = 10;
+
+/// One more instance, as a process of its own.
+async fn beside(world: &World) -> Process {
+    Process::start_at(world, free_address(), &world.database_url).await
+}
 
 fn payments_each() -> usize {
     let wanted = std::env::var("INSTANCES_PAYMENTS").ok();
@@ -170,7 +175,7 @@ async fn all_is_well(all: &Several, acknowledged: &BTreeMap<String, Value>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
     let all = Several::start(2, eager()).await;
-    let third = Process::start(&all.world).await;
+    let third = beside(&all.world).await;
     let addresses = [all.address(0), all.address(1), third.address];
     let load = Load::begin(&all.world.http, &addresses, "killed");
     load.until_part(1).await;
@@ -189,7 +194,7 @@ async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_instance_had_begun_is_ended_by_another_without_being_asked() {
     let all = Several::start(2, eager()).await;
-    let third = Process::start(&all.world).await;
+    let third = beside(&all.world).await;
     let fault =
         json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents/pi_"});
     all.world.sim(Method::POST, "faults", Some(fault)).await;
@@ -232,7 +237,7 @@ async fn what_a_dead_instance_had_begun_is_ended_by_another_without_being_asked(
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_was_paused_and_wakes_does_no_harm() {
     let all = Several::start(2, eager()).await;
-    let third = Process::start(&all.world).await;
+    let third = beside(&all.world).await;
     let addresses = [all.address(0), all.address(1), third.address];
     let load = Load::begin(&all.world.http, &addresses, "paused");
     for part in 1..=3 {
@@ -246,7 +251,7 @@ async fn an_instance_that_was_paused_and_wakes_does_no_harm() {
         })
         .await;
         nothing_is_left_of(&all.world).await;
-        third.wake();
+        third.resume();
     }
     let acknowledged = load.end().await;
     all_is_well(&all, &acknowledged).await;

@@ -4,8 +4,8 @@
 //! Planted bugs that turn this red are listed at the test.
 
 use crate::canaries::{self, ACCEPTED, CVC, Canaries, LONG_CVC, Needle, needles};
-use crate::process::{Process, SIGNING_KEY, program};
 use crate::sinks::{Hit, Search};
+use crate::support::process::{Process, SIGNING_KEY, program};
 use crate::support::{self, Setup, World, seal_key, send, simulator_config, until};
 use crate::things::Things;
 use crate::{told, walk};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use simulator::Simulator;
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
 use tokio::net::TcpListener;
 use walk::{Operation, Place};
@@ -383,11 +383,19 @@ async fn walk_through(
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_secret_that_is_sent_anywhere_is_kept_logged_or_told() {
     let mut stage = Stage::set().await;
-    let settings = [
-        ("COUNTERFOIL_LOG", "trace"),
-        ("COUNTERFOIL_LOG_FORMAT", "json"),
-    ];
-    let process = Process::start(&stage.world, &stage.log(), &settings).await;
+    let log = File::options()
+        .create(true)
+        .append(true)
+        .open(stage.log())
+        .unwrap();
+    let mut talkative = program(&stage.world);
+    talkative
+        .env("COUNTERFOIL_LOG", "trace")
+        .env("COUNTERFOIL_LOG_FORMAT", "json")
+        .stdout(log.try_clone().unwrap())
+        .stderr(log);
+    let process = Process::logging(talkative, stage.world.address);
+    let process = process.ready(&stage.world).await;
     let mut canaries = Canaries::default();
     let mut heard = Heard {
         search: Search::new(needles_everywhere()),

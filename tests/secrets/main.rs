@@ -11,7 +11,6 @@ mod canaries;
 mod canary;
 mod fuzz;
 mod hostile;
-mod process;
 mod shown;
 mod sinks;
 mod slow;
