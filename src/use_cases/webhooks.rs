@@ -55,6 +55,13 @@ impl Event {
     /// # Errors
     /// What is missing, or is not what it should be.
     pub fn read(mut whole: Value) -> Result<Self, String> {
+        let holds_nul = |name: &str| {
+            let text = whole.get(name).and_then(Value::as_str);
+            text.is_some_and(|text| text.contains('\0'))
+        };
+        if holds_nul("id") || holds_nul("type") {
+            return Err("its id or type is none of Stripe's".to_owned());
+        }
         // First, or it would part the digits of a card number until they are kept.
         drop_nul(&mut whole);
         firewall::withhold(&mut whole);

@@ -47,9 +47,16 @@ async fn settled(world: &mut World) {
     world.restart(setup()).await;
     until("nothing waits any more", async || {
         let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
-        let leases = "update webhook_deliveries set lease = null, leased_until = null, next_at = clock_timestamp()
-                      where state = 'pending'";
-        sqlx::query(leases).execute(&mut connection).await.unwrap();
+        // Leases of processes that died are taken to have run out.
+        for (table, waiting) in [
+            ("webhook_deliveries", "state = 'pending'"),
+            ("webhook_inbox", "applied_at is null and set_aside_at is null"),
+        ] {
+            let leases = format!(
+                "update {table} set lease = null, leased_until = null, next_at = clock_timestamp() where {waiting}"
+            );
+            sqlx::query(&leases).execute(&mut connection).await.unwrap();
+        }
         invariants::until_ended(world).await;
         let log = world.sim(Method::GET, "webhooks/deliveries", None).await;
         let on_its_way = |it: &Value| it["state"] == "pending" && it["url"].is_string();

@@ -103,7 +103,11 @@ pub fn plain(value: &Value, tag: &str) -> Value {
         let text = known.fold(text.to_owned(), |text, id| {
             text.replace(id.as_str(), "<id>")
         });
-        without_ids(&text, tag)
+        // What comes after it is drawn, and may look like a word.
+        match text.split_once("_secret_") {
+            Some((whose, _)) => format!("{}_secret", without_ids(whose, tag)),
+            None => without_ids(&text, tag),
+        }
     })
 }
 
