@@ -19,7 +19,7 @@ const OPEN: &str = "
 
 const INBOX: &str = "
     select merchant, 'webhook_inbox ' || event_id as at, null as position, 'a ' || type || ' of Stripe''s is not applied' as what
-    from webhook_inbox where applied_at is null";
+    from webhook_inbox where applied_at is null and set_aside_at is null";
 
 /// Money that was to pay an order has paid it, or is told to the order as money that does not.
 const UNHEARD: &str = "

@@ -250,7 +250,7 @@ pub const PLANTS: &[Plant] = &[
     ),
     // I12
     plant(
-        "update webhook_inbox set applied_at = null, result = null where event_id = (select min(event_id) from webhook_inbox)",
+        "update webhook_inbox set applied_at = null, result = null, next_at = clock_timestamp() where event_id = (select min(event_id) from webhook_inbox)",
         &[I::I12],
         "is not applied",
     ),
