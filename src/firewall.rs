@@ -7,6 +7,7 @@
 //! instead ([`withhold`]). `docs/security.md` has the limits.
 
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use uuid::Uuid;
 
 /// The lengths of card numbers, in digits.
@@ -24,11 +25,28 @@ const WITHHELD: &str = "(withheld: it held what looks like a card number)";
 /// Whether the text holds what looks like a card number: in one piece or in groups, in any script's digits, as it
 /// stands or percent-encoded.
 pub fn holds_card_number(text: &str) -> bool {
-    if !has_enough_digits(text) || is_uuid(text) {
+    if !has_enough_digits(text) {
         return false;
     }
-    let plain = |text: &str| runs(text).iter().any(Run::holds_card_number);
+    let plain = |text: &str| {
+        let text = without_uuids(text);
+        runs(&text).iter().any(Run::holds_card_number)
+    };
     plain(text) || percent_decoded(text).is_some_and(|decoded| plain(&decoded))
+}
+
+/// The same of an idempotency key, which a program draws: a word with a letter in it is a hash or an id, and one in some hundreds
+/// of those has digits that look like a card's by chance.
+pub fn key_holds_card_number(key: &str) -> bool {
+    let key = without_uuids(key);
+    let words = key.split_inclusive(|it: char| !it.is_alphanumeric());
+    let numbers: String = words
+        .map(|word| match word.chars().any(char::is_alphabetic) {
+            true => NO_DIGIT,
+            false => word,
+        })
+        .collect();
+    holds_card_number(&numbers)
 }
 
 /// Replaces every text and every name in what Stripe says that holds a card number. Ids stay: they are what Stripe's
@@ -68,8 +86,36 @@ fn has_enough_digits(text: &str) -> bool {
         && text.chars().filter_map(digit).take(DIGITS_MIN).count() == DIGITS_MIN
 }
 
-fn is_uuid(text: &str) -> bool {
-    text.len() == 36 && Uuid::try_parse(text).is_ok()
+/// What parts digits that do not belong together.
+const NO_DIGIT: &str = "#";
+const UUID_LENGTH: usize = 36;
+/// Where its first hyphen stands.
+const UUID_HYPHEN: usize = 8;
+
+/// Something else stands where a UUID stood, wherever in the text: two of its groups are all digits every now and then.
+fn without_uuids(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let is_uuid = |at: usize| {
+        let it = text.get(at..at + UUID_LENGTH);
+        bytes[at + UUID_HYPHEN] == b'-' && it.is_some_and(|it| Uuid::try_parse(it).is_ok())
+    };
+    let mut plain = String::new();
+    let (mut at, mut kept) = (0, 0);
+    while at + UUID_LENGTH <= bytes.len() {
+        if is_uuid(at) {
+            plain.push_str(&text[kept..at]);
+            plain.push_str(NO_DIGIT);
+            at += UUID_LENGTH;
+            kept = at;
+        } else {
+            at += 1;
+        }
+    }
+    if kept == 0 {
+        return Cow::Borrowed(text);
+    }
+    plain.push_str(&text[kept..]);
+    Cow::Owned(plain)
 }
 
 /// One of Stripe's: letters, an underscore, letters and digits.
@@ -250,8 +296,36 @@ fn luhn_holds(digits: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{WITHHELD, holds_card_number, withhold};
+    use super::{WITHHELD, holds_card_number, key_holds_card_number, withhold};
+    use proptest::prelude::*;
     use serde_json::json;
+    use uuid::Uuid;
+
+    proptest! {
+        /// Stripe's own clients draw such keys for what they may send again (`stripe-node-retry-…`).
+        #[test]
+        fn no_uuid_is_a_card_whatever_stands_around_it(
+            drawn: u128, digits in "[0-9]{8}-[0-9]{4}-4[0-9]{3}-8[0-9]{3}-[0-9]{12}", before in "[a-z]{0,9}[- ]?",
+        ) {
+            for uuid in [Uuid::from_u128(drawn).to_string(), digits] {
+                let text = format!("{before}{uuid}");
+                prop_assert!(!holds_card_number(&text), "{text}");
+                prop_assert!(!key_holds_card_number(&text), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_is_a_key_and_a_card_number_is_none() {
+        assert!(!key_holds_card_number("a4242424242424242f"));
+        for key in [
+            "4242424242424242",
+            "order 4242-4242-4242-4242",
+            "k:4242424242424242",
+        ] {
+            assert!(key_holds_card_number(key), "{key}");
+        }
+    }
 
     #[test]
     fn a_card_number_is_found_however_it_is_written() {

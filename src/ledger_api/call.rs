@@ -17,7 +17,7 @@ use super::NAME;
 use super::accept::preferred;
 use super::error::{invalid, scope_missing, unauthenticated};
 use super::query::Query;
-use crate::firewall::holds_card_number;
+use crate::firewall::key_holds_card_number;
 use crate::http::auth;
 use crate::http::body::{self, MediaType};
 use crate::http::problem::{Fault, Problem};
@@ -169,7 +169,7 @@ impl Call {
         if key.is_empty()
             || key.len() > IDEMPOTENCY_KEY_LENGTH_MAX
             || key.chars().any(char::is_control)
-            || holds_card_number(key)
+            || key_holds_card_number(key)
         {
             let detail = format!(
                 "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters, and no card number."

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{CheckoutError, Fault};
 use super::negotiation::{Said, member};
 use super::{NAME, Operation, formats, guid};
-use crate::doors::firewall::holds_card_number;
+use crate::doors::firewall::{holds_card_number, key_holds_card_number};
 use crate::http::auth::{self, PresentedKey};
 use crate::store::{Caller, KeyKind, Scope};
 use crate::use_cases::{App, AppError, CheckoutArticle, Idempotency, OpenCheckout, Shown};
@@ -76,7 +76,7 @@ pub fn idempotency(
     };
     let key = value.to_str().ok().filter(|_| values.next().is_none());
     let fits = |key: &&str| {
-        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && !holds_card_number(key)
+        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && !key_holds_card_number(key)
     };
     let Some(key) = key.filter(fits) else {
         let message =

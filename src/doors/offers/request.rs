@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::NAME;
 use super::error::OffersError;
 use super::products;
-use crate::doors::firewall::holds_card_number;
+use crate::doors::firewall::key_holds_card_number;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body::{self, MediaType};
 use crate::store::{Caller, KeyKind, Scope};
@@ -126,7 +126,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, OffersError> {
         .filter(|_| values.next().is_none())
         .unwrap_or_default();
     let fits = (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&text.len());
-    if !fits || holds_card_number(text) {
+    if !fits || key_holds_card_number(text) {
         return Err(OffersError::Invalid {
             field: "Idempotency-Key",
             message: format!(

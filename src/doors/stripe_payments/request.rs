@@ -13,7 +13,7 @@ use super::NAME;
 use super::attributes::{Attributes, TEXT_LENGTH_MAX, at, options, refused};
 use super::error::{self, Refusal};
 use super::query::Parsed;
-use crate::doors::firewall::holds_card_number;
+use crate::doors::firewall::key_holds_card_number;
 use crate::http::addresses;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body;
@@ -171,8 +171,9 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         return Ok(None);
     };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
-    let fits =
-        |it: &&str| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&it.len()) && !holds_card_number(it);
+    let fits = |it: &&str| {
+        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&it.len()) && !key_holds_card_number(it)
+    };
     match text.filter(fits) {
         Some(text) => Ok(Some(text.to_owned())),
         None => Err(error::bad_key(format!(
