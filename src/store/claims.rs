@@ -101,7 +101,7 @@ impl Claims {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(Some(removed))
     }
 }

@@ -150,7 +150,7 @@ impl Inbox {
         .bind(fingerprint(&it.body))
         .fetch_one(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(match (new, differs) {
             (true, _) => Kept::New,
             (false, false) => Kept::Repeat,
@@ -210,7 +210,7 @@ impl Inbox {
         .bind(busy)
         .fetch_all(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         let mut leased: Vec<LeasedEvent> = rows
             .into_iter()
             .map(LeasedEvent::try_from)
@@ -242,7 +242,7 @@ impl Inbox {
             .execute(&mut *transaction)
             .await?;
         }
-        super::rows::committed(transaction).await
+        transaction.commit().await
     }
 
     /// The event of that id, whatever came of it; none where it is not kept.
@@ -299,7 +299,7 @@ impl Inbox {
         } else {
             0
         };
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         if made > 0 {
             self.due.notify_one();
         }
@@ -334,7 +334,7 @@ impl Inbox {
         .bind(pause)
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(ours.rows_affected() > 0)
     }
 
@@ -356,7 +356,7 @@ impl Inbox {
         .bind(intent)
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(due.rows_affected())
     }
 

@@ -116,7 +116,7 @@ impl Inbox {
         .bind(event_id)
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(due.rows_affected())
     }
 }

@@ -84,7 +84,7 @@ impl Polls {
         .bind(reach.as_secs_f64())
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await
+        transaction.commit().await
     }
 
     /// Takes a merchant that is due, of these accounts. Nobody else gets it until it is ended, or `lease_for` is over.
@@ -115,7 +115,7 @@ impl Polls {
         .bind(lease_for.as_secs_f64())
         .fetch_optional(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         leased.map(LeasedPoll::try_from).transpose()
     }
 
@@ -144,7 +144,7 @@ impl Polls {
         .bind(lease_for.as_secs_f64())
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await?;
+        transaction.commit().await?;
         Ok(ours.rows_affected() > 0)
     }
 
@@ -170,7 +170,7 @@ impl Polls {
         .bind(error)
         .execute(&mut *transaction)
         .await?;
-        super::rows::committed(transaction).await
+        transaction.commit().await
     }
 
     /// What Stripe made from `from` on has been forgotten there up to `until`, unread. Reading goes on after it.
@@ -199,7 +199,7 @@ impl Polls {
             .bind(until)
             .execute(&mut *transaction)
             .await?;
-        super::rows::committed(transaction).await
+        transaction.commit().await
     }
 
     /// How far every merchant's events have been read.

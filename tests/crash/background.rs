@@ -81,7 +81,7 @@ async fn undisturbed(
     let before = Moment::now(world).await;
     let passed = tempfile::NamedTempFile::new().unwrap();
     let points = everywhere(&format!("return({})", passed.path().display()));
-    let process = doomed(world, world.address, &points).ready(world).await;
+    let process = doomed(world, world.address, &points).listening().await;
     begin(world).await;
     until("the work is done", async || is_done(world).await).await;
     process.kill();
@@ -228,7 +228,7 @@ async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_append
         free.local_addr().unwrap()
     };
     let process = doomed(&world, at, "append-before-commit=return")
-        .ready(&world)
+        .listening()
         .await;
     let ready = world.http.get(format!("http://{at}/readyz"));
     assert!(ready.send().await.unwrap().status().is_success());

@@ -86,7 +86,7 @@ async fn undisturbed(world: &mut World, command: &Command, tag: &str) -> Control
     let before = Moment::now(world).await;
     let passed = tempfile::NamedTempFile::new().unwrap();
     let count = everywhere(&format!("return({})", passed.path().display()));
-    let process = doomed(world, world.address, &count).ready(world).await;
+    let process = doomed(world, world.address, &count).listening().await;
     // What happens at the start is no part of the command.
     std::fs::write(passed.path(), "").unwrap();
     let request = (command.ask)(world, tag, &known);
@@ -112,7 +112,7 @@ async fn dies(world: &mut World, command: &Command, death: &Death, control: &Con
         0 => format!("{}=return", death.point),
         after => format!("{}={after}*off->return", death.point),
     };
-    let process = doomed(world, world.address, &points).ready(world).await;
+    let process = doomed(world, world.address, &points).listening().await;
     let request = (command.ask)(world, tag, &known);
     let heard = request.send().await;
     assert!(heard.is_err(), "{what}: but it answered {heard:?}");

@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use tokio::net::TcpStream;
 
 /// The key of checkpoints, in the tests.
 pub const SIGNING_KEY: [u8; 32] = [8; 32];
@@ -34,6 +35,14 @@ pub fn program(world: &World) -> Command {
                 fixtures::simulator_key(merchant.id),
             )
             .env(format!("STRIPE_{name}_API_BASE"), world.simulator.url())
+            .env(
+                format!("STRIPE_{name}_ACCOUNT_ID"),
+                fixtures::simulator_account_id(merchant.id),
+            )
+            .env(
+                format!("STRIPE_{name}_PUBLISHABLE_KEY"),
+                fixtures::simulator_publishable_key(merchant.id),
+            )
             .env(
                 format!("STRIPE_{name}_WEBHOOK_SECRET"),
                 secret.expose_secret(),
@@ -93,6 +102,18 @@ impl Process {
             assert!(ended.is_none(), "the service has ended: {ended:?}");
             let asked = world.http.get(&ready).timeout(PATIENCE).send().await;
             asked.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        self
+    }
+
+    /// Waits until it takes connections: what is asked then is answered as soon as it serves. It is not asked whether it is ready,
+    /// since it may be told to die of its first answer.
+    pub async fn listening(mut self) -> Self {
+        until("the service listens", async || {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none(), "the service has ended: {ended:?}");
+            TcpStream::connect(self.address).await.is_ok()
         })
         .await;
         self
