@@ -9,6 +9,7 @@ use rand::seq::IndexedRandom;
 use rustix::process::{Signal, kill_process};
 use std::time::Duration;
 
+/// Planted bug: acknowledging a commit before it is on the disk (`synchronous_commit = off` for the log's writer).
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_however_often_postgresql_is_killed() {
     let campaign = Campaign::begin("database_kills");

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
+/// Planted bug: taking streams to end where an append would leave them, before it is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_data_turns_callers_away_and_loses_nothing() {
     let campaign = Campaign::begin("full_data_disk");
@@ -42,6 +43,7 @@ async fn a_full_disk_of_data_turns_callers_away_and_loses_nothing() {
     cluster.stop().unwrap();
 }
 
+/// Planted bug: acknowledging a commit before it is on the disk (`synchronous_commit = off` for the log's writer).
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_of_the_write_ahead_log_turns_callers_away_and_loses_nothing() {
     let campaign = Campaign::begin("full_wal_disk");

@@ -135,7 +135,9 @@ async fn struck_so_far(world: &World) -> u64 {
 }
 
 /// Stripe acts on another amount than was asked for: what it took is recorded, the difference is noted, and no order counts as
-/// paid by it. Red when an amount is taken from the answer without being compared.
+/// paid by it.
+///
+/// Planted bugs: an amount that is taken from the answer without being compared; an order that is paid by any amount.
 #[tokio::test(flavor = "multi_thread")]
 async fn amounts_that_drift_at_stripe_are_noticed_and_pay_no_order() {
     let campaign = Campaign::begin("drift");

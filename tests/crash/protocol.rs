@@ -213,6 +213,9 @@ impl Protocol {
             Step::Faults(Some(seed)) => {
                 let script = Some(bad_day(*seed));
                 world.sim(Method::POST, "faults/script", script).await;
+                // It begins with something that Stripe does, and says for ever that it failed at.
+                let failed = json!({"kind": "status_500_after", "method": "POST", "path_prefix": "/v1/payment_intents"});
+                world.sim(Method::POST, "faults", Some(failed)).await;
             }
             Step::Authenticate(at) => {
                 if let Some(intent) = &self.known[*at].intent {
@@ -540,6 +543,7 @@ fn number(name: &str, usual: u64) -> u64 {
     given.map_or(usual, |it| it.parse().expect("a number"))
 }
 
+/// Planted bug: believing a 5xx of Stripe's as an answer, be it the first one or the one that it keeps under the key.
 #[test]
 fn the_protocol_holds_whatever_stripe_does() {
     let cases = u32::try_from(number("CF_MACHINE_CASES", 12)).unwrap();

@@ -128,7 +128,8 @@ async fn decide(world: &World, dispute: &str, evidence: &str) {
     until_recorded(world, "DisputeClosed").await;
 }
 
-/// Planted bug: leaving the withdrawal, the reinstatement or the loss out of the postings.
+/// Planted bugs: leaving the withdrawal, the reinstatement or the loss out of the postings; recording a turn anew for every id that it
+/// comes under; recording a refusal anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disputes_money_goes_and_comes_back_when_it_is_won_and_stays_away_when_it_is_lost() {
     for (evidence, back) in [("winning_evidence", true), ("losing_evidence", false)] {
@@ -174,7 +175,7 @@ async fn a_disputes_money_goes_and_comes_back_when_it_is_won_and_stays_away_when
     }
 }
 
-/// Planted bug: taking `paid` for the end of a payout.
+/// Planted bugs: taking `paid` for the end of a payout; recording a refusal anew for every id that it comes under.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payout_that_was_paid_fails() {
     let world = World::start().await;

@@ -78,18 +78,25 @@ struct Begun {
     order: Value,
     page: String,
     disputed: Value,
+    /// Not tried yet.
+    open: Value,
 }
 
 async fn begin(world: &World) -> Begun {
-    let create = async |number: &str, capture: &str| {
-        let mut body = card_payment(2000, "usd", number);
-        body["capture_method"] = json!(capture);
+    let create = async |body: Value| {
         let (status, intent) = send(world.pay("/v1/payment_intents", body)).await;
         assert_eq!(status, 200, "{intent}");
         intent
     };
-    let held = create("4000000000005126", "manual").await;
-    let disputed = create("4242424242424242", "automatic").await;
+    let with_card = |number: &str, capture: &str| {
+        let mut body = card_payment(2000, "usd", number);
+        body["capture_method"] = json!(capture);
+        body
+    };
+    let held = create(with_card("4000000000005126", "manual")).await;
+    let disputed = create(with_card("4242424242424242", "automatic")).await;
+    let open = json!({"amount": 2500, "currency": "usd", "capture_method": "manual"});
+    let open = create(open).await;
     let (status, order) = send(world.shop_create()).await;
     assert_eq!(status, 200, "{order}");
     let (status, page) = send(ask_for(world, "booking")).await;
@@ -104,6 +111,7 @@ async fn begin(world: &World) -> Begun {
         order,
         page: page["SessionId"].as_str().unwrap().to_owned(),
         disputed,
+        open,
     }
 }
 
@@ -172,6 +180,11 @@ async fn live(world: &World, begun: &Begun) {
         .await;
     let payout = json!({"payout": state["acct_acme"]["payouts"][0]["id"]});
     world.sim(Method::POST, "payouts/fail", Some(payout)).await;
+
+    // This one is held in the end: what is told of it before is not how it stands.
+    let open = begun.open["id"].as_str().unwrap();
+    let confirm = format!("/v1/payment_intents/{open}/confirm");
+    stripe(world, &confirm, json!({"payment_method": "pm_card_visa"})).await;
 }
 
 /// Waits until Stripe has delivered all it has to say to acme, and all of it is applied.
@@ -190,7 +203,8 @@ async fn until_all_is_applied(world: &World) {
     .await;
 }
 
-/// The events in this order, some of them twice.
+/// The events in an order that is drawn, some of them twice. Of two seeds in three one kind of news comes after all the others:
+/// that an intent was made, or that it was paid.
 fn shuffled(events: &[Value], seed: u64) -> Vec<Value> {
     let mut random = StdRng::seed_from_u64(seed);
     let twice: Vec<Value> = events
@@ -200,6 +214,12 @@ fn shuffled(events: &[Value], seed: u64) -> Vec<Value> {
         .collect();
     let mut all: Vec<Value> = events.iter().cloned().chain(twice).collect();
     all.shuffle(&mut random);
+    let last = match seed % 3 {
+        0 => "payment_intent.created",
+        1 => "payment_intent.succeeded",
+        _ => return all,
+    };
+    all.sort_by_key(|event| event["type"] == last);
     all
 }
 
@@ -211,7 +231,7 @@ async fn take(app: &App, event: &Value) {
     app.apply_waiting().await;
 }
 
-/// Planted bugs: a refund whose payment is not known to be taken comes out of nothing; a success after its failure is dropped; a
+/// Planted bugs: a refund is recorded without asking how its payment stands; a success after its failure is dropped; a
 /// webhook is believed as if it were of just now.
 #[tokio::test(flavor = "multi_thread")]
 async fn webhooks_in_any_order_lead_to_the_same_state() {

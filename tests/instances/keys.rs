@@ -178,17 +178,20 @@ async fn pays_with(
     send(request.json(&body)).await
 }
 
-/// Planted bug: removing a key's first use while a later one still answers.
+/// Planted bugs: removing a key's first use while a later one still answers; removing a key that has no answer yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_good_for_a_day_at_least_and_new_once_it_is_forgotten() {
     let all = Several::start(2, as_served()).await;
     let kept_for = counterfoil::use_cases::KEYS_KEPT_FOR;
     let (status, first) = pays_under(&all, 0, "old", 500).await;
     assert_eq!(status, 200, "{first}");
-    // One that is not answered: Stripe is silent.
-    let fault = json!({"kind": "drop_before", "method": "POST", "path_prefix": "/v1/payment_intents", "times": 3});
-    all.world.sim(Method::POST, "faults", Some(fault)).await;
+    // One that is not answered: Stripe makes it, and never says so.
+    let silent = json!({"seed": 1, "method": "POST", "path_prefix": "/v1/payment_intents", "requests": {"drop_after": 1000}});
+    all.world
+        .sim(Method::POST, "faults/script", Some(silent))
+        .await;
     assert_eq!(pays_under(&all, 0, "open", 700).await.0, 500);
+    all.world.sim(Method::DELETE, "faults/script", None).await;
     // A use that Stripe refuses to begin frees the key, and the next one counts on.
     let (status, refused) = pays_with(&all, (0, "twice"), 600, "pm_nobodys").await;
     assert_eq!(status, 400, "{refused}");

@@ -3,18 +3,21 @@
 
 use crate::several::{Several, eager};
 use crate::support::process::{Process, free_address};
-use crate::support::{World, card_payment, send, until};
+use crate::support::{PATIENCE, World, card_payment, send, until};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many callers there are, and how many payments each makes; `INSTANCES_PAYMENTS` for more.
 const CALLERS: usize = 6;
 const PAYMENTS: usize = 10;
+
+/// How long a caller keeps asking for one payment. Reached only where something is broken.
+const GIVES_UP_AFTER: Duration = Duration::from_secs(120);
 
 /// One more instance, as a process of its own.
 async fn beside(world: &World) -> Process {
@@ -40,9 +43,23 @@ pub async fn charges(world: &World) -> usize {
         .count()
 }
 
+/// Intents of a merchant's at Stripe that carry our mark.
+async fn intents_of_ours(world: &World, merchant: &str) -> usize {
+    let state = world.sim(Method::GET, "state", None).await;
+    let intents = &state[format!("acct_{merchant}")]["payment_intents"];
+    let intents = intents.as_array().unwrap().iter();
+    intents
+        .filter(|it| it["metadata"]["counterfoil_payment"].is_string())
+        .count()
+}
+
 fn paying(http: &reqwest::Client, at: SocketAddr, key: &str) -> RequestBuilder {
+    paying_as("sk_test_acme", http, at, key)
+}
+
+fn paying_as(secret: &str, http: &reqwest::Client, at: SocketAddr, key: &str) -> RequestBuilder {
     http.post(format!("http://{at}/v1/payment_intents"))
-        .bearer_auth("sk_test_acme")
+        .bearer_auth(secret)
         .header("Idempotency-Key", key)
         .json(&card_payment(100, "usd", "4242424242424242"))
         .timeout(Duration::from_secs(3))
@@ -74,8 +91,10 @@ impl Load {
                 let mut next = caller;
                 for payment in 0..payments_each() {
                     let key = format!("{name}-{caller}-{payment}");
+                    let begun = Instant::now();
                     let id = loop {
                         next += 1;
+                        assert!(begun.elapsed() < GIVES_UP_AFTER, "{key} is never answered");
                         let at = addresses[next % addresses.len()];
                         let was_calm = calm.load(Ordering::SeqCst);
                         match paying(&http, at, &key).send().await {
@@ -150,6 +169,11 @@ async fn all_is_well(all: &Several, acknowledged: &BTreeMap<String, Value>) {
         acknowledged.len(),
         "each was charged once"
     );
+    assert_eq!(
+        intents_of_ours(&all.world, "acme").await,
+        acknowledged.len(),
+        "each is one intent at Stripe"
+    );
     let mut ids: Vec<&str> = acknowledged
         .values()
         .map(|id| id.as_str().unwrap())
@@ -172,6 +196,7 @@ async fn all_is_well(all: &Several, acknowledged: &BTreeMap<String, Value>) {
     all.is_whole().await;
 }
 
+/// Planted bug: a key at Stripe that is the attempt's and not the intention's, so that what the dead one had asked for is done again.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
     let all = Several::start(2, eager()).await;
@@ -180,7 +205,32 @@ async fn one_of_three_is_killed_under_load_and_nothing_is_lost_or_done_twice() {
     let load = Load::begin(&all.world.http, &addresses, "killed");
     load.until_part(1).await;
     load.calm.store(false, Ordering::SeqCst);
+    // In the middle of this one for certain: another merchant's, so that it is no other that Stripe holds.
+    let hold = json!({"kind": "hold_after", "method": "POST", "path_prefix": "/v1/payment_intents", "account": "acct_rival"});
+    all.world.sim(Method::POST, "faults", Some(hold)).await;
+    let rivals = |at| {
+        let request = paying_as("sk_test_rival", &all.world.http, at, "middle");
+        request.timeout(PATIENCE)
+    };
+    let middle = tokio::spawn(rivals(third.address).send());
+    all.world.wait_until_held(1).await;
     third.kill();
+    assert!(
+        middle.await.unwrap().is_err(),
+        "the caller never heard of it"
+    );
+    all.world.sim(Method::POST, "faults/release", None).await;
+    let (status, paid) = send(rivals(all.address(0))).await;
+    assert_eq!(
+        (status, &paid["status"]),
+        (200, &json!("succeeded")),
+        "{paid}"
+    );
+    assert_eq!(
+        intents_of_ours(&all.world, "rival").await,
+        1,
+        "what the dead one had asked for is what it is"
+    );
     let acknowledged = load.end().await;
     assert_eq!(acknowledged.len(), CALLERS * payments_each());
     all_is_well(&all, &acknowledged).await;

@@ -1,6 +1,6 @@
 //! What one instance has acknowledged, another shows at once: nobody waits, nobody asks twice.
 //!
-//! Planted bug that turns the last one red: trusting what is in memory without asking the log for what came after it.
+//! Planted bug that turns each of them red: trusting what is in memory without asking the log for what came after it.
 
 use crate::several::{Several, as_served, price};
 use crate::support::checkout;

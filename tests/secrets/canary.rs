@@ -377,7 +377,7 @@ async fn walk_through(
 }
 
 /// Planted bugs, each of which was seen where it ends up: a description that is not looked through (rows, the database's files, its
-/// log of changes, exports); a body or Stripe's key in a line of the log; the path instead of the route in
+/// log of changes, exports); a body, Stripe's key or a caller's `Authorization` in a line of the log; the path instead of the route in
 /// the metrics; a webhook that is kept as it came; Stripe's answers taken as they are; the whole number instead of the last four
 /// digits in the simulator.
 #[tokio::test(flavor = "multi_thread")]

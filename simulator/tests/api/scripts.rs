@@ -37,6 +37,7 @@ async fn create(api: &Api, key: &str) -> u16 {
 
 #[tokio::test]
 async fn the_same_seed_makes_the_same_faults_strike_the_same_requests() {
+    // Turned red by draws from a fresh seed, and by a script that never strikes.
     let script = |seed: u64| {
         let shares = json!({
             "drop_before": 150, "drop_after": 150, "status_429": 150, "status_500": 100, "status_500_after": 100,
@@ -66,6 +67,7 @@ async fn the_same_seed_makes_the_same_faults_strike_the_same_requests() {
 
 #[tokio::test]
 async fn a_script_that_is_switched_off_strikes_no_more() {
+    // Turned red by a `DELETE` of all faults that leaves the script on.
     let (_running, api) = start().await;
     for off in ["faults/script", "faults"] {
         follow(
@@ -81,6 +83,7 @@ async fn a_script_that_is_switched_off_strikes_no_more() {
 
 #[tokio::test]
 async fn a_script_strikes_an_answer_that_is_replayed_as_well() {
+    // Turned red by letting replays through: nobody would ever lose an answer twice.
     let (_running, api) = start().await;
     follow(
         &api,
@@ -97,6 +100,7 @@ async fn a_script_strikes_an_answer_that_is_replayed_as_well() {
 
 #[tokio::test]
 async fn what_is_no_script_is_refused() {
+    // Turned red by taking shares that are more than a whole.
     let (_running, api) = start().await;
     for script in [
         json!({ "requests": { "drop_after": 10 } }),
@@ -113,6 +117,7 @@ async fn what_is_no_script_is_refused() {
 
 #[tokio::test]
 async fn a_time_out_comes_before_the_effect_or_after_it() {
+    // Turned red by making the effect before `timeout_before`, and by making none before `timeout_after`.
     let (_running, api) = start().await;
     for (kind, effects) in [("timeout_before:1", 0), ("timeout_after:1", 1)] {
         strike(&api, kind).await;
@@ -123,6 +128,7 @@ async fn a_time_out_comes_before_the_effect_or_after_it() {
 
 #[tokio::test]
 async fn a_caller_that_gives_up_during_latency_has_its_effect_later_all_the_same() {
+    // Turned red by running a delayed request in the connection's own task.
     let (_running, api) = start().await;
     strike(&api, "latency_ms:200").await;
     let request = with_form(api.request(Method::POST, PATH), FORM);
@@ -138,6 +144,7 @@ async fn a_caller_that_gives_up_during_latency_has_its_effect_later_all_the_same
 
 #[tokio::test]
 async fn a_key_that_is_forgotten_lets_a_repeated_request_act_twice() {
+    // Turned red by looking at what is kept before it is forgotten.
     let (_running, api) = start().await;
     assert_eq!(create(&api, "one").await, 200);
     assert_eq!(create(&api, "one").await, 200);
@@ -156,6 +163,7 @@ async fn a_key_that_is_forgotten_lets_a_repeated_request_act_twice() {
 
 #[tokio::test]
 async fn a_drifted_amount_is_what_stripe_acts_on_and_shows() {
+    // Turned red by drifting the answer alone.
     let (_running, api) = start().await;
     strike(&api, "drift_amount:-1").await;
     let made = api.post_with_key(PATH, FORM, "one").await.ok();
@@ -177,6 +185,7 @@ async fn delivering(receiver: &Receiver, script: Value) -> (Running, Api) {
 
 #[tokio::test]
 async fn a_lost_webhook_is_never_sent_and_stays_in_the_list_of_events() {
+    // Turned red by delivering it after all.
     let mut receiver = Receiver::start().await;
     let script = json!({ "seed": 1, "webhooks": { "lost": 1000 } });
     let (_running, api) = delivering(&receiver, script).await;
@@ -194,6 +203,7 @@ async fn a_lost_webhook_is_never_sent_and_stays_in_the_list_of_events() {
 
 #[tokio::test]
 async fn a_duplicated_webhook_comes_twice() {
+    // Turned red by sending it once.
     let mut receiver = Receiver::start().await;
     let script = json!({ "seed": 1, "webhooks": { "duplicated": 1000 } });
     let (_running, api) = delivering(&receiver, script).await;
@@ -205,6 +215,7 @@ async fn a_duplicated_webhook_comes_twice() {
 
 #[tokio::test]
 async fn a_late_webhook_waits_for_the_clock_and_is_then_sent_once() {
+    // Turned red by drawing again when its time has come, which puts it off for ever.
     let mut receiver = Receiver::start().await;
     let script = json!({ "seed": 1, "webhooks": { "late_ms:3600000": 1000 } });
     let (_running, api) = delivering(&receiver, script).await;
@@ -229,6 +240,7 @@ async fn a_late_webhook_waits_for_the_clock_and_is_then_sent_once() {
 
 #[tokio::test]
 async fn reordered_webhooks_all_come_in_another_order() {
+    // Turned red by a pause of the same length for all.
     let mut receiver = Receiver::start().await;
     let script = json!({ "seed": 3, "webhooks": { "reordered_ms:300": 1000 } });
     let (_running, api) = delivering(&receiver, script).await;
