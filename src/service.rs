@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,9 @@ use crate::outbound::{self, Sender};
 use crate::store::Store;
 use crate::use_cases::{App, Options, Outbound, Recovery, WebhookSecrets};
 use crate::{doors, journal, ledger_api, webhooks};
+
+/// How long a worker that panicked is left alone.
+const AFTER_A_PANIC: Duration = Duration::from_secs(1);
 
 /// The schema, one forward-only file per change.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -142,24 +146,21 @@ impl Opened {
         let address = listener.local_addr()?;
         let stop = app.stopping().clone();
         let workers = vec![
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_inbox(stop).await }.boxed()
-            })),
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_recovery(stop).await }.boxed()
-            })),
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_deliveries(stop).await }.boxed()
-            })),
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_claims(stop).await }.boxed()
-            })),
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_presence(stop).await }.boxed()
-            })),
-            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
-                async move { app.run_polling(stop).await }.boxed()
-            })),
+            worker(&app, |app, stop| async move { app.run_inbox(stop).await }),
+            worker(
+                &app,
+                |app, stop| async move { app.run_recovery(stop).await },
+            ),
+            worker(
+                &app,
+                |app, stop| async move { app.run_deliveries(stop).await },
+            ),
+            worker(&app, |app, stop| async move { app.run_claims(stop).await }),
+            worker(
+                &app,
+                |app, stop| async move { app.run_presence(stop).await },
+            ),
+            worker(&app, |app, stop| async move { app.run_polling(stop).await }),
         ];
         let journal = journal::follow(app.store());
         let health = Health {
@@ -244,19 +245,32 @@ pub fn catalogue() -> Catalogue {
         .and(docs::routes().catalogue())
 }
 
-/// A worker that panics is a bug, but no reason to stop working: it starts again.
-async fn worker(
-    app: App,
-    stop: CancellationToken,
-    work: impl Fn(App, CancellationToken) -> BoxFuture<'static, ()>,
-) {
+/// Starts a worker of the application, which works until it is stopped.
+fn worker<F>(
+    app: &App,
+    work: impl Fn(App, CancellationToken) -> F + Send + 'static,
+) -> JoinHandle<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (app, stop) = (app.clone(), app.stopping().clone());
+    tokio::spawn(kept_at_work(stop.clone(), move || {
+        work(app.clone(), stop.clone())
+    }))
+}
+
+/// A worker that panics is a bug, but no reason to stop working: it starts again. One that ends by itself has nothing to do.
+async fn kept_at_work<F>(stop: CancellationToken, work: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
     while !stop.is_cancelled() {
-        let run = tokio::spawn(work(app.clone(), stop.clone()));
-        if let Err(error) = run.await {
-            tracing::error!(%error, "a worker failed and starts again");
-            metrics::counter!("counterfoil_worker_failures_total").increment(1);
-            tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        }
+        let Err(error) = tokio::spawn(work()).await else {
+            return;
+        };
+        tracing::error!(%error, "a worker failed and starts again");
+        metrics::counter!("counterfoil_worker_failures_total").increment(1);
+        tokio::time::sleep(AFTER_A_PANIC).await;
     }
 }
 
@@ -324,4 +338,25 @@ pub async fn pending(pool: &sqlx::PgPool) -> Result<usize, sqlx::Error> {
         .iter()
         .filter(|migration| !applied.contains(&migration.version))
         .count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Planted bug: starting a worker again that has ended by itself keeps a whole processor busy with nothing.
+    #[tokio::test]
+    async fn a_worker_that_has_nothing_to_do_is_not_started_again_and_one_that_panics_is() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&begun);
+        let work = move || {
+            let run = counted.fetch_add(1, Ordering::SeqCst);
+            async move { assert!(run > 0, "the first run panics") }
+        };
+        let ended = kept_at_work(CancellationToken::new(), work);
+        let waited = tokio::time::timeout(Duration::from_secs(60), ended).await;
+        assert!(waited.is_ok(), "it is started again and again");
+        assert_eq!(begun.load(Ordering::SeqCst), 2);
+    }
 }
