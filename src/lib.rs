@@ -12,6 +12,7 @@ pub mod ops;
 pub mod outbound;
 #[doc(hidden)]
 pub mod parsers;
+pub mod pauses;
 pub mod personal;
 pub mod service;
 pub mod store;

@@ -11,7 +11,6 @@ pub mod stripe_payments;
 
 use std::fmt::Display;
 
-pub(crate) use crate::firewall;
 use crate::http::routes::Routes;
 use crate::use_cases::App;
 

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::str::FromStr;
 
 use super::error::invalid;
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::problem::{Fault, Problem};
 
 /// Reads a body.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pauses;
+
 /// How long the pauses between attempts are, and when it is enough.
 #[derive(Debug, Clone, Copy)]
 pub struct Schedule {
@@ -25,18 +27,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    /// The pause after so many failures in a row (1: the first), of a delivery that is `age` old: between half of the full
-    /// pause and all of it, as `chance` says, so that what failed together does not come again together. None when it is enough.
+    /// The pause after so many failures in a row (1: the first), of a delivery that is `age` old, [jittered](pauses::jittered)
+    /// by `chance`. None when it is enough.
     pub fn pause(&self, failures: u32, age: Duration, chance: u32) -> Option<Duration> {
-        let doublings = failures.saturating_sub(1).min(31);
-        let full = self
-            .pause_first
-            .saturating_mul(1 << doublings)
-            .min(self.pause_max);
-        let spread = u64::try_from(full.as_micros() / 2).unwrap_or(u64::MAX);
-        let more = u128::from(spread) * u128::from(chance) / u128::from(u32::MAX);
-        let more = Duration::from_micros(u64::try_from(more).unwrap_or(spread));
-        let pause = full / 2 + more;
+        let full = pauses::doubled(self.pause_first, self.pause_max, failures);
+        let pause = pauses::jittered(full, chance);
         (age + pause <= self.keep_trying_for).then_some(pause)
     }
 }

@@ -10,6 +10,8 @@ use sqlx::PgPool;
 use sqlx::types::Json;
 use std::collections::BTreeMap;
 
+use super::leases::LET_GO;
+
 /// How many endpoints a merchant may have, as at Stripe.
 pub const ENDPOINTS_MAX: i64 = 16;
 
@@ -243,15 +245,15 @@ impl Endpoints {
         .execute(&mut *transaction)
         .await?
         .rows_affected();
-        sqlx::query(
-            "update webhook_deliveries
-             set state = 'canceled', ended_at = clock_timestamp(), lease = null, leased_until = null
-             where merchant = $1 and endpoint_id = $2 and state = 'pending'",
-        )
-        .bind(merchant.as_str())
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?;
+        let called_off = format!(
+            "update webhook_deliveries set state = 'canceled', ended_at = clock_timestamp(), {LET_GO}
+             where merchant = $1 and endpoint_id = $2 and state = 'pending'"
+        );
+        sqlx::query(&called_off)
+            .bind(merchant.as_str())
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
         super::rows::committed(transaction).await?;
         Ok(deleted > 0)
     }

@@ -5,12 +5,15 @@ use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres, Row as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use super::leases::{self, DUE, Leased, Leases, given_back};
 use super::outgoing;
 
 /// The inbox of all merchants.
@@ -190,26 +193,24 @@ impl Inbox {
         lease_for: Duration,
     ) -> Result<Vec<LeasedEvent>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let rows: Vec<LeasedRow> = sqlx::query_as(
-            "with due as materialized (
-                 select merchant, event_id from webhook_inbox
-                 where next_at <= statement_timestamp() and (lease is null or leased_until <= statement_timestamp())
-                   and merchant <> all($4)
-                 order by next_at limit $1 for update skip locked
-             )
-             update webhook_inbox it
-             set lease = $2, leased_until = statement_timestamp() + make_interval(secs => $3), attempts = it.attempts + 1
-             from due where it.merchant = due.merchant and it.event_id = due.event_id
-             returning it.merchant, it.event_id, it.type as event_type, it.body, it.sealed, it.stripe_created, it.about,
-                 it.received_at, it.attempts, it.lease,
-                 (extract(epoch from statement_timestamp() - it.received_at) * 1000)::bigint as age_ms",
-        )
-        .bind(i64::from(limit))
-        .bind(lease)
-        .bind(lease_for.as_secs_f64())
-        .bind(busy)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let due = format!(
+            "select merchant, event_id from webhook_inbox where {DUE} and merchant <> all($4)
+             order by next_at limit $3 for update skip locked"
+        );
+        let taken = LeasedEvent::LEASES.take(
+            &due,
+            ", attempts = it.attempts + 1",
+            "it.merchant, it.event_id, it.type as event_type, it.body, it.sealed, it.stripe_created, it.about,
+             it.received_at, it.attempts, it.lease,
+             (extract(epoch from statement_timestamp() - it.received_at) * 1000)::bigint as age_ms",
+        );
+        let rows: Vec<LeasedRow> = sqlx::query_as(&taken)
+            .bind(lease)
+            .bind(lease_for.as_secs_f64())
+            .bind(i64::from(limit))
+            .bind(busy)
+            .fetch_all(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         let mut leased: Vec<LeasedEvent> = rows
             .into_iter()
@@ -229,20 +230,7 @@ impl Inbox {
         leased: &[LeasedEvent],
         lease_for: Duration,
     ) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        for it in leased {
-            sqlx::query(
-                "update webhook_inbox set leased_until = statement_timestamp() + make_interval(secs => $4)
-                 where merchant = $1 and event_id = $2 and lease = $3",
-            )
-            .bind(it.delivery.merchant.as_str())
-            .bind(&it.delivery.event_id)
-            .bind(it.lease)
-            .bind(lease_for.as_secs_f64())
-            .execute(&mut *transaction)
-            .await?;
-        }
-        transaction.commit().await
+        leases::renew(&self.pool, leased, lease_for).await
     }
 
     /// The event of that id, whatever came of it; none where it is not kept.
@@ -278,21 +266,22 @@ impl Inbox {
     ) -> Result<bool, sqlx::Error> {
         let delivery = &it.delivery;
         let mut transaction = self.pool.begin().await?;
-        let first: Option<bool> = sqlx::query_scalar(
+        let done = format!(
             "update webhook_inbox it
-             set applied_at = clock_timestamp(), result = $4, attempts = 0, lease = null, leased_until = null,
-                 next_at = clock_timestamp() + make_interval(secs => $5)
-             from (select applied_at from webhook_inbox where merchant = $1 and event_id = $2 and lease = $3 for update) before
-             where merchant = $1 and event_id = $2
+             set applied_at = clock_timestamp(), result = $4, attempts = 0, {}
+             from (select applied_at from webhook_inbox where {} for update) before
+             where merchant = $2 and event_id = $3
              returning before.applied_at is null",
-        )
-        .bind(delivery.merchant.as_str())
-        .bind(&delivery.event_id)
-        .bind(it.lease)
-        .bind(result.to_string())
-        .bind(again.map(|pause| pause.as_secs_f64()))
-        .fetch_optional(&mut *transaction)
-        .await?;
+            given_back("$5"),
+            LeasedEvent::LEASES.held(),
+        );
+        let row = it
+            .bound(&done)
+            .bind(result.to_string())
+            .bind(again.map(|pause| pause.as_secs_f64()))
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let first: Option<bool> = row.map(|row| row.try_get(0)).transpose()?;
         let made = if first == Some(true) {
             let (merchant, event_id) = (&delivery.merchant, &delivery.event_id);
             outgoing::fan_out(&mut transaction, merchant, event_id, &delivery.event_type).await?
@@ -321,19 +310,19 @@ impl Inbox {
             Next::SetAside => None,
         };
         let mut transaction = self.pool.begin().await?;
-        let ours = sqlx::query(
+        let failed = format!(
             "update webhook_inbox
-             set last_error = $4, lease = null, leased_until = null, next_at = clock_timestamp() + make_interval(secs => $5),
-                 set_aside_at = case when $5::double precision is null then clock_timestamp() end
-             where merchant = $1 and event_id = $2 and lease = $3",
-        )
-        .bind(it.delivery.merchant.as_str())
-        .bind(&it.delivery.event_id)
-        .bind(it.lease)
-        .bind(why)
-        .bind(pause)
-        .execute(&mut *transaction)
-        .await?;
+             set last_error = $4, {}, set_aside_at = case when $5::double precision is null then clock_timestamp() end
+             where {}",
+            given_back("$5"),
+            LeasedEvent::LEASES.held(),
+        );
+        let ours = it
+            .bound(&failed)
+            .bind(why)
+            .bind(pause)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(ours.rows_affected() > 0)
     }
@@ -374,6 +363,21 @@ impl Inbox {
         )
         .fetch_one(&self.pool)
         .await
+    }
+}
+
+impl Leased for LeasedEvent {
+    const LEASES: Leases = Leases {
+        table: "webhook_inbox",
+        key: &["merchant", "event_id"],
+    };
+
+    fn bound<'q>(&'q self, sql: &'q str) -> Query<'q, Postgres, PgArguments> {
+        let bound = sqlx::query(sql).bind(self.lease);
+        let Delivery {
+            merchant, event_id, ..
+        } = &self.delivery;
+        bound.bind(merchant.as_str()).bind(event_id)
     }
 }
 

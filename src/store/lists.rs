@@ -4,7 +4,7 @@
 use aggregates::ids::{ArticleId, MerchantId, OfferId, OrderId, PaymentId};
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
-use sqlx::{FromRow, Postgres, QueryBuilder};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Store, Trouble};
@@ -141,7 +141,7 @@ impl Store {
         if let Some(after) = after {
             sql.push(" and order_id > ").push_bind(after.uuid());
         }
-        self.page(sql, "order_id", limit).await
+        Ok(page(self.pool(), sql, "order_id", limit).await?)
     }
 
     /// At most `limit` payments, newest first; those that were taken over from Stripe, whose ids hold no time, stand anywhere
@@ -174,7 +174,7 @@ impl Store {
         if let Some(after) = after {
             sql.push(" and payment_id < ").push_bind(after.uuid());
         }
-        self.page(sql, "payment_id desc", limit).await
+        Ok(page(self.pool(), sql, "payment_id desc", limit).await?)
     }
 
     /// At most `limit` offers, by id.
@@ -199,7 +199,7 @@ impl Store {
         if let Some(after) = after {
             sql.push(" and offer_id > ").push_bind(after.uuid());
         }
-        self.page(sql, "offer_id", limit).await
+        Ok(page(self.pool(), sql, "offer_id", limit).await?)
     }
 
     /// At most `limit` articles, of one company or of all, by id.
@@ -222,26 +222,30 @@ impl Store {
         if let Some(after) = after {
             sql.push(" and article_id > ").push_bind(after.uuid());
         }
-        self.page(sql, "article_id", limit).await
+        Ok(page(self.pool(), sql, "article_id", limit).await?)
     }
+}
 
-    async fn page<T>(
-        &self,
-        mut sql: QueryBuilder<'_, Postgres>,
-        order: &str,
-        limit: i64,
-    ) -> Result<Found<T>, Trouble>
-    where
-        T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
-    {
-        sql.push(format!(" order by {order} limit "));
-        sql.push_bind(limit.saturating_add(1));
-        let mut items: Vec<T> = sql.build_query_as().fetch_all(self.pool()).await?;
-        let limit = usize::try_from(limit).unwrap_or(0);
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        Ok(Found { items, has_more })
-    }
+/// At most `limit` of the rows, in this order, and whether there are more.
+///
+/// # Errors
+/// When they cannot be read.
+pub(super) async fn page<T>(
+    pool: &PgPool,
+    mut sql: QueryBuilder<'_, Postgres>,
+    order: &str,
+    limit: i64,
+) -> Result<Found<T>, sqlx::Error>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    sql.push(format!(" order by {order} limit "));
+    sql.push_bind(limit.saturating_add(1));
+    let mut items: Vec<T> = sql.build_query_as().fetch_all(pool).await?;
+    let limit = usize::try_from(limit).unwrap_or(0);
+    let has_more = items.len() > limit;
+    items.truncate(limit);
+    Ok(Found { items, has_more })
 }
 
 /// The rows of one merchant, each with the moment it began.

@@ -10,6 +10,7 @@ mod hot;
 mod inbox;
 mod inbox_shown;
 mod keys;
+mod leases;
 mod listed;
 mod lists;
 mod outgoing;

@@ -4,11 +4,15 @@
 use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, PgPool, Postgres, Row};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+use super::leases::{self, DUE, FREE, LET_GO, Leased as _, Leases, given_back};
 
 /// How many old deliveries go at once.
 const PRUNED_AT_ONCE: i64 = 1000;
@@ -126,6 +130,18 @@ pub(super) async fn fan_out(
     Ok(made.rows_affected())
 }
 
+impl leases::Leased for Leased {
+    const LEASES: Leases = Leases {
+        table: "webhook_deliveries",
+        key: &["merchant", "delivery_id"],
+    };
+
+    fn bound<'q>(&'q self, sql: &'q str) -> Query<'q, Postgres, PgArguments> {
+        let bound = sqlx::query(sql).bind(self.lease);
+        bound.bind(&self.merchant).bind(&self.delivery_id)
+    }
+}
+
 impl Outgoing {
     /// `due` is rung when something may be due.
     pub fn new(pool: PgPool, due: Arc<Notify>) -> Self {
@@ -150,38 +166,34 @@ impl Outgoing {
         lease_for: Duration,
     ) -> Result<Vec<Leased>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let leased = sqlx::query_as(
-            "with due as materialized (
-                 select d.* from webhook_endpoints e cross join lateral (
-                     select merchant, endpoint_id, event_id from webhook_deliveries
-                     where merchant = e.merchant and endpoint_id = e.endpoint_id and state = 'pending'
-                       and next_at <= statement_timestamp()
-                       and (lease is null or leased_until <= statement_timestamp())
-                     order by next_at
-                     limit greatest(0, $2 - (
-                         select count(*) from webhook_deliveries under_way
-                         where under_way.merchant = e.merchant and under_way.endpoint_id = e.endpoint_id
-                           and under_way.lease is not null and under_way.leased_until > statement_timestamp()))
-                     for update skip locked
-                 ) d
-                 where e.enabled and e.deleted_at is null
-                 limit $1
-             )
-             update webhook_deliveries it
-             set lease = $3, leased_until = statement_timestamp() + make_interval(secs => $4)
-             from due join webhook_endpoints e using (merchant, endpoint_id)
-             where it.merchant = due.merchant and it.endpoint_id = due.endpoint_id and it.event_id = due.event_id
-             returning it.merchant, it.endpoint_id, it.event_id, it.delivery_id, it.event_type, it.ledger_position, e.url,
-                 e.generation, it.failures, it.lease, statement_timestamp() as leased_at,
-                 coalesce(e.rolled_at > statement_timestamp() - interval '24 hours', false) as both_sign,
-                 (extract(epoch from statement_timestamp() - it.tried_since) * 1000)::bigint as age_ms",
-        )
-        .bind(i64::from(limit))
-        .bind(i64::from(per_endpoint))
-        .bind(lease)
-        .bind(lease_for.as_secs_f64())
-        .fetch_all(&mut *transaction)
-        .await?;
+        let due = format!(
+            "select d.*, e.url, e.generation, e.rolled_at from webhook_endpoints e cross join lateral (
+                 select merchant, delivery_id from webhook_deliveries
+                 where merchant = e.merchant and endpoint_id = e.endpoint_id and state = 'pending' and {DUE}
+                 order by next_at
+                 limit greatest(0, $4 - (
+                     select count(*) from webhook_deliveries
+                     where merchant = e.merchant and endpoint_id = e.endpoint_id and lease is not null and not {FREE}))
+                 for update skip locked
+             ) d
+             where e.enabled and e.deleted_at is null
+             limit $3"
+        );
+        let taken = Leased::LEASES.take(
+            &due,
+            "",
+            "it.merchant, it.endpoint_id, it.event_id, it.delivery_id, it.event_type, it.ledger_position, due.url,
+             due.generation, it.failures, it.lease, statement_timestamp() as leased_at,
+             coalesce(due.rolled_at > statement_timestamp() - interval '24 hours', false) as both_sign,
+             (extract(epoch from statement_timestamp() - it.tried_since) * 1000)::bigint as age_ms",
+        );
+        let leased = sqlx::query_as(&taken)
+            .bind(lease)
+            .bind(lease_for.as_secs_f64())
+            .bind(i64::from(limit))
+            .bind(i64::from(per_endpoint))
+            .fetch_all(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(leased)
     }
@@ -202,24 +214,25 @@ impl Outgoing {
             Ending::Failed => ("failed", Duration::ZERO),
         };
         let mut transaction = self.pool.begin().await?;
-        let number: Option<i32> = sqlx::query_scalar(
+        let ended = format!(
             "update webhook_deliveries
-             set state = $4, lease = null, leased_until = null, attempts = attempts + 1, failures = failures + 1,
-                 next_at = clock_timestamp() + make_interval(secs => $5),
+             set state = $4, {}, attempts = attempts + 1, failures = failures + 1,
                  ended_at = case when $4 <> 'pending' then clock_timestamp() end
-             where merchant = $1 and delivery_id = $2 and lease = $3 and state = 'pending'
+             where {} and state = 'pending'
              returning attempts",
-        )
-        .bind(&it.merchant)
-        .bind(&it.delivery_id)
-        .bind(it.lease)
-        .bind(state)
-        .bind(pause.as_secs_f64())
-        .fetch_optional(&mut *transaction)
-        .await?;
-        let Some(number) = number else {
+            given_back("$5"),
+            Leased::LEASES.held(),
+        );
+        let row = it
+            .bound(&ended)
+            .bind(state)
+            .bind(pause.as_secs_f64())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        let Some(row) = row else {
             return Ok(false);
         };
+        let number: i32 = row.try_get(0)?;
         sqlx::query(
             "insert into webhook_attempts (merchant, delivery_id, number, started_at, duration_ms, status, error, response_bytes)
              values ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -352,18 +365,18 @@ impl Outgoing {
         keep_for: Duration,
     ) -> Result<u64, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let given_up = sqlx::query(
-            "update webhook_deliveries it set state = 'failed', ended_at = clock_timestamp(), lease = null, leased_until = null
+        let gives_up = format!(
+            "update webhook_deliveries it set state = 'failed', ended_at = clock_timestamp(), {LET_GO}
              from webhook_endpoints e
              where e.merchant = it.merchant and e.endpoint_id = it.endpoint_id and it.state = 'pending'
                and not (e.enabled and e.deleted_at is null)
-               and it.tried_since < statement_timestamp() - make_interval(secs => $1)
-               and (it.lease is null or it.leased_until <= statement_timestamp())",
-        )
-        .bind(keep_trying_for.as_secs_f64())
-        .execute(&mut *transaction)
-        .await?
-        .rows_affected();
+               and it.tried_since < statement_timestamp() - make_interval(secs => $1) and {FREE}"
+        );
+        let given_up = sqlx::query(&gives_up)
+            .bind(keep_trying_for.as_secs_f64())
+            .execute(&mut *transaction)
+            .await?
+            .rows_affected();
         sqlx::query(
             "delete from webhook_deliveries where (merchant, delivery_id) in (
                  select merchant, delivery_id from webhook_deliveries

@@ -3,9 +3,13 @@
 
 use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres};
 use std::time::Duration;
 use uuid::Uuid;
+
+use super::leases::{DUE, Leased, Leases, given_back, lasting};
 
 /// The polls of all merchants.
 pub struct Polls {
@@ -98,23 +102,22 @@ impl Polls {
         lease_for: Duration,
     ) -> Result<Option<LeasedPoll>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let leased: Option<LeasedRow> = sqlx::query_as(
-            "with due as materialized (
-                 select p.merchant from event_polls p join merchants m on m.id = p.merchant
-                 where m.stripe_account = any($1) and p.next_at <= statement_timestamp()
-                   and (p.lease is null or p.leased_until <= statement_timestamp())
-                 order by p.next_at limit 1 for update of p skip locked
-             )
-             update event_polls it
-             set lease = $2, leased_until = statement_timestamp() + make_interval(secs => $3)
-             from due where it.merchant = due.merchant
-             returning it.merchant, it.begun_at, it.read_until, it.failures, it.lease, statement_timestamp() as now",
-        )
-        .bind(accounts)
-        .bind(lease)
-        .bind(lease_for.as_secs_f64())
-        .fetch_optional(&mut *transaction)
-        .await?;
+        let due = format!(
+            "select p.merchant from event_polls p join merchants m on m.id = p.merchant
+             where m.stripe_account = any($3) and {DUE}
+             order by p.next_at limit 1 for update of p skip locked"
+        );
+        let taken = LeasedPoll::LEASES.take(
+            &due,
+            "",
+            "it.merchant, it.begun_at, it.read_until, it.failures, it.lease, statement_timestamp() as now",
+        );
+        let leased: Option<LeasedRow> = sqlx::query_as(&taken)
+            .bind(lease)
+            .bind(lease_for.as_secs_f64())
+            .bind(accounts)
+            .fetch_optional(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         leased.map(LeasedPoll::try_from).transpose()
     }
@@ -132,18 +135,18 @@ impl Polls {
         lease_for: Duration,
     ) -> Result<bool, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let ours = sqlx::query(
-            "update event_polls set read_until = greatest(read_until, $3), missed = missed + $4,
-                 leased_until = statement_timestamp() + make_interval(secs => $5)
-             where merchant = $1 and lease = $2",
-        )
-        .bind(it.merchant.as_str())
-        .bind(it.lease)
-        .bind(read_until)
-        .bind(missed)
-        .bind(lease_for.as_secs_f64())
-        .execute(&mut *transaction)
-        .await?;
+        let read = format!(
+            "update event_polls set read_until = greatest(read_until, $3), missed = missed + $4, {} where {}",
+            lasting("$5"),
+            LeasedPoll::LEASES.held(),
+        );
+        let ours = it
+            .bound(&read)
+            .bind(read_until)
+            .bind(missed)
+            .bind(lease_for.as_secs_f64())
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(ours.rows_affected() > 0)
     }
@@ -159,17 +162,18 @@ impl Polls {
         error: Option<&str>,
     ) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "update event_polls set lease = null, leased_until = null, next_at = clock_timestamp() + make_interval(secs => $3),
-                 failures = case when $4::text is null then 0 else failures + 1 end, last_error = $4
-             where merchant = $1 and lease = $2",
-        )
-        .bind(it.merchant.as_str())
-        .bind(it.lease)
-        .bind(pause.as_secs_f64())
-        .bind(error)
-        .execute(&mut *transaction)
-        .await?;
+        let ended = format!(
+            "update event_polls
+             set {}, failures = case when $4::text is null then 0 else failures + 1 end, last_error = $4
+             where {}",
+            given_back("$3"),
+            LeasedPoll::LEASES.held(),
+        );
+        it.bound(&ended)
+            .bind(pause.as_secs_f64())
+            .bind(error)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await
     }
 
@@ -193,9 +197,11 @@ impl Polls {
         .bind(until)
         .execute(&mut *transaction)
         .await?;
-        sqlx::query("update event_polls set read_until = greatest(read_until, $3) where merchant = $1 and lease = $2")
-            .bind(it.merchant.as_str())
-            .bind(it.lease)
+        let passed = format!(
+            "update event_polls set read_until = greatest(read_until, $3) where {}",
+            LeasedPoll::LEASES.held(),
+        );
+        it.bound(&passed)
             .bind(until)
             .execute(&mut *transaction)
             .await?;
@@ -226,6 +232,18 @@ impl Polls {
         )
         .fetch_all(&self.pool)
         .await
+    }
+}
+
+impl Leased for LeasedPoll {
+    const LEASES: Leases = Leases {
+        table: "event_polls",
+        key: &["merchant"],
+    };
+
+    fn bound<'q>(&'q self, sql: &'q str) -> Query<'q, Postgres, PgArguments> {
+        let bound = sqlx::query(sql).bind(self.lease);
+        bound.bind(self.merchant.as_str())
     }
 }
 

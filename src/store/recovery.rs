@@ -8,12 +8,15 @@ use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use moka::sync::Cache;
-use sqlx::PgPool;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgPool, Postgres, QueryBuilder};
 use std::time::{Duration, SystemTime};
 use uuid::Uuid;
 
 use super::Commit;
-use super::lists::Found;
+use super::leases::{self, DUE, FREE, Leased, Leases, given_back};
+use super::lists::{self, Found};
 
 /// How many open intentions one look takes up.
 const FOUND_AT_ONCE: i64 = 1000;
@@ -104,6 +107,18 @@ impl LeasedWork {
     }
 }
 
+impl Leased for LeasedWork {
+    const LEASES: Leases = Leases {
+        table: "recovery_work",
+        key: &["merchant", "intention"],
+    };
+
+    fn bound<'q>(&'q self, sql: &'q str) -> Query<'q, Postgres, PgArguments> {
+        let bound = sqlx::query(sql).bind(self.lease);
+        bound.bind(&self.merchant).bind(self.intention)
+    }
+}
+
 impl Work {
     pub fn new(pool: PgPool) -> Self {
         Self { pool }
@@ -143,7 +158,7 @@ impl Work {
         let ended = format!(
             "delete from recovery_work where (merchant, intention) in (
                  select merchant, intention from recovery_work w
-                 where (lease is null or leased_until <= statement_timestamp())
+                 where {FREE}
                    and not exists (select from ({OPEN}) open where open.merchant = w.merchant and open.intention = w.intention)
                  for update skip locked)"
         );
@@ -166,45 +181,31 @@ impl Work {
         lease_for: Duration,
     ) -> Result<Vec<LeasedWork>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        let leased = sqlx::query_as(
-            "with due as materialized (
-                 select merchant, intention from recovery_work
-                 where next_at <= statement_timestamp() and (lease is null or leased_until <= statement_timestamp())
-                 order by next_at limit $1 for update skip locked
-             )
-             update recovery_work it
-             set lease = $2, leased_until = statement_timestamp() + make_interval(secs => $3)
-             from due where it.merchant = due.merchant and it.intention = due.intention
-             returning it.merchant, it.intention, it.kind, it.subject, it.attempts, it.lease,
-                 (extract(epoch from statement_timestamp() - it.intended_at) * 1000)::bigint as age_ms",
-        )
-        .bind(i64::from(limit))
-        .bind(lease)
-        .bind(lease_for.as_secs_f64())
-        .fetch_all(&mut *transaction)
-        .await?;
+        let due = format!(
+            "select merchant, intention from recovery_work where {DUE} order by next_at limit $3 for update skip locked"
+        );
+        let taken = LeasedWork::LEASES.take(
+            &due,
+            "",
+            "it.merchant, it.intention, it.kind, it.subject, it.attempts, it.lease,
+             (extract(epoch from statement_timestamp() - it.intended_at) * 1000)::bigint as age_ms",
+        );
+        let leased = sqlx::query_as(&taken)
+            .bind(lease)
+            .bind(lease_for.as_secs_f64())
+            .bind(i64::from(limit))
+            .fetch_all(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(leased)
     }
 
-    /// Makes the lease last for `lease_for` from now on. False where it ran out and is another's.
+    /// Makes the lease last for `lease_for` from now on, unless it ran out and is another's.
     ///
     /// # Errors
-    /// When the database cannot be written.
-    pub async fn renew(&self, it: &LeasedWork, lease_for: Duration) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let renewed = sqlx::query(
-            "update recovery_work set leased_until = statement_timestamp() + make_interval(secs => $4)
-             where merchant = $1 and intention = $2 and lease = $3",
-        )
-        .bind(&it.merchant)
-        .bind(it.intention)
-        .bind(it.lease)
-        .bind(lease_for.as_secs_f64())
-        .execute(&mut *transaction)
-        .await?;
-        transaction.commit().await?;
-        Ok(renewed.rows_affected() > 0)
+    /// When the database cannot be written: the same request may be sent by another instance as well then, under the same key.
+    pub async fn renew(&self, it: &LeasedWork, lease_for: Duration) -> Result<(), sqlx::Error> {
+        leases::renew(&self.pool, std::slice::from_ref(it), lease_for).await
     }
 
     /// The intention has ended.
@@ -213,14 +214,11 @@ impl Work {
     /// When the database cannot be written: then it is leased again, and found ended.
     pub async fn ended(&self, it: &LeasedWork) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "delete from recovery_work where merchant = $1 and intention = $2 and lease = $3",
-        )
-        .bind(&it.merchant)
-        .bind(it.intention)
-        .bind(it.lease)
-        .execute(&mut *transaction)
-        .await?;
+        let ended = format!(
+            "delete from recovery_work where {}",
+            LeasedWork::LEASES.held()
+        );
+        it.bound(&ended).execute(&mut *transaction).await?;
         transaction.commit().await
     }
 
@@ -236,19 +234,18 @@ impl Work {
         error: Option<&str>,
     ) -> Result<(), sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
-        sqlx::query(
+        let again = format!(
             "update recovery_work
-             set lease = null, leased_until = null, next_at = clock_timestamp() + make_interval(secs => $4),
-                 last_error = coalesce($5, last_error), attempts = attempts + case when $5 is null then 0 else 1 end
-             where merchant = $1 and intention = $2 and lease = $3",
-        )
-        .bind(&it.merchant)
-        .bind(it.intention)
-        .bind(it.lease)
-        .bind(pause.as_secs_f64())
-        .bind(error)
-        .execute(&mut *transaction)
-        .await?;
+             set {}, last_error = coalesce($5, last_error), attempts = attempts + case when $5 is null then 0 else 1 end
+             where {}",
+            given_back("$4"),
+            LeasedWork::LEASES.held(),
+        );
+        it.bound(&again)
+            .bind(pause.as_secs_f64())
+            .bind(error)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await
     }
 
@@ -377,22 +374,15 @@ impl Work {
         after: Option<IntentionId>,
         limit: i64,
     ) -> Result<Found<ParkedRow>, sqlx::Error> {
-        let sql = format!(
-            "select {PARKED} from parked
-             where merchant = $1 and ($2::text is null or state = $2) and ($3::uuid is null or intention > $3)
-             order by intention limit $4"
-        );
-        let mut items: Vec<ParkedRow> = sqlx::query_as(&sql)
-            .bind(merchant.as_str())
-            .bind(state.map(|it| it.to_string()))
-            .bind(after.map(IntentionId::uuid))
-            .bind(limit.saturating_add(1))
-            .fetch_all(&self.pool)
-            .await?;
-        let limit = usize::try_from(limit).unwrap_or(0);
-        let has_more = items.len() > limit;
-        items.truncate(limit);
-        Ok(Found { items, has_more })
+        let mut sql = QueryBuilder::new(format!("select {PARKED} from parked where merchant = "));
+        sql.push_bind(merchant.as_str());
+        if let Some(state) = state {
+            sql.push(" and state = ").push_bind(state.to_string());
+        }
+        if let Some(after) = after {
+            sql.push(" and intention > ").push_bind(after.uuid());
+        }
+        lists::page(&self.pool, sql, "intention", limit).await
     }
 
     /// One parked intention, of whoever's; none where nothing of this id is parked.

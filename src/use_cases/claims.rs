@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::idempotency::{Claimed, Idempotency};
 use super::verdict::Ended;
+use super::worker::goes_on_after;
 use super::{App, AppError};
 use crate::store::{Merchant, OpenClaim};
 
@@ -24,9 +25,8 @@ impl App {
             if let Err(error) = self.forget_old_keys(KEYS_KEPT_FOR).await {
                 tracing::warn!(%error, "old idempotency keys could not be removed");
             }
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = stop.cancelled() => return,
+            if !goes_on_after(EVERY, &stop).await {
+                return;
             }
         }
     }

@@ -8,10 +8,11 @@ use aggregates::sealed::Sealed;
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::worker::{NowAndThen, gauge};
 use super::{App, AppError};
 use crate::gateway::{CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY, REFUND_KEY, REQUEST_KEY};
 use crate::outbound::{self, Message, Sender, Sent};
@@ -36,11 +37,11 @@ impl App {
     /// Delivers what is due until it is stopped.
     pub async fn run_deliveries(&self, stop: CancellationToken) {
         let mut under_way = JoinSet::new();
-        let mut tidied: Option<Instant> = None;
+        let mut tidies = NowAndThen::every(TIDY_EVERY);
         while !stop.is_cancelled() {
-            if tidied.is_none_or(|at| at.elapsed() >= TIDY_EVERY) {
+            if tidies.is_due() {
                 self.tidy_deliveries().await;
-                tidied = Some(Instant::now());
+                tidies.done();
             }
             while let Some(ended) = under_way.try_join_next() {
                 noted(ended);
@@ -186,8 +187,7 @@ impl App {
             Err(error) => tracing::error!(%error, "old webhooks cannot be tidied up"),
         }
         match outgoing.pending().await {
-            Ok(pending) => metrics::gauge!("counterfoil_webhook_deliveries_pending")
-                .set(u32::try_from(pending).map_or(f64::INFINITY, f64::from)),
+            Ok(pending) => gauge("counterfoil_webhook_deliveries_pending", pending),
             Err(error) => tracing::error!(%error, "the webhooks that wait cannot be counted"),
         }
     }

@@ -13,14 +13,16 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::sessions::Noticed;
 use super::webhooks::{about, payment_in};
+use super::worker::{NowAndThen, gauge, under_lease};
 use super::{App, AppError};
 use crate::gateway::{self, MERCHANT_KEY, Outcome};
+use crate::pauses::doubled;
 use crate::store::{Applied, Context, Delivery, LeasedEvent, Merchant, Next};
 
 /// How many deliveries are leased at once, and how many this instance has under way at the most.
@@ -79,11 +81,11 @@ impl App {
     pub async fn run_inbox(&self, stop: CancellationToken) {
         let mut under_way = UnderWay::new();
         let mut load: HashMap<String, usize> = HashMap::new();
-        let mut counted: Option<Instant> = None;
+        let mut counts = NowAndThen::every(COUNTED_EVERY);
         while !stop.is_cancelled() {
-            if counted.is_none_or(|at| at.elapsed() >= COUNTED_EVERY) {
+            if counts.is_due() {
                 self.count_inbox().await;
-                counted = Some(Instant::now());
+                counts.done();
             }
             while let Some(Some(ended)) = under_way.next().now_or_never() {
                 lighten(&mut load, ended);
@@ -157,23 +159,14 @@ impl App {
         let app = self.clone();
         let ended = (lane[0].delivery.merchant.to_string(), lane.len());
         self.inner.tasks.spawn(async move {
+            let (inbox, lease_for) = (&app.inner.store.inbox, app.inner.options.inbox.lease_for);
             let applied = async {
                 for it in &lane {
                     app.apply_one(it).await;
                 }
             };
-            tokio::pin!(applied);
-            let lease_for = app.inner.options.inbox.lease_for;
-            loop {
-                tokio::select! {
-                    () = &mut applied => return ended,
-                    () = tokio::time::sleep(lease_for / 3) => {
-                        if let Err(error) = app.inner.store.inbox.renew(&lane, lease_for).await {
-                            tracing::warn!(%error, "a lease could not be renewed");
-                        }
-                    }
-                }
-            }
+            under_lease(lease_for, applied, || inbox.renew(&lane, lease_for)).await;
+            ended
         })
     }
 
@@ -229,9 +222,7 @@ impl App {
     /// Doubling with each failure.
     fn pause_after_failure(&self, attempts: u32) -> Duration {
         let patience = self.inner.options.inbox;
-        let doublings = attempts.saturating_sub(1).min(20);
-        let full = patience.pause_min.saturating_mul(1 << doublings);
-        self.jittered(full.min(patience.pause_max))
+        self.jittered(doubled(patience.pause_min, patience.pause_max, attempts))
     }
 
     /// Half of its age; none where it has been looked at for long enough.
@@ -239,12 +230,6 @@ impl App {
         let patience = self.inner.options.inbox;
         let pause = (it.age / 2).max(patience.unmatched_pause_min);
         (it.age < patience.unmatched_for).then(|| self.jittered(pause))
-    }
-
-    /// Drawn from the upper half, so that what failed together does not come together.
-    pub(super) fn jittered(&self, full: Duration) -> Duration {
-        let drawn = u32::from(u16::from_be_bytes(self.inner.store.ids.bytes()));
-        full / 2 + full / 2 * drawn / u32::from(u16::MAX)
     }
 
     async fn count_inbox(&self) {
@@ -490,9 +475,4 @@ pub(super) fn said(
         return Ok(Some(Said::Refund(gateway::refund_from(whole())?)));
     }
     Ok(None)
-}
-
-pub(super) fn gauge(name: &'static str, count: i64) {
-    let count = u32::try_from(count).map_or(f64::INFINITY, f64::from);
-    metrics::gauge!(name).set(count);
 }

@@ -39,6 +39,7 @@ mod steps;
 mod stripe_requests;
 mod verdict;
 mod webhooks;
+mod worker;
 
 pub use crate::gateway::{Card, StripeAnswer};
 pub use catalogue_changes::{ArticleView, OfferView};

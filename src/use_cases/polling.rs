@@ -8,13 +8,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::Value;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::inbox::gauge;
 use super::webhooks::Event;
+use super::worker::{NowAndThen, gauge, goes_on_after};
 use super::{App, AppError};
 use crate::gateway::{EventPage, Outcome, SilenceKind};
+use crate::pauses::doubled;
 use crate::store::{CameBy, Kept, LeasedPoll, Merchant};
 
 /// How Stripe's events are polled.
@@ -97,22 +98,15 @@ impl App {
         let Some(polling) = self.inner.options.polling else {
             return;
         };
-        let mut told: Option<Instant> = None;
+        let mut tells = NowAndThen::every(TOLD_EVERY);
         // Who starts is called first; most of what Stripe had to say meanwhile comes by itself.
-        tokio::select! {
-            () = tokio::time::sleep(polling.every.min(BEGIN_AFTER)) => {}
-            () = stop.cancelled() => return,
-        }
-        while !stop.is_cancelled() {
-            let tell = told.is_none_or(|at| at.elapsed() >= TOLD_EVERY);
-            if self.see_what_is_unread(polling, tell).await {
-                told = Some(Instant::now());
+        let mut pause = polling.every.min(BEGIN_AFTER);
+        while goes_on_after(pause, &stop).await {
+            if self.see_what_is_unread(polling, tells.is_due()).await {
+                tells.done();
             }
             self.poll_due().await;
-            tokio::select! {
-                () = tokio::time::sleep(polling.every.min(LOOK_EVERY)) => {}
-                () = stop.cancelled() => return,
-            }
+            pause = polling.every.min(LOOK_EVERY);
         }
     }
 
@@ -173,8 +167,8 @@ impl App {
             Err(Stopped::Failed(why)) => {
                 metrics::counter!("counterfoil_event_poll_failures_total").increment(1);
                 tracing::warn!(merchant = %it.merchant, failures = it.failures, %why, "Stripe's events could not be read to their end");
-                let full = PAUSE_MIN.saturating_mul(1 << it.failures.min(10));
-                (self.jittered(full.min(PAUSE_MAX)), Some(why))
+                let full = doubled(PAUSE_MIN, PAUSE_MAX, it.failures.saturating_add(1));
+                (self.jittered(full), Some(why))
             }
             Err(Stopped::Stopping) => (Duration::ZERO, None),
             Err(Stopped::Taken) => return,

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::App;
+use super::worker::{gauge, goes_on_after};
 use crate::store::Trouble;
 
 /// How often they are counted.
@@ -14,9 +15,8 @@ impl App {
     pub async fn run_presence(&self, stop: CancellationToken) {
         while let Err(error) = self.be_present(&stop).await {
             tracing::warn!(%error, "this instance cannot show that it is there");
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = stop.cancelled() => return,
+            if !goes_on_after(EVERY, &stop).await {
+                return;
             }
         }
     }
@@ -30,14 +30,10 @@ impl App {
                 tracing::info!(instances, "instances that share this database");
                 known = instances;
             }
-            let count = u32::try_from(instances).map_or(f64::INFINITY, f64::from);
-            metrics::gauge!("counterfoil_instances").set(count);
-            tokio::select! {
-                () = tokio::time::sleep(EVERY) => {}
-                () = stop.cancelled() => {
-                    presence.close().await;
-                    return Ok(());
-                }
+            gauge("counterfoil_instances", instances);
+            if !goes_on_after(EVERY, stop).await {
+                presence.close().await;
+                return Ok(());
             }
         }
     }

@@ -1,7 +1,9 @@
 //! What callers were told, and whether it is so: compared with the log's rows and with Stripe's objects.
 
 use crate::door::Command;
+use crate::support::database::end_leases;
 use crate::support::{World, audit, until};
+use futures::stream::{self, StreamExt};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -9,6 +11,8 @@ use std::fs;
 use std::time::Duration;
 
 pub const MISPAID: &str = "an order is mispaid";
+/// How many answers are asked for again beside one another.
+const REPEATED_AT_ONCE: usize = 8;
 
 /// All that a load was told.
 #[derive(Default)]
@@ -90,6 +94,8 @@ impl Book {
         // What Stripe has not told by now it would tell again at some time.
         let paused = Some(json!({"paused": true}));
         world.sim(Method::POST, "webhooks", paused).await;
+        // Of what was killed, and of what never heard that it had leased something.
+        end_leases(world).await;
         until_ended(world).await;
         let mut found = Found {
             wrong: std::mem::take(&mut self.wrong),
@@ -139,12 +145,16 @@ impl Book {
 
     async fn answers_are_repeated(&self, world: &World, found: &mut Found) {
         let base = format!("http://{}/", world.address);
-        for kept in &self.kept {
+        let repeats = self.kept.iter().map(async |kept| {
             let request = kept.command.request(&world.http, &base);
             let answer = request.send().await.unwrap();
             let status = answer.status().as_u16();
             let again = (status, answer.json().await.unwrap_or(Value::Null));
-            found.lost.extend(kept.is_repeated_by(&again).err());
+            kept.is_repeated_by(&again).err()
+        });
+        let mut repeats = stream::iter(repeats).buffered(REPEATED_AT_ONCE);
+        while let Some(other) = repeats.next().await {
+            found.lost.extend(other);
         }
     }
 

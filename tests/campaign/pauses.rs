@@ -4,16 +4,15 @@ use crate::database::{Database, children, world_on};
 use crate::figures::{Campaign, brisk, size};
 use crate::load::{Load, Plan};
 use crate::support::World;
-use crate::support::process::Process;
+use crate::support::database::end_leases;
+use crate::support::process::{Process, free_address};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use reqwest::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
-use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::TcpListener;
 
 /// Planted bugs: deciding on what is in memory without asking the log for what came after it; a session that may hold the log's
 /// head for as long as its process stands still.
@@ -25,7 +24,7 @@ async fn a_service_that_stands_still_beside_another_loses_nothing_and_doubles_no
     let longest = Duration::from_secs(size("CF_PAUSE_S", 2));
     let mut rng = campaign.rng();
     let world = World::start_with(brisk()).await;
-    let address = free_address().await;
+    let address = free_address();
     let mut process = Process::start_at(&world, address, &world.database_url).await;
     let plan = Plan {
         addresses: vec![world.address, address],
@@ -115,26 +114,11 @@ async fn a_database_that_stands_still_loses_nothing_and_doubles_nothing() {
     world.stop().await;
 }
 
-async fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
-}
-
 /// Stripe does the next so many requests, and does not say so.
 async fn silence(world: &World, requests: u64) {
     let fault =
         json!({"kind": "drop_after", "method": "POST", "path_prefix": "/v1/", "times": requests});
     world.sim(Method::POST, "faults", Some(fault)).await;
-}
-
-/// As if so much time had passed that every lease is over.
-async fn end_leases(world: &World) {
-    let mut owner = PgConnection::connect(&world.database_url).await.unwrap();
-    sqlx::query("update recovery_work set leased_until = statement_timestamp(), next_at = statement_timestamp()")
-        .execute(&mut owner)
-        .await
-        .unwrap();
-    owner.close().await.unwrap();
 }
 
 /// The process of PostgreSQL's that serves the log's writer.

@@ -7,10 +7,11 @@ use crate::enumerated::{doomed, setup, still_world};
 use crate::invariants;
 use crate::points::everywhere;
 use crate::receiver::Receiver;
-use crate::support::{Setup, World, card_payment, send, until};
+use crate::support::process::free_address;
+use crate::support::settling::person;
+use crate::support::{Setup, World, card_payment, fault, pause_webhooks, send, until};
 use aggregates::ids::IntentionId;
-use aggregates::metadata::Actor;
-use counterfoil::use_cases::{ByHand, Recovery, Settler};
+use counterfoil::use_cases::{ByHand, Recovery};
 use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
@@ -32,31 +33,10 @@ async fn count(world: &World, sql: &str) -> i64 {
         .unwrap()
 }
 
-async fn webhooks(world: &World, paused: bool) {
-    let paused = Some(json!({"paused": paused}));
-    world.sim(Method::POST, "webhooks", paused).await;
-}
-
-async fn fault(world: &World, kind: &str, method: &str, path: &str, times: u64) {
-    let fault = json!({"kind": kind, "method": method, "path_prefix": path, "times": times});
-    world.sim(Method::POST, "faults", Some(fault)).await;
-}
-
 /// A start of the service anew, with everything brought to its end that waits.
 async fn settled(world: &mut World) {
     world.restart(setup()).await;
     until("nothing waits any more", async || {
-        let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
-        // Leases of processes that died are taken to have run out.
-        for (table, waiting) in [
-            ("webhook_deliveries", "state = 'pending'"),
-            ("webhook_inbox", "applied_at is null and set_aside_at is null"),
-        ] {
-            let leases = format!(
-                "update {table} set lease = null, leased_until = null, next_at = clock_timestamp() where {waiting}"
-            );
-            sqlx::query(&leases).execute(&mut connection).await.unwrap();
-        }
         invariants::until_ended(world).await;
         let log = world.sim(Method::GET, "webhooks/deliveries", None).await;
         let on_its_way = |it: &Value| it["state"] == "pending" && it["url"].is_string();
@@ -191,10 +171,10 @@ async fn a_webhook_is_applied_and_told_to_the_merchant_whatever_the_service_dies
     let (status, made) = send(commands::stripe(&world, "/v1/webhook_endpoints", &form)).await;
     assert_eq!(status, 200, "{made}");
     let prepare = async |world: &mut World, tag: &str| {
-        webhooks(world, true).await;
+        pause_webhooks(world, true).await;
         commands::paid_behind_our_back(world, tag).await;
     };
-    let begin = async |world: &World| webhooks(world, false).await;
+    let begin = async |world: &World| pause_webhooks(world, false).await;
     let paid = "select count(*) from orders where source = 'shop' and reference like 'tag%' and status <> 'paid'";
     let is_done = async |world: &World| {
         let unpaid = count(world, paid).await;
@@ -220,13 +200,56 @@ async fn a_webhook_is_applied_and_told_to_the_merchant_whatever_the_service_dies
     world.stop().await;
 }
 
+/// Every payout at Stripe by its id, and how it stands.
+async fn payouts_at_stripe(world: &World) -> BTreeSet<(String, String)> {
+    let state = world.sim(Method::GET, "state", None).await;
+    let payouts = state["acct_acme"]["payouts"].as_array().unwrap().iter();
+    let text = |it: &Value| it.as_str().unwrap().to_owned();
+    payouts
+        .map(|it| (text(&it["id"]), text(&it["status"])))
+        .collect()
+}
+
+/// The same as they are known here.
+async fn payouts_here(world: &World) -> BTreeSet<(String, String)> {
+    let mut connection = PgConnection::connect(&world.database_url).await.unwrap();
+    let rows = sqlx::query_as("select payout, status from payouts where merchant = 'acme'");
+    let rows: Vec<(String, String)> = rows.fetch_all(&mut connection).await.unwrap();
+    rows.into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payout_that_a_webhook_tells_of_is_recorded_whatever_the_service_dies_of() {
+    let mut world = still_world().await;
+    let prepare = async |world: &mut World, _: &str| {
+        pause_webhooks(world, true).await;
+        let body = card_payment(20_000, "usd", commands::GOOD);
+        assert_eq!(send(world.pay("/v1/payment_intents", body)).await.0, 200);
+        let days = json!({"advance_s": 9 * 24 * 3600});
+        world.sim(Method::POST, "settle", Some(json!({}))).await;
+        world.sim(Method::POST, "clock", Some(days)).await;
+        let automatic = json!({"account": "acct_acme", "automatic": true});
+        world.sim(Method::POST, "payouts", Some(automatic)).await;
+        let known = payouts_here(world).await;
+        assert_ne!(payouts_at_stripe(world).await, known, "there is news");
+    };
+    let begin = async |world: &World| pause_webhooks(world, false).await;
+    let is_done = async |world: &World| {
+        payouts_here(world).await == payouts_at_stripe(world).await
+            && count(world, WAITING).await == 0
+    };
+    let points = dies_at_every_point(&mut world, prepare, begin, is_done).await;
+    for point in ["webhook-kept", "webhook-applied", "append-sent"] {
+        assert!(points.contains(point), "{points:?}");
+    }
+    assert_eq!(payouts_here(&world).await, payouts_at_stripe(&world).await);
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_appended_nothing() {
     let world = still_world().await;
-    let at: std::net::SocketAddr = {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        free.local_addr().unwrap()
-    };
+    let at = free_address();
     let process = doomed(&world, at, "append-before-commit=return")
         .listening()
         .await;
@@ -251,18 +274,6 @@ async fn an_instance_that_dies_with_the_head_locked_lets_go_of_it_and_has_append
     assert_eq!(world.events().await, events + 1);
     invariants::hold(&world).await;
     world.stop().await;
-}
-
-fn person(name: &str) -> Settler {
-    Settler {
-        merchant: None,
-        actor: Actor {
-            name: name.to_owned(),
-            key_id: None,
-            door: "cli".to_owned(),
-        },
-        key: None,
-    }
 }
 
 /// The approval panics where a process would die: what is left of it is what was committed.

@@ -25,6 +25,11 @@ const DECLINED: &str = "4000000000009995";
 const AT_THE_BANK: &str = "4000002760003184";
 const ORDERS: &str = "/ledger/v1/orders";
 const SOURCES: &str = "/api/stripe_payments";
+const ARTICLES: &str = "/ledger/v1/articles";
+/// Whose articles the runs list.
+const COMPANY: &str = "33333333-3333-3333-3333-333333333333";
+const KEYS: &str = "/ledger/v1/keys";
+const MERCHANTS: &str = "/ledger/v1/merchants";
 const MEDIA_TYPE: &str = "application/vnd.api+json";
 
 pub fn all() -> Vec<Command> {
@@ -32,6 +37,8 @@ pub fn all() -> Vec<Command> {
     all.extend(orders());
     all.extend(sources());
     all.extend(native());
+    all.extend(catalogue());
+    all.extend(register());
     all.extend(of_stripes_own());
     all
 }
@@ -101,9 +108,6 @@ fn paid<'w>(world: &'w World, _: &'w str) -> BoxFuture<'w, Value> {
 }
 
 fn payments() -> Vec<Command> {
-    let method =
-        |it: &'static str| json!({"payment_method": it, "return_url": "https://a.example"});
-    let _ = method;
     vec![
         command("intent: create", nothing, |world, tag, _| {
             let body = json!({"amount": 2000, "currency": "usd", "payment_method_types": ["card"]});
@@ -397,7 +401,7 @@ fn native() -> Vec<Command> {
         }),
         command("native: make a key", nothing, |world, tag, _| {
             let body = json!({"kind": "shop", "scopes": ["payments:read"]});
-            once(admin(world, "/ledger/v1/keys", &body), tag)
+            once(admin(world, KEYS, &body), tag)
         }),
         command(
             "native: make a customer's token",
@@ -407,6 +411,75 @@ fn native() -> Vec<Command> {
                 once(admin(world, "/ledger/v1/customers/tokens", &body), tag)
             },
         ),
+    ]
+}
+
+/// An article of a number that is the run's own.
+fn article(tag: &str) -> Value {
+    let number: i64 = tag.trim_start_matches("tag").parse().unwrap();
+    json!({
+        "company": COMPANY, "number": number, "name": "Massage", "currency": "sek", "price_minor": 50_000,
+    })
+}
+
+fn listed<'w>(world: &'w World, tag: &'w str) -> BoxFuture<'w, Value> {
+    made(admin(world, ARTICLES, &article(tag))).boxed()
+}
+
+fn catalogue() -> Vec<Command> {
+    vec![
+        command("native: list an article", nothing, |world, tag, _| {
+            once(admin(world, ARTICLES, &article(tag)), tag)
+        }),
+        command("native: reprice an article", listed, |world, tag, _| {
+            let price = json!({"currency": "sek", "price_minor": 55_000});
+            let path = format!("{ARTICLES}/{COMPANY}/{}/reprice", article(tag)["number"]);
+            once(admin(world, &path, &price), tag)
+        }),
+        command("native: withdraw an offer", offered, |world, tag, _| {
+            let path = format!("/ledger/v1/offers/{tag}/withdraw");
+            once(admin(world, &path, &json!({})), tag)
+        }),
+    ]
+}
+
+/// A key of acme's.
+fn keyed_shop<'w>(world: &'w World, _: &'w str) -> BoxFuture<'w, Value> {
+    let body = json!({"kind": "shop", "scopes": ["payments:read"]});
+    made(admin(world, KEYS, &body)).boxed()
+}
+
+/// An account at Stripe that is nobody's: every other is a merchant's of the fixtures, or of a run before.
+fn free_account<'w>(world: &'w World, tag: &'w str) -> BoxFuture<'w, Value> {
+    async move {
+        let free = "update merchants set stripe_account = 'before-' || $1 where stripe_account = 'seedpay'";
+        let free = sqlx::query(free).bind(tag);
+        free.execute(world.app().store().pool()).await.unwrap();
+        Value::Null
+    }
+    .boxed()
+}
+
+fn register() -> Vec<Command> {
+    vec![
+        command("native: roll a key", keyed_shop, |world, tag, known| {
+            let path = format!("{KEYS}/{}/roll", known["id"].as_str().unwrap());
+            once(admin(world, &path, &json!({})), tag)
+        }),
+        command("native: end a key", keyed_shop, |world, _, known| {
+            let path = format!("{KEYS}/{}", known["id"].as_str().unwrap());
+            let request = world.request(Method::DELETE, &path);
+            request.bearer_auth("admin-acme")
+        }),
+        command("native: make a merchant", free_account, |world, tag, _| {
+            let body = json!({"id": tag, "name": "Shoes", "stripe_account": "seedpay"});
+            once(admin(world, MERCHANTS, &body), tag)
+        }),
+        command("native: rename the merchant", nothing, |world, tag, _| {
+            let request = world.request(Method::PATCH, MERCHANTS);
+            let request = request.bearer_auth("admin-acme");
+            once(request.json(&json!({"name": tag})), tag)
+        }),
     ]
 }
 

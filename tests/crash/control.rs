@@ -3,6 +3,7 @@
 use crate::support::World;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What Stripe has of what matters: raw cards become methods that no money hangs on, so those are left out.
@@ -19,15 +20,27 @@ const KINDS: [&str; 7] = [
 /// What there is in a world at one moment.
 pub struct Moment {
     at_stripe: BTreeMap<String, Value>,
-    balances: BTreeMap<String, i64>,
+    counts: BTreeMap<String, i64>,
 }
 
-/// What has become of it since, as text: new or changed at Stripe, and moved in the books.
+/// What has become of it since, as text: new or changed at Stripe, moved in the books, and how many more there are of what no
+/// book shows.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Effects {
     at_stripe: Vec<String>,
-    balances: BTreeMap<String, i64>,
+    counts: BTreeMap<String, i64>,
 }
+
+/// Balances of accounts, and numbers of rows.
+const COUNTS: &str = "
+    select merchant || ' ' || currency || ' ' || account, debit_minor - credit_minor from balances
+    union all select 'orders', count(*) from orders
+    union all select 'offers', count(*) from offers
+    union all select 'articles', count(*) from articles
+    union all select 'merchants', count(*) from merchants
+    union all select 'keys', count(*) from api_keys
+    union all select 'live keys', count(*) from api_keys where revoked_at is null
+    union all select 'prices', count(*) from events where event_type in ('ArticleRepriced', 'OfferRepriced', 'OrderRepriced')";
 
 impl Moment {
     pub async fn now(world: &World) -> Self {
@@ -41,15 +54,16 @@ impl Moment {
                 }
             }
         }
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "select merchant || ' ' || currency || ' ' || account, debit_minor - credit_minor from balances",
-        )
-        .fetch_all(&mut connection(world).await)
-        .await
-        .unwrap();
+        let mut connection = sqlx::PgConnection::connect(&world.database_url)
+            .await
+            .unwrap();
+        let counts: Vec<(String, i64)> = sqlx::query_as(COUNTS)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
         Self {
             at_stripe,
-            balances: rows.into_iter().collect(),
+            counts: counts.into_iter().collect(),
         }
     }
 
@@ -64,23 +78,16 @@ impl Moment {
             })
             .collect();
         at_stripe.sort();
-        let accounts: BTreeSet<&String> = self.balances.keys().chain(now.balances.keys()).collect();
-        let of = |it: &Self, account: &str| it.balances.get(account).copied().unwrap_or(0);
-        let moved = accounts
+        let names: BTreeSet<&String> = self.counts.keys().chain(now.counts.keys()).collect();
+        let of = |it: &Self, name: &str| it.counts.get(name).copied().unwrap_or(0);
+        let moved = names
             .into_iter()
-            .map(|account| (account.clone(), of(now, account) - of(self, account)));
+            .map(|name| (name.clone(), of(now, name) - of(self, name)));
         Effects {
             at_stripe,
-            balances: moved.filter(|(_, moved)| *moved != 0).collect(),
+            counts: moved.filter(|(_, moved)| *moved != 0).collect(),
         }
     }
-}
-
-async fn connection(world: &World) -> sqlx::PgConnection {
-    use sqlx::Connection;
-    sqlx::PgConnection::connect(&world.database_url)
-        .await
-        .unwrap()
 }
 
 /// Fields that tell one run from another, or the first answer from its repetition, whatever is in them.

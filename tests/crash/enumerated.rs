@@ -10,17 +10,15 @@ use crate::control::{Effects, Moment, plain};
 use crate::invariants;
 use crate::points::everywhere;
 use crate::support::process::{Process, program};
-use crate::support::{self, Setup, World, send};
+use crate::support::{Setup, World, pause_webhooks, send};
 use counterfoil::gateway::GatewayOptions;
 use futures::{FutureExt, StreamExt};
-use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 
 /// The program on the world's database and simulator, with these points in `FAILPOINTS`: it dies where they say.
@@ -63,20 +61,8 @@ pub fn setup() -> Setup {
 
 /// A world in which nothing happens by itself.
 pub async fn still_world() -> World {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (database_url, simulator) =
-        tokio::join!(support::database(), support::unhurried_simulator(address));
-    let service = support::serve(listener, &database_url, &simulator, setup()).await;
-    let world = World {
-        service: Some(service),
-        simulator,
-        database_url,
-        address,
-        http: reqwest::Client::new(),
-    };
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
+    let world = World::start_unhurried(setup()).await;
+    pause_webhooks(&world, true).await;
     world
 }
 

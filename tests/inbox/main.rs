@@ -9,17 +9,14 @@ mod late;
 mod permutations;
 mod polling;
 
+pub use crate::support::{fault, pause_webhooks, quiet_world};
+
 use crate::support::{Setup, World, seal_key, send, until};
 use chrono::Utc;
-use counterfoil::config::Key32;
-use counterfoil::http::server::Limits;
-use counterfoil::ids::Ids;
 use counterfoil::ops::sandbox;
-use counterfoil::service::{Opened, Parts};
 use counterfoil::store::InboxRow;
 use counterfoil::use_cases::App;
 use hmac::{Hmac, KeyInit, Mac};
-use reqwest::{Method, Url};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sha2::Sha256;
@@ -75,44 +72,11 @@ pub async fn until_state(world: &World, id: &str, state: &str) {
     .await;
 }
 
-pub async fn pause_webhooks(world: &World, paused: bool) {
-    let paused = Some(json!({"paused": paused}));
-    world.sim(Method::POST, "webhooks", paused).await;
-}
-
-/// A world in which Stripe tells nothing by itself.
-pub async fn quiet_world(setup: Setup) -> World {
-    let world = World::start_with(setup).await;
-    pause_webhooks(&world, true).await;
-    world
-}
-
-pub async fn fault(world: &World, kind: &str, method: &str, path: &str, times: u64) {
-    let fault = json!({"kind": kind, "method": method, "path_prefix": path, "times": times});
-    world.sim(Method::POST, "faults", Some(fault)).await;
-}
-
 /// Another instance on the world's database, put together and without workers: the test drives it by hand.
 pub async fn instance(database_url: &str, simulator: &simulator::Running, setup: Setup) -> App {
-    let base: Url = simulator.url().parse().unwrap();
-    let parts = Parts {
-        listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
-        public_url: None,
-        database_url: database_url.to_owned(),
-        seal_key: Key32::clone(&seal_key()),
-        accounts: sandbox::accounts(&base),
-        webhook_secrets: sandbox::webhook_secrets(&seal_key()),
-        gateway: setup.gateway,
-        options: setup.options,
-        outbound: setup.outbound,
-        recovery: setup.recovery,
-        limits: Limits::default(),
-        ids: Ids::seeded(setup.seed),
-        metrics: metrics_exporter_prometheus::PrometheusBuilder::new()
-            .build_recorder()
-            .handle(),
-    };
-    Opened::new(parts).await.unwrap().app
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let opened = support::opened(listener, database_url, simulator, setup);
+    opened.await.app
 }
 
 pub async fn close(app: App) {

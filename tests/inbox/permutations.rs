@@ -5,7 +5,7 @@
 //! `CF_PERMUTATIONS=1000 cargo test --test inbox permutations -- --nocapture`.
 
 use crate::support::checkout::{ask_for, pay};
-use crate::support::{self, Setup, World, card_payment, send, until};
+use crate::support::{Setup, World, card_payment, send, until};
 use crate::{close, instance, pause_webhooks, signature};
 use cluster::Cluster;
 use counterfoil::journal;
@@ -17,7 +17,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use std::time::Instant;
-use tokio::net::TcpListener;
 
 fn from_environment(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().expect("a whole number"))
@@ -239,7 +238,7 @@ async fn webhooks_in_any_order_lead_to_the_same_state() {
         from_environment("CF_PERMUTATIONS", 8),
         from_environment("CF_SEED", 1),
     );
-    let mut world = unhurried().await;
+    let mut world = World::start_unhurried(Setup::default()).await;
     pause_webhooks(&world, true).await;
     let begun = begin(&world).await;
     world.stop_service().await;
@@ -289,20 +288,4 @@ async fn webhooks_in_any_order_lead_to_the_same_state() {
         began.elapsed()
     );
     world.simulator.stop().await;
-}
-
-/// A world in which nothing happens by the mere passing of time.
-async fn unhurried() -> World {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (database_url, simulator) =
-        tokio::join!(support::database(), support::unhurried_simulator(address));
-    let service = support::serve(listener, &database_url, &simulator, Setup::default()).await;
-    World {
-        service: Some(service),
-        simulator,
-        database_url,
-        address,
-        http: reqwest::Client::new(),
-    }
 }

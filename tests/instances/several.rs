@@ -45,9 +45,7 @@ pub fn as_served() -> Setup {
 impl Several {
     /// So many instances. Stripe tells the first of them of everything, once webhooks are let go.
     pub async fn start(count: u64, setup: Setup) -> Self {
-        let world = World::start_with(setup).await;
-        let paused = Some(json!({"paused": true}));
-        world.sim(Method::POST, "webhooks", paused).await;
+        let world = support::quiet_world(setup).await;
         let mut several = Self {
             addresses: vec![world.address],
             others: Vec::new(),
@@ -139,8 +137,7 @@ impl Several {
         self.world.stop().await;
     }
 
-    /// What any log must be, whoever wrote it: positions, ledger positions and versions without gaps or repeats, the journal as far
-    /// as the log and each event in it once, and every payment with one outcome at most of each intention.
+    /// Panics where anything is not as it was promised, whoever wrote it.
     pub async fn is_whole(&self) {
         whole(&self.world).await;
     }
@@ -159,21 +156,7 @@ pub async fn whole(world: &World) {
         reached >= Some(head)
     })
     .await;
-    for (what, wrong) in [
-        ("positions", "select count(*) from (select position, row_number() over (order by position) as should from events) e where position <> should"),
-        ("ledger positions", "select count(*) from (select ledger_position, row_number() over (partition by ledger order by ledger_position) as should from events) e where ledger_position <> should"),
-        ("versions", "select count(*) from (select sequence, row_number() over (partition by aggregate_type, aggregate_id order by sequence) as should from events) e where sequence <> should"),
-        ("event ids", "select count(*) - count(distinct event_id) from events"),
-        ("the journal beside the balances", "select count(*) from (
-             select merchant, currency, account, sum(debit_minor) as debit, sum(credit_minor) as credit from journal group by 1, 2, 3) j
-             full join balances b using (merchant, currency, account)
-             where j.debit is distinct from b.debit_minor or j.credit is distinct from b.credit_minor"),
-        ("money taken twice", "select count(*) from (
-             select aggregate_id from events where aggregate_type = 'payment' and event_type = 'Succeeded' group by 1 having count(*) > 1) e"),
-    ] {
-        let wrong: i64 = sqlx::query_scalar(wrong).fetch_one(pool).await.unwrap();
-        assert_eq!(wrong, 0, "{what}");
-    }
+    support::audit::verify(world).await;
 }
 
 /// An order of the shop, of one line.

@@ -82,23 +82,6 @@ async fn charges_at_stripe(world: &World) -> usize {
     charges["data"].as_array().unwrap().len()
 }
 
-/// A world whose Stripe does nothing by the mere passing of time.
-async fn unhurried() -> World {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (database_url, simulator) =
-        tokio::join!(support::database(), support::unhurried_simulator(address));
-    let setup = Setup::default();
-    let service = support::serve(listener, &database_url, &simulator, setup).await;
-    World {
-        service: Some(service),
-        simulator,
-        database_url,
-        address,
-        http: reqwest::Client::new(),
-    }
-}
-
 /// Planted bug: taking the page off the order whatever Stripe says to its expiry.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_who_is_first_keeps_the_page_and_the_new_checkout_is_refused() {
@@ -164,7 +147,7 @@ async fn a_payer_who_is_at_the_bank_when_the_page_expires_is_not_charged() {
 /// Planted bug: taking a page off the order whose money is on the way.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_money_is_on_the_way_no_other_page_opens_and_it_pays_in_the_end() {
-    let world = unhurried().await;
+    let world = World::start_unhurried(Setup::default()).await;
     let page = opened(&world, "b").await;
     assert_eq!(
         pay(&world, &page, "pm_card_simProcessing").await.status(),
@@ -181,7 +164,7 @@ async fn while_money_is_on_the_way_no_other_page_opens_and_it_pays_in_the_end() 
 /// Planted bug: taking the page off the order without cancelling its intent, which could be paid later.
 #[tokio::test(flavor = "multi_thread")]
 async fn money_that_did_not_come_in_the_end_makes_way_and_cannot_come_any_more() {
-    let world = unhurried().await;
+    let world = World::start_unhurried(Setup::default()).await;
     let page = opened(&world, "b").await;
     let declined = pay(&world, &page, "pm_card_simProcessingDeclined").await;
     assert_eq!(declined.status(), 303);
@@ -399,8 +382,7 @@ async fn killed_while_a_page_was_ended_recovery_ends_it_and_the_retry_opens_exac
     let page = opened(&world, "b").await;
     let expire = format!("{SESSIONS}/{page}/expire");
     // What Stripe tells by itself is held back: recovery alone is to find it out.
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
+    support::pause_webhooks(&world, true).await;
     let fault = json!({"kind": "hold_before", "method": "POST", "path_prefix": expire});
     kill_while_stripe_holds(&mut world, fault, |world| ask_for(world, "b")).await;
     release(&world).await;

@@ -2,7 +2,7 @@
 //! instance at a time.
 
 use crate::crash::Process;
-use crate::support::{self, Setup, World, card_payment, send, until};
+use crate::support::{self, Setup, World, card_payment, fault, send, until};
 use counterfoil::gateway::GatewayOptions;
 use counterfoil::service::Service;
 use counterfoil::use_cases::Recovery;
@@ -41,16 +41,7 @@ pub fn with(recovery: Recovery) -> Setup {
 
 /// A world in which Stripe tells nothing by itself.
 pub async fn quiet_world(recovery: Recovery) -> World {
-    let world = World::start_with(with(recovery)).await;
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
-    world
-}
-
-/// The next so many requests to Stripe of this method under `path` meet the fault.
-pub async fn fault(world: &World, kind: &str, method: &str, path: &str, times: u64) {
-    let fault = json!({"kind": kind, "method": method, "path_prefix": path, "times": times});
-    world.sim(Method::POST, "faults", Some(fault)).await;
+    support::quiet_world(with(recovery)).await
 }
 
 /// Two days pass at Stripe: it has forgotten every key.
@@ -153,8 +144,7 @@ async fn what_is_not_there_yet_may_still_be_on_its_way() {
         attempts: 1,
     };
     let mut world = World::start_with(setup).await;
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
+    support::pause_webhooks(&world, true).await;
     fault(&world, "hold_before", "POST", "/v1/payment_intents", 1).await;
     assert_eq!(send(world.shop_create()).await.0, 503);
     let patient = Recovery {

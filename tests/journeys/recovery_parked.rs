@@ -1,11 +1,11 @@
 //! What nobody could find out by its deadline waits for people: shown, settled by one, approved by another.
 
-use crate::recovery::{FORM, at_once, fault, names, quiet_world, recover, with, work};
-use crate::support::{World, card_payment, checkout, seal_key, send, until};
+use crate::recovery::{FORM, at_once, names, quiet_world, recover, with, work};
+use crate::support::settling::{happened, person, settle};
+use crate::support::{World, card_payment, checkout, fault, seal_key, send, until};
 use aggregates::ids::IntentionId;
-use aggregates::metadata::Actor;
 use counterfoil::ops::fixtures;
-use counterfoil::use_cases::{ByHand, Parked, Recovery, SettleError, Settler};
+use counterfoil::use_cases::{ByHand, Parked, Recovery, SettleError};
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use std::process::Command;
@@ -17,18 +17,6 @@ fn too_late() -> Recovery {
         park_after: Duration::ZERO,
         certain_for: Duration::ZERO,
         ..at_once()
-    }
-}
-
-fn person(name: &str) -> Settler {
-    Settler {
-        merchant: None,
-        actor: Actor {
-            name: name.to_owned(),
-            key_id: None,
-            door: "cli".to_owned(),
-        },
-        key: None,
     }
 }
 
@@ -59,17 +47,6 @@ pub async fn parked_capture(world: &mut World, kind: &str) -> (String, Intention
     (intent, IntentionId::from_uuid(parked.intention))
 }
 
-/// Two people settle it as having happened.
-pub async fn settle(world: &World, intention: IntentionId, stripe_id: &str) {
-    let (app, because) = (world.app(), "seen in Stripe's dashboard".to_owned());
-    app.propose_settlement(person("anna"), intention, happened(stripe_id), because)
-        .await
-        .unwrap();
-    app.approve_settlement(person("ben"), intention)
-        .await
-        .unwrap();
-}
-
 async fn until_parked(world: &World) -> Parked {
     until("it is parked, and its lease given back", async || {
         let parked = names(world, "IntentionParked").await == 1;
@@ -77,12 +54,6 @@ async fn until_parked(world: &World) -> Parked {
     })
     .await;
     only_parked(world).await
-}
-
-fn happened(stripe_id: &str) -> ByHand {
-    ByHand::Happened {
-        stripe_id: stripe_id.to_owned(),
-    }
 }
 
 /// Planted bug: parking nothing leaves an intention open for ever, and nobody is told.

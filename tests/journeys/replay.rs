@@ -1,7 +1,8 @@
 //! What is kept in rows is what the events say: the log, folded again from its start, gives the same rows.
 
-use crate::recovery_parked::{parked_capture, settle};
-use crate::support::{World, card_payment, send, until};
+use crate::recovery_parked::parked_capture;
+use crate::support::settling::settle;
+use crate::support::{World, card_payment, pause_webhooks, send, until};
 use aggregates::catalogue::{Article, Offer};
 use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, PayoutId};
 use aggregates::order::Order;
@@ -166,8 +167,7 @@ pub async fn busy_world() -> World {
         waiting == 0
     })
     .await;
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
+    pause_webhooks(&world, true).await;
     let (intent, intention) = parked_capture(&mut world, "drop_after").await;
     settle(&world, intention, &intent).await;
     world

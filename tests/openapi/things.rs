@@ -5,14 +5,11 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use super::support::{World, card_payment, described, send};
+use super::support::{self, Setup, World, card_payment, described, send};
 
 /// A world in which nothing happens but what a test does.
 pub async fn quiet_world() -> World {
-    let world = World::start().await;
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
-    world
+    support::quiet_world(Setup::default()).await
 }
 
 /// The order of Acme's whose payment is a source of payment.

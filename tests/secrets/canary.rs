@@ -212,29 +212,32 @@ fn needles_everywhere() -> Vec<Needle> {
     all
 }
 
+fn card(number: &str, cvc: &str) -> Value {
+    json!({
+        "amount": 2000, "currency": "usd", "confirm": true, "return_url": "https://your.website",
+        "payment_method_data": {"type": "card", "card": {"number": number, "exp_month": "12", "exp_year": "2034", "cvc": cvc}},
+    })
+}
+
+/// The same as a form.
+fn card_form(number: &str, cvc: &str) -> [(String, String); 8] {
+    let pairs = [
+        ("amount", "2000"),
+        ("currency", "usd"),
+        ("confirm", "true"),
+        ("payment_method_data[type]", "card"),
+        ("payment_method_data[card][number]", number),
+        ("payment_method_data[card][exp_month]", "12"),
+        ("payment_method_data[card][exp_year]", "2034"),
+        ("payment_method_data[card][cvc]", cvc),
+    ];
+    pairs.map(|(name, text)| (name.to_owned(), text.to_owned()))
+}
+
 /// Payments as they should be made, through both renderings: the card goes to Stripe and nowhere else. Some while Stripe
 /// fails in one of its ways.
 async fn pay_with_cards(world: &World, heard: &mut Heard, canaries: &mut Canaries) {
     let key = walk::secret_of(counterfoil::store::KeyKind::StripeSecret);
-    let card = |number: &str, cvc: &str| {
-        json!({
-            "amount": 2000, "currency": "usd", "confirm": true, "return_url": "https://your.website",
-            "payment_method_data": {"type": "card", "card": {"number": number, "exp_month": "12", "exp_year": "2034", "cvc": cvc}},
-        })
-    };
-    let form = |number: &str, cvc: &str| {
-        let pairs = [
-            ("amount", "2000"),
-            ("currency", "usd"),
-            ("confirm", "true"),
-            ("payment_method_data[type]", "card"),
-            ("payment_method_data[card][number]", number),
-            ("payment_method_data[card][exp_month]", "12"),
-            ("payment_method_data[card][exp_year]", "2034"),
-            ("payment_method_data[card][cvc]", cvc),
-        ];
-        pairs.map(|(name, text)| (name.to_owned(), text.to_owned()))
-    };
     let faults = [
         None,
         Some(("payment_methods", "status_500")),
@@ -262,10 +265,10 @@ async fn pay_with_cards(world: &World, heard: &mut Heard, canaries: &mut Canarie
             .send(&at, true, request().json(&card(ACCEPTED, LONG_CVC)))
             .await;
         heard
-            .send(&at, true, walk::form(request(), &form(ACCEPTED, CVC)))
+            .send(&at, true, walk::form(request(), &card_form(ACCEPTED, CVC)))
             .await;
         heard
-            .send(&at, true, walk::form(request(), &form(&unknown, CVC)))
+            .send(&at, true, walk::form(request(), &card_form(&unknown, CVC)))
             .await;
         // Broken off in the middle, and not at all what it is called.
         let text = card(&unknown, CVC).to_string();

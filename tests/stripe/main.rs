@@ -22,9 +22,7 @@ mod states;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use support::{Setup, World};
-use tokio::net::TcpListener;
 
 /// The version that Stripe's clients name.
 const VERSION: &str = "2023-08-16";
@@ -58,34 +56,10 @@ async fn world() -> World {
 }
 
 async fn world_with(setup: Setup) -> World {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let (database_url, simulator) = tokio::join!(support::database(), unhurried_stripe(address));
-    let service = support::serve(listener, &database_url, &simulator, setup).await;
     World {
-        service: Some(service),
-        simulator,
-        database_url,
-        address,
         http: client(),
+        ..World::start_unhurried(setup).await
     }
-}
-
-/// A simulator in which nothing happens by the mere passing of time; it tells the service of everything.
-async fn unhurried_stripe(service: SocketAddr) -> simulator::Running {
-    use counterfoil::ops::{fixtures, sandbox};
-    use secrecy::ExposeSecret;
-    let key = support::seal_key();
-    let accounts = fixtures::simulator_accounts(|merchant| {
-        let url = format!("http://{service}/webhooks/stripe/{merchant}");
-        let secret = sandbox::webhook_secret(&key, merchant);
-        simulator::WebhookEndpoint::new(&url, secret.expose_secret())
-    });
-    let config = simulator::Config {
-        later_s: 24 * 3600,
-        ..simulator::Config::new(accounts)
-    };
-    simulator::Simulator::start(config).await.unwrap()
 }
 
 /// One that follows no redirects, so that a payer's page can be looked at.
@@ -99,14 +73,12 @@ fn client() -> reqwest::Client {
 
 /// Holds back what Stripe would tell by itself, so that nothing happens beside what a test does.
 async fn pause_webhooks(world: &World) {
-    let paused = Some(json!({"paused": true}));
-    world.sim(Method::POST, "webhooks", paused).await;
+    support::pause_webhooks(world, true).await;
 }
 
 /// The next request to Stripe of this method under `path` meets the fault.
 async fn fault(world: &World, kind: &str, method: Method, path: &str) {
-    let fault = json!({"kind": kind, "method": method.as_str(), "path_prefix": path});
-    world.sim(Method::POST, "faults", Some(fault)).await;
+    support::fault(world, kind, method.as_str(), path, 1).await;
 }
 
 /// A caller with one key, at the door or at Stripe itself.

@@ -64,6 +64,5 @@ pub async fn at_stripe(world: &World, status: &str) -> Vec<String> {
 
 /// The next request to Stripe that changes something under `path` meets the fault.
 pub async fn fault(world: &World, kind: &str, path: &str) {
-    let fault = json!({"kind": kind, "method": "POST", "path_prefix": path, "times": 1});
-    world.sim(Method::POST, "faults", Some(fault)).await;
+    super::fault(world, kind, "POST", path, 1).await;
 }

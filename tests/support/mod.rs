@@ -4,10 +4,14 @@
 
 pub mod audit;
 pub mod checkout;
+pub mod database;
 pub mod description;
 pub mod json_api;
 pub mod process;
 pub mod proxy;
+pub mod settling;
+
+pub use database::database;
 
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;
@@ -15,7 +19,7 @@ use counterfoil::http::server::Limits;
 use counterfoil::ids::Ids;
 use counterfoil::ops::{fixtures, sandbox};
 use counterfoil::outbound::{self, Reach};
-use counterfoil::service::{MIGRATIONS, Opened, Parts, Service};
+use counterfoil::service::{Opened, Parts, Service};
 use counterfoil::use_cases::{Options, Recovery};
 use description::Seen;
 use reqwest::header::HeaderMap;
@@ -23,7 +27,6 @@ use reqwest::{Method, RequestBuilder, Url};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use simulator::{Simulator, WebhookEndpoint};
-use sqlx::{Connection, PgConnection};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -82,15 +85,6 @@ impl Default for Setup {
 /// The seal key of all tests.
 pub fn seal_key() -> Key32 {
     Key32::new([7; 32])
-}
-
-/// A migrated database of its own.
-pub async fn database() -> String {
-    let url = cluster::Cluster::shared_for_tests().fresh_database("cf_test");
-    let mut connection = PgConnection::connect(&url).await.unwrap();
-    MIGRATIONS.run(&mut connection).await.unwrap();
-    connection.close().await.unwrap();
-    url
 }
 
 /// A simulator that sends its webhooks to `service`.
@@ -168,6 +162,18 @@ impl World {
     }
 
     pub async fn start_with(setup: Setup) -> Self {
+        Self::start_beside(setup, simulator).await
+    }
+
+    /// A world in which nothing happens by the mere passing of time.
+    pub async fn start_unhurried(setup: Setup) -> Self {
+        Self::start_beside(setup, unhurried_simulator).await
+    }
+
+    async fn start_beside(
+        setup: Setup,
+        simulator: impl AsyncFnOnce(SocketAddr) -> simulator::Running,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (database_url, simulator) = tokio::join!(database(), simulator(address));
@@ -188,11 +194,12 @@ impl World {
         }
     }
 
-    /// A new service on the same address, database and simulator.
+    /// A new service on the same address, database and simulator; the fixtures are there.
     pub async fn restart(&mut self, setup: Setup) {
         self.stop_service().await;
         let listener = TcpListener::bind(self.address).await.unwrap();
-        self.service = Some(serve(listener, &self.database_url, &self.simulator, setup).await);
+        let opened = opened(listener, &self.database_url, &self.simulator, setup).await;
+        self.service = Some(opened.serve().unwrap());
     }
 
     pub fn app(&self) -> &counterfoil::use_cases::App {
@@ -321,6 +328,24 @@ impl World {
         self.stop_service().await;
         self.simulator.stop().await;
     }
+}
+
+/// A world in which Stripe tells nothing by itself.
+pub async fn quiet_world(setup: Setup) -> World {
+    let world = World::start_with(setup).await;
+    pause_webhooks(&world, true).await;
+    world
+}
+
+pub async fn pause_webhooks(world: &World, paused: bool) {
+    let paused = Some(json!({"paused": paused}));
+    world.sim(Method::POST, "webhooks", paused).await;
+}
+
+/// The next so many requests to Stripe of this method under `path` meet the fault.
+pub async fn fault(world: &World, kind: &str, method: &str, path: &str, times: u64) {
+    let fault = json!({"kind": kind, "method": method, "path_prefix": path, "times": times});
+    world.sim(Method::POST, "faults", Some(fault)).await;
 }
 
 /// The body of a payment of `amount` with a test card, confirmed at once.

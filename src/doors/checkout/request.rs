@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{CheckoutError, Fault};
 use super::negotiation::{Said, member};
 use super::{NAME, Operation, formats, guid};
-use crate::doors::firewall::{holds_card_number, key_holds_card_number};
+use crate::firewall::{holds_card_number, key_holds_card_number};
 use crate::http::auth::{self, PresentedKey};
 use crate::store::{Caller, KeyKind, Scope};
 use crate::use_cases::{App, AppError, CheckoutArticle, Idempotency, OpenCheckout, Shown};

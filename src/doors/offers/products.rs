@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::error::OffersError;
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::body;
 
 /// The most codes of one request; no offer has as many.

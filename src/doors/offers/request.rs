@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::NAME;
 use super::error::OffersError;
 use super::products;
-use crate::doors::firewall::key_holds_card_number;
+use crate::firewall::key_holds_card_number;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body::{self, MediaType};
 use crate::store::{Caller, KeyKind, Scope};

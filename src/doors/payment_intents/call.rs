@@ -13,7 +13,7 @@ use super::NAME;
 use super::error::{STRIPE_SHOULD_RETRY, StripeError};
 use super::form;
 use super::params::{self, Params};
-use crate::doors::firewall::key_holds_card_number;
+use crate::firewall::key_holds_card_number;
 use crate::http::auth;
 use crate::http::body::{self, MediaType};
 use crate::store::{Caller, KeyKind, Scope};

@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::doors::firewall::{holds_card_number, key_holds_card_number};
 use crate::doors::sentence;
+use crate::firewall::{holds_card_number, key_holds_card_number};
 use crate::http::body::BodyError;
 use crate::use_cases::{AppError, StripeAnswer};
 

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::error::StripeError;
 use super::form;
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 
 /// The members of one object, and where it stands. A member that is null counts as absent, unless a method says otherwise.
 pub struct Params<'a> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use super::card::{self, Method};
 use super::error::StripeError;
 use super::params::{Params, card_number_in};
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::addresses::may_return_to;
 use crate::personal::{Personal, Shipping};
 use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};

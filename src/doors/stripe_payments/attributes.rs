@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 use super::error::{self, Refusal};
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::addresses::may_return_to;
 use crate::http::json_api::ErrorObject;
 use crate::use_cases::{GivenIntent, StripeOptions};

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::error::{self, Refusal};
 use super::request::Call;
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::json_api::Query;
 use crate::http::json_api::document::Fieldsets;
 use crate::http::json_api::query::SortBy;

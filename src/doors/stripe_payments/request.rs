@@ -13,7 +13,7 @@ use super::NAME;
 use super::attributes::{Attributes, TEXT_LENGTH_MAX, at, options, refused};
 use super::error::{self, Refusal};
 use super::query::Parsed;
-use crate::doors::firewall::key_holds_card_number;
+use crate::firewall::key_holds_card_number;
 use crate::http::addresses;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body;

@@ -19,9 +19,11 @@ use futures::StreamExt;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
+use super::worker::{gauge, goes_on_after, under_lease};
 use super::{App, AppError};
 use crate::crash_point;
 use crate::gateway::{Silence, SilenceKind};
+use crate::pauses::doubled;
 use crate::store::{Context, LeasedWork, Merchant, WorkKind};
 
 /// The door that recovery comes in by.
@@ -92,9 +94,8 @@ impl App {
                 () = stop.cancelled() => return,
             }
             older_than = recovery.older_than;
-            tokio::select! {
-                () = tokio::time::sleep(recovery.every) => {}
-                () = stop.cancelled() => return,
+            if !goes_on_after(recovery.every, &stop).await {
+                return;
             }
         }
     }
@@ -148,20 +149,8 @@ impl App {
 
     /// Drives one intention, and keeps its lease alive meanwhile.
     async fn recover_one(&self, it: LeasedWork) -> Driven {
-        let attempt = self.attempt(&it);
-        tokio::pin!(attempt);
-        let lease_for = self.inner.recovery.lease_for;
-        loop {
-            tokio::select! {
-                driven = &mut attempt => return driven,
-                () = tokio::time::sleep(lease_for / 3) => {
-                    // Without it the same request may be sent by another instance as well, under the same key.
-                    if let Err(error) = self.inner.store.work.renew(&it, lease_for).await {
-                        tracing::warn!(%error, "a lease could not be renewed");
-                    }
-                }
-            }
-        }
+        let (work, lease_for) = (&self.inner.store.work, self.inner.recovery.lease_for);
+        under_lease(lease_for, self.attempt(&it), || work.renew(&it, lease_for)).await
     }
 
     async fn attempt(&self, it: &LeasedWork) -> Driven {
@@ -260,18 +249,14 @@ impl App {
     /// Doubling with each attempt, and drawn from its upper half, so that what was cut off together does not come together.
     fn pause(&self, it: &LeasedWork) -> Duration {
         let recovery = &self.inner.recovery;
-        let doublings = u32::try_from(it.attempts).unwrap_or(0).min(20);
-        let full = recovery
-            .pause_min
-            .saturating_mul(1 << doublings)
-            .min(recovery.pause_max);
+        let attempts = u32::try_from(it.attempts).unwrap_or(0).saturating_add(1);
+        let full = doubled(recovery.pause_min, recovery.pause_max, attempts);
         let full = if it.age() >= recovery.park_after {
             full.max(PARKED_PAUSE.min(recovery.pause_max.saturating_mul(4)))
         } else {
             full
         };
-        let drawn = u32::from(u16::from_be_bytes(self.inner.store.ids.bytes()));
-        full / 2 + full / 2 * drawn / u32::from(u16::MAX)
+        self.jittered(full)
     }
 
     /// The circumstances of what recovery does.
@@ -333,11 +318,6 @@ impl LeasedWork {
     fn age(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.age_ms).unwrap_or(0))
     }
-}
-
-fn gauge(name: &'static str, count: i64) {
-    let count = u32::try_from(count).map_or(f64::INFINITY, f64::from);
-    metrics::gauge!(name).set(count);
 }
 
 /// What recovery keeps for itself may be lost: then it is found again.

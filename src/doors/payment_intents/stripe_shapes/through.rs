@@ -10,7 +10,7 @@ use super::super::call::{self, Call, Look};
 use super::super::error::StripeError;
 use super::super::{Answer, NAME, form, params, request as common};
 use super::answer::answer;
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::use_cases::{App, Change};
 
 /// What a publishable key may see of an intent, by Stripe's own list.

@@ -16,7 +16,7 @@ use super::super::call::{Call, Look};
 use super::super::error::{IDEMPOTENT_REPLAYED, StripeError};
 use super::super::params::Params;
 use super::super::{Answer, Id, NAME, form, named};
-use crate::doors::firewall::holds_card_number;
+use crate::firewall::holds_card_number;
 use crate::http::routes::Routes;
 use crate::store::{LoggedDelivery, Page};
 use crate::use_cases::{
