@@ -38,7 +38,7 @@ use crate::personal::{Address, Personal, Shipping};
 
 /// Stripe, for any number of accounts of ours.
 pub struct Gateway {
-    wire: Wire,
+    pub(super) wire: Wire,
     accounts: HashMap<String, Account>,
 }
 

@@ -7,7 +7,7 @@
 use aggregates::ids::{IntentionId, PaymentId, RefundId};
 use aggregates::payment::event::Changes;
 use aggregates::payment::lookup::Shown;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::answers::refund_from;
@@ -19,8 +19,6 @@ use crate::personal::Personal;
 
 /// How many pages of a hundred objects are read at the most: beyond that nothing is proved.
 const PAGES_MAX: u32 = 500;
-/// How far Stripe's clock may be behind the database's.
-const CLOCKS_APART: TimeDelta = TimeDelta::minutes(10);
 
 impl Gateway {
     /// The intent that carries our payment's id, as it stands now. `since`: when making it was intended. None where there is
@@ -35,7 +33,7 @@ impl Gateway {
         let found = match self.search(account, &id).await {
             Some(found) => Some(found),
             None => {
-                let query = since_query(since);
+                let query = self.since_query(since);
                 let is_it = |it: &Value| marked(it, PAYMENT_KEY, &id);
                 match self.first(account, "/payment_intents", &query, is_it).await {
                     Outcome::Said(found) => found.as_ref().and_then(id_of),
@@ -88,7 +86,7 @@ impl Gateway {
     ) -> Outcome<Option<StripeAnswer>> {
         let id = request.to_string();
         let is_it = |it: &Value| marked(it, REQUEST_KEY, &id);
-        let query = since_query(since);
+        let query = self.since_query(since);
         let found = match self.first(account, collection, &query, is_it).await {
             Outcome::Said(found) => found.as_ref().and_then(id_of),
             Outcome::Refused(refusal) => return Outcome::Refused(refusal),
@@ -131,6 +129,11 @@ impl Gateway {
                 .and_then(id_of),
             _ => None,
         }
+    }
+
+    fn since_query(&self, since: DateTime<Utc>) -> String {
+        let from = (since - self.wire.clocks_apart()).timestamp().to_string();
+        pairs(&[("created[gte]", &from)])
     }
 
     /// The first object of a list that `is_it`, newest first, of all its pages.
@@ -180,11 +183,6 @@ impl Gateway {
         let why = format!("{path} has more than {PAGES_MAX} pages");
         Outcome::Unknown(Silence::new(SilenceKind::ListTooLong, why))
     }
-}
-
-fn since_query(since: DateTime<Utc>) -> String {
-    let from = (since - CLOCKS_APART).timestamp().to_string();
-    pairs(&[("created[gte]", &from)])
 }
 
 pub(super) fn pairs(pairs: &[(&str, &str)]) -> String {

@@ -21,6 +21,19 @@ pub struct GatewayOptions {
     pub timeout: Duration,
     /// How often one request is sent at the most, under the same idempotency key, before its outcome counts as unknown.
     pub attempts: u32,
+    /// How far Stripe's clock may be behind the database's: a look-up reads the lists from so long before the intention on.
+    pub clocks_apart: Duration,
+}
+
+impl GatewayOptions {
+    /// As it is served, with so long for one attempt.
+    pub const fn with_timeout(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            attempts: 3,
+            clocks_apart: Duration::from_secs(600),
+        }
+    }
 }
 
 /// One account at Stripe, or at a server that speaks Stripe's API.
@@ -81,6 +94,11 @@ impl Wire {
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
         Ok(Self { http, options })
+    }
+
+    /// How far Stripe's clock may be behind the database's.
+    pub(super) fn clocks_apart(&self) -> Duration {
+        self.options.clocks_apart
     }
 
     /// Sends the call until Stripe gives an answer that means something, at most `attempts` times.

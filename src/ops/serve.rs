@@ -18,9 +18,6 @@ use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
 use crate::use_cases::{Options, Polling, Recovery, WebhookSecrets};
 
-/// How often one request to Stripe is sent under the same key before its outcome counts as unknown.
-const ATTEMPTS: u32 = 3;
-
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -134,10 +131,7 @@ pub fn accounts(config: &Config) -> anyhow::Result<(HashMap<String, Account>, We
 
 /// How patient to be with Stripe, as configured.
 pub fn gateway_options(config: &Config) -> GatewayOptions {
-    GatewayOptions {
-        timeout: config.timeouts.stripe,
-        attempts: ATTEMPTS,
-    }
+    GatewayOptions::with_timeout(config.timeouts.stripe)
 }
 
 /// How long callers wait, as configured.

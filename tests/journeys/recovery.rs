@@ -142,6 +142,7 @@ async fn what_is_not_there_yet_may_still_be_on_its_way() {
     setup.gateway = GatewayOptions {
         timeout: Duration::from_millis(300),
         attempts: 1,
+        ..setup.gateway
     };
     let mut world = World::start_with(setup).await;
     support::pause_webhooks(&world, true).await;

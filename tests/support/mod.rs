@@ -69,8 +69,8 @@ impl Default for Setup {
                 ..Recovery::default()
             },
             gateway: GatewayOptions {
-                timeout: Duration::from_secs(20),
                 attempts: 1,
+                ..GatewayOptions::with_timeout(Duration::from_secs(20))
             },
             outbound: outbound::Options {
                 reach: Reach::Anywhere,
