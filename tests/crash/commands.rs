@@ -26,8 +26,6 @@ const AT_THE_BANK: &str = "4000002760003184";
 const ORDERS: &str = "/ledger/v1/orders";
 const SOURCES: &str = "/api/stripe_payments";
 const ARTICLES: &str = "/ledger/v1/articles";
-/// Whose articles the runs list.
-const COMPANY: &str = "33333333-3333-3333-3333-333333333333";
 const KEYS: &str = "/ledger/v1/keys";
 const MERCHANTS: &str = "/ledger/v1/merchants";
 const MEDIA_TYPE: &str = "application/vnd.api+json";
@@ -414,11 +412,17 @@ fn native() -> Vec<Command> {
     ]
 }
 
-/// An article of a number that is the run's own.
+/// A company that lists an article in this run alone.
+fn company(tag: &str) -> String {
+    format!(
+        "33333333-3333-3333-3333-{:0>12}",
+        tag.trim_start_matches("tag")
+    )
+}
+
 fn article(tag: &str) -> Value {
-    let number: i64 = tag.trim_start_matches("tag").parse().unwrap();
     json!({
-        "company": COMPANY, "number": number, "name": "Massage", "currency": "sek", "price_minor": 50_000,
+        "company": company(tag), "number": 7, "name": "Massage", "currency": "sek", "price_minor": 50_000,
     })
 }
 
@@ -433,7 +437,7 @@ fn catalogue() -> Vec<Command> {
         }),
         command("native: reprice an article", listed, |world, tag, _| {
             let price = json!({"currency": "sek", "price_minor": 55_000});
-            let path = format!("{ARTICLES}/{COMPANY}/{}/reprice", article(tag)["number"]);
+            let path = format!("{ARTICLES}/{}/7/reprice", company(tag));
             once(admin(world, &path, &price), tag)
         }),
         command("native: withdraw an offer", offered, |world, tag, _| {

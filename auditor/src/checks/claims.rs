@@ -3,12 +3,13 @@
 use super::Check;
 use crate::report::Invariant as I;
 
-/// Claims with what they stand for told apart. An answer with `not_begun` left the key free; one that came with the claim itself
+/// Claims with what they stand for told apart. A `turn` at changing something may intend nothing, several things or what was
+/// intended before, and its own name is no intention's. An answer with `not_begun` left the key free; one that came with the claim itself
 /// (`at_once`) was made of what was there before.
 const CLAIMS: &str = "
     select c.ledger, c.scope, c.key, c.command_id::text as command, c.created_at, c.completed_at,
            c.context->>'payment' as payment, c.context->>'intention' as intention, c.context->>'request' as request,
-           c.context->>'about' as about, c.answer is not null as answered,
+           c.context->>'about' as about, coalesce(c.context->>'turn', 'false') = 'true' as turn, c.answer is not null as answered,
            coalesce(c.answer->>'not_begun', 'false') = 'true' as not_begun,
            c.completed_at = c.created_at as at_once,
            (c.answer->>'version')::bigint as version
@@ -42,7 +43,7 @@ const UNKNOWN_INTENTION: &str = "
     select c.ledger as merchant, 'claims ' || c.scope as at, null as position,
            'the key stands for the intention ' || c.intention || ', which was never recorded' as what
     from {claims} left join audit_intentions i on i.merchant = c.ledger and i.intention::text = c.intention
-    where c.intention is not null and i.intention is null and not coalesce(c.at_once, false)
+    where c.intention is not null and i.intention is null and not c.turn and not coalesce(c.at_once, false)
       and not exists (select from audit_streams s where s.kind = 'payment' and s.id = c.payment and s.merchant <> c.ledger)";
 
 /// The claim was committed with the intention, by the command that recorded it.

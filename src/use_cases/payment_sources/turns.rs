@@ -5,6 +5,7 @@
 
 use aggregates::ids::{IntentionId, PaymentId};
 use eventstore::Completion;
+use serde::Serialize;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
@@ -21,6 +22,14 @@ pub(super) enum Turn {
     Ours(Option<OwnedMutexGuard<()>>),
     /// It ended before, under the same key.
     Before(Box<Standing>),
+}
+
+/// What a turn's claim says more: its intention is a name that only the turn has, and no event of the log.
+#[derive(Serialize)]
+struct ForTurn {
+    turn: bool,
+    #[serde(flatten)]
+    claimed: Claimed,
 }
 
 impl App {
@@ -81,7 +90,10 @@ impl App {
             intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
         };
         let commit = Commit {
-            claim: Some(key.claim(&claimed)),
+            claim: Some(key.claim(&ForTurn {
+                turn: true,
+                claimed,
+            })),
             ..Commit::default()
         };
         match self.inner.store.commit(&merchant.id, context, commit).await {
