@@ -3,13 +3,15 @@
 use aggregates::ledger::{self, Entry, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::settlement::{Settlement, SettlementEvent};
+use chrono::{DateTime, NaiveTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{BoxError, Handler, Recorded};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// The name of its checkpoint: the fold's name and version. A changed fold is a new version, filled from the start.
-pub const NAME: &str = "journal.v1";
+pub const NAME: &str = "journal.v2";
 
 /// How many aggregates are kept between pages, so that their history need not be read again.
 const KEPT: usize = 10_000;
@@ -44,7 +46,8 @@ struct Rows {
     currency: Vec<String>,
     debit_minor: Vec<i64>,
     credit_minor: Vec<i64>,
-    recorded_at: Vec<chrono::DateTime<chrono::Utc>>,
+    recorded_at: Vec<DateTime<Utc>>,
+    effective_at: Vec<DateTime<Utc>>,
     position: Vec<i64>,
 }
 
@@ -56,37 +59,76 @@ impl Handler for Journal {
     ) -> Result<(), BoxError> {
         let mut rows = Rows::default();
         for event in events {
-            rows.push(event, &self.entries(transaction, event).await?)?;
+            let posted = self.posted(transaction, event).await?;
+            rows.push(event, &posted)?;
         }
         rows.insert(transaction).await
     }
 }
 
+/// What an event posts.
+#[derive(Default)]
+struct Posted {
+    entries: Vec<Entry>,
+    /// When it happened, where Stripe or the bank says so.
+    happened_at: Option<DateTime<Utc>>,
+}
+
 impl Journal {
     /// What the event posts, told from the aggregate as it stood before it.
-    async fn entries(
+    async fn posted(
         &mut self,
         connection: &mut PgConnection,
         event: &Recorded,
-    ) -> Result<Vec<Entry>, BoxError> {
-        match event.aggregate_type.as_str() {
+    ) -> Result<Posted, BoxError> {
+        let entries = match event.aggregate_type.as_str() {
             Payment::TYPE => {
                 let fact: PaymentEvent = event.payload_as()?;
                 let before = self.payments.before(connection, event).await?;
                 let entries = ledger::payment_entries(&fact, &before.1);
                 before.1.apply(&fact);
-                Ok(entries)
+                entries
             }
             Order::TYPE => {
                 let fact: OrderEvent = event.payload_as()?;
                 let before = self.orders.before(connection, event).await?;
                 let entries = ledger::order_entries(&fact, &before.1);
                 before.1.apply(&fact);
-                Ok(entries)
+                entries
             }
-            // Other aggregates post nothing yet.
-            _ => Ok(Vec::new()),
+            Settlement::TYPE => return Ok(of_settlement(&event.payload_as()?)),
+            // Other aggregates post nothing.
+            _ => Vec::new(),
+        };
+        let happened_at = match entries.as_slice() {
+            [] => None,
+            _ => event.metadata_as::<Claimed>()?.claimed_at,
+        };
+        Ok(Posted {
+            entries,
+            happened_at,
+        })
+    }
+}
+
+/// What of an event's metadata says when it happened.
+#[derive(serde::Deserialize)]
+struct Claimed {
+    #[serde(default)]
+    claimed_at: Option<DateTime<Utc>>,
+}
+
+fn of_settlement(fact: &SettlementEvent) -> Posted {
+    let happened_at = match fact {
+        SettlementEvent::BalanceTransactionObserved(it) => DateTime::from_timestamp(it.created, 0),
+        SettlementEvent::BankLineMatched { booked_on, .. } => {
+            Some(booked_on.and_time(NaiveTime::MIN).and_utc())
         }
+        _ => None,
+    };
+    Posted {
+        entries: ledger::settlement_entries(fact),
+        happened_at,
     }
 }
 
@@ -138,9 +180,10 @@ async fn read_before<A: Aggregate>(
 }
 
 impl Rows {
-    fn push(&mut self, event: &Recorded, entries: &[Entry]) -> Result<(), BoxError> {
-        for (entry, posted) in entries.iter().enumerate() {
-            for (line, it) in posted.lines().iter().enumerate() {
+    fn push(&mut self, event: &Recorded, posted: &Posted) -> Result<(), BoxError> {
+        let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
+        for (entry, lines) in posted.entries.iter().enumerate() {
+            for (line, it) in lines.lines().iter().enumerate() {
                 let (debit, credit) = match it.side {
                     Side::Debit => (it.amount.minor(), 0),
                     Side::Credit => (0, it.amount.minor()),
@@ -154,6 +197,7 @@ impl Rows {
                 self.debit_minor.push(debit);
                 self.credit_minor.push(credit);
                 self.recorded_at.push(event.recorded_at);
+                self.effective_at.push(effective_at);
                 self.position.push(event.position);
             }
         }
@@ -166,9 +210,9 @@ impl Rows {
             return Ok(());
         }
         sqlx::query(
-            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, position)
+            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, effective_at, position)
              select * from unnest($1::text[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
-                                  $8::bigint[], $9::timestamptz[], $10::bigint[])
+                                  $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::bigint[])
              on conflict do nothing",
         )
         .bind(&self.merchant)
@@ -180,6 +224,7 @@ impl Rows {
         .bind(&self.debit_minor)
         .bind(&self.credit_minor)
         .bind(&self.recorded_at)
+        .bind(&self.effective_at)
         .bind(&self.position)
         .execute(transaction)
         .await?;

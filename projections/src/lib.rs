@@ -5,7 +5,10 @@
 #![forbid(unsafe_code)]
 
 pub mod articles;
+pub mod balance_transactions;
 pub mod balances;
+pub mod bank_lines;
+pub mod books;
 pub mod fold;
 pub mod journal;
 pub mod listed;
@@ -28,6 +31,8 @@ pub const TABLES: &[Table] = &[
     balances::TABLE,
     stripe_requests::TABLE,
     payouts::TABLE,
+    balance_transactions::TABLE,
+    bank_lines::TABLE,
     offers::TABLE,
     articles::TABLE,
 ];

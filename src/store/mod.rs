@@ -9,6 +9,7 @@ mod inbox;
 mod keys;
 mod listed;
 mod outgoing;
+mod settlements;
 mod vault;
 
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
@@ -18,11 +19,13 @@ pub use listed::Told;
 pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
+pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
 
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
-    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, PayoutId, RefundId,
+    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, RefundId,
+    SettlementId,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
@@ -92,7 +95,7 @@ pub struct Commit {
     pub order: Option<Decided<OrderId, Order, OrderEvent>>,
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
-    pub settlement: Option<Decided<PayoutId, Settlement, SettlementEvent>>,
+    pub settlements: Vec<Decided<SettlementId, Settlement, SettlementEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
@@ -292,14 +295,14 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
-    /// A payout as it stands, from the log; an empty one where it was never seen.
+    /// A payout, a balance transaction or a bank's line as it stands, from the log; an empty one where it was never seen.
     ///
     /// # Errors
     /// When it cannot be read.
     pub async fn settlement(
         &self,
         merchant: &MerchantId,
-        id: PayoutId,
+        id: SettlementId,
     ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
         let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
         let (state, version) = loaded.map_err(Trouble::Broken)?;
@@ -380,7 +383,7 @@ impl Store {
                 |event| event_id(event).unwrap_or_else(ids),
             )?;
         }
-        if let Some(decided) = it.settlement {
+        for decided in it.settlements {
             let id = (decided.id, decided.id.aggregate_id(merchant));
             add(&mut append, context, id, decided, fold::settlement, |_| {
                 ids()

@@ -1,6 +1,6 @@
 //! What Stripe shows to whoever asks is noticed here as well: how a payment, its refund, its dispute, or a payout stands now.
 
-use aggregates::ids::PayoutId;
+use aggregates::ids::SettlementId;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::settlement::{PayoutSnapshot, SettlementCommand};
 use serde_json::Value;
@@ -61,11 +61,11 @@ impl App {
         context: &Context,
         seen: PayoutSnapshot,
     ) -> Result<(), AppError> {
-        let id = PayoutId::derive(&merchant.id, &seen.payout);
+        let id = SettlementId::of_payout(&merchant.id, &seen.payout);
         let seen = Box::new(seen);
         loop {
             let before = self.inner.store.settlement(&merchant.id, id).await?;
-            let command = SettlementCommand::Observe {
+            let command = SettlementCommand::ObservePayout {
                 merchant: merchant.id.clone(),
                 seen: seen.clone(),
             };
@@ -74,7 +74,7 @@ impl App {
                 AppError::Internal
             })?;
             let commit = Commit {
-                settlement: Some(Decided { id, before, events }),
+                settlements: vec![Decided { id, before, events }],
                 ..Commit::default()
             };
             match self.inner.store.commit(&merchant.id, context, commit).await {
