@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,8 @@ pub struct Parts {
     /// How merchants' webhooks are sent.
     pub outbound: outbound::Options,
     pub recovery: Recovery,
+    /// How often each account's bookings are read at Stripe; none reads them only when it is asked to.
+    pub settle_every: Option<Duration>,
     pub limits: Limits,
     pub ids: Ids,
     pub metrics: PrometheusHandle,
@@ -79,6 +82,7 @@ pub struct Opened {
     pub app: App,
     listener: TcpListener,
     recovery: Recovery,
+    settle_every: Option<Duration>,
     limits: Limits,
     metrics: PrometheusHandle,
 }
@@ -113,14 +117,13 @@ impl Opened {
             parts.options,
             outbound,
         );
-        let (listener, recovery, limits, metrics) =
-            (parts.listener, parts.recovery, parts.limits, parts.metrics);
         Ok(Self {
             app,
-            listener,
-            recovery,
-            limits,
-            metrics,
+            listener: parts.listener,
+            recovery: parts.recovery,
+            settle_every: parts.settle_every,
+            limits: parts.limits,
+            metrics: parts.metrics,
         })
     }
 
@@ -133,12 +136,13 @@ impl Opened {
             app,
             listener,
             recovery,
+            settle_every,
             limits,
             metrics,
         } = self;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
-        let workers = vec![
+        let mut workers = vec![
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()
             })),
@@ -149,6 +153,12 @@ impl Opened {
                 async move { app.run_deliveries(stop).await }.boxed()
             })),
         ];
+        if let Some(every) = settle_every {
+            let settling = worker(app.clone(), stop.clone(), move |app, stop| {
+                async move { app.run_settling(every, stop).await }.boxed()
+            });
+            workers.push(tokio::spawn(settling));
+        }
         let journal = journal::follow(app.store());
         let health = Health {
             readiness: Arc::new(Ready { app: app.clone() }),

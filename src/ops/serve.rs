@@ -16,7 +16,7 @@ use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
-use crate::use_cases::{Options, Recovery, WebhookSecrets};
+use crate::use_cases::{Options, Recovery, SETTLE_EVERY, WebhookSecrets};
 
 /// How often one request to Stripe is sent under the same key before its outcome counts as unknown.
 const ATTEMPTS: u32 = 3;
@@ -120,6 +120,7 @@ pub fn parts(
             ..outbound::Options::default()
         },
         recovery: Recovery::default(),
+        settle_every: Some(SETTLE_EVERY),
         limits: Limits {
             connections_max: config.connections_max,
             drain_within: timeouts.drain,

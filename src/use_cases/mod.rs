@@ -5,6 +5,7 @@
 
 mod adoption;
 mod articles;
+mod banking;
 mod checkouts;
 mod deliveries;
 mod drive;
@@ -20,12 +21,14 @@ mod payments;
 mod recovery;
 mod refunds;
 mod refusals;
+mod settling;
 mod steps;
 mod stripe_requests;
 mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
+pub use banking::{BankAccount, Imported, NotABankAccount};
 pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
@@ -43,6 +46,7 @@ pub use payments::{CreatePayment, PaymentAnswer};
 pub use projections::listed;
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
+pub use settling::{SETTLE_EVERY, Settled};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
@@ -79,6 +83,7 @@ struct Inner {
     locks: Locks,
     allowances: Option<Allowances>,
     delivered: Notify,
+    due: settling::Due,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
 }
@@ -164,6 +169,7 @@ impl App {
             locks: Locks::default(),
             allowances: options.rate_limit.and_then(Allowances::new),
             delivered: Notify::new(),
+            due: settling::Due::default(),
             webhook_secrets,
             outbound,
         };

@@ -18,6 +18,9 @@ impl App {
         object: &Value,
     ) -> Result<(), AppError> {
         let text = |name: &str| object.get(name).and_then(Value::as_str);
+        if let Some("charge" | "refund" | "dispute" | "payout") = text("object") {
+            self.inner.due.add(&merchant.id);
+        }
         let whole = || object.clone();
         let of_payment = match text("object") {
             Some("payment_intent") => gateway::intent_from(whole())

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::{App, AppError};
+use super::{App, AppError, settling};
 use crate::gateway::{self, MERCHANT_KEY, PAYMENT_KEY};
 use crate::store::{Applied, Context, Delivery, Merchant};
 
@@ -213,6 +213,9 @@ impl App {
         else {
             return Ok(Applied::Skipped);
         };
+        if settling::moves_balance(&delivery.event_type) {
+            self.inner.due.add(&delivery.merchant);
+        }
         if delivery.event_type.starts_with("payout.") {
             return self.apply_payout(delivery, object).await;
         }

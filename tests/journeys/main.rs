@@ -11,4 +11,5 @@ mod outbound;
 mod payment;
 mod receiver;
 mod replay;
+mod settlement;
 mod webhooks;

@@ -121,6 +121,8 @@ pub async fn serve(
         options: setup.options,
         outbound: setup.outbound,
         recovery: setup.recovery,
+        // Only when a test asks for it: `App::settle`.
+        settle_every: None,
         limits: Limits::default(),
         ids: Ids::seeded(1),
         metrics,
