@@ -32,6 +32,9 @@ const STRIPES_OWN_API: &str = "https://api.stripe.com/";
 pub struct Config {
     /// `COUNTERFOIL_LISTEN`, where the service listens; `127.0.0.1:8080` unless set.
     pub listen: SocketAddr,
+    /// `COUNTERFOIL_PUBLIC_URL`, where people's browsers reach the service, without a closing slash; `http://` and where it
+    /// listens unless set.
+    pub public_url: Option<String>,
     /// `COUNTERFOIL_HOME`, where a run keeps what it makes itself; `.counterfoil` unless set.
     pub home: PathBuf,
     /// `DATABASE_URL`; without it a private cluster under `home` serves.
@@ -193,6 +196,7 @@ impl Config {
             listen: from
                 .plain("COUNTERFOIL_LISTEN", "listen", values::listen)
                 .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8080))),
+            public_url: from.plain("COUNTERFOIL_PUBLIC_URL", "public_url", values::public_url),
             home: from
                 .plain("COUNTERFOIL_HOME", "home", values::path)
                 .unwrap_or_else(|| ".counterfoil".into()),

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod http;
 pub mod ids;
 pub mod journal;
+pub mod ledger_api;
 pub mod ops;
 pub mod outbound;
 pub mod personal;

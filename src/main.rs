@@ -103,7 +103,7 @@ enum KeysCommand {
         /// stripe_secret, stripe_publishable, offers, shop, customer, bokamera, commerce_layer or native
         #[arg(long)]
         kind: KeyKind,
-        /// payments:read, payments:write, ledger:read, admin, approve
+        /// payments:read, payments:write, ledger:read, admin, approve, operator
         #[arg(
             long,
             value_delimiter = ',',

@@ -24,7 +24,7 @@ use crate::ids::Ids;
 use crate::outbound::{self, Sender};
 use crate::store::Store;
 use crate::use_cases::{App, Options, Outbound, Recovery, WebhookSecrets};
-use crate::{doors, journal, webhooks};
+use crate::{doors, journal, ledger_api, webhooks};
 
 /// The schema, one forward-only file per change.
 pub static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -32,6 +32,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 /// What a service is made of.
 pub struct Parts {
     pub listener: TcpListener,
+    /// Where people's browsers reach the service, without a closing slash; where it listens unless given.
+    pub public_url: Option<String>,
     /// Migrated already; the user may take the roles of the writer and the reader.
     pub database_url: String,
     pub seal_key: Key32,
@@ -105,6 +107,10 @@ impl Opened {
             options: parts.outbound,
             live_accounts,
         };
+        let public_url = match parts.public_url {
+            Some(url) => url,
+            None => reached_at(parts.listener.local_addr()?),
+        };
         let gateway = Gateway::new(parts.gateway, parts.accounts)?;
         let store = Store::open(&parts.database_url, parts.seal_key.expose(), parts.ids).await?;
         if live && store.keys.holds_fixtures().await? {
@@ -116,6 +122,7 @@ impl Opened {
             parts.webhook_secrets,
             parts.options,
             outbound,
+            public_url,
         );
         Ok(Self {
             app,
@@ -141,7 +148,7 @@ impl Opened {
             metrics,
         } = self;
         let address = listener.local_addr()?;
-        let stop = CancellationToken::new();
+        let stop = app.stopping().clone();
         let mut workers = vec![
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()
@@ -209,9 +216,20 @@ impl Service {
     }
 }
 
+/// Where a browser on the same machine reaches what listens at `address`.
+fn reached_at(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://localhost:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}
+
 /// What speaks for the application.
 fn of_app() -> Routes<App> {
-    doors::routes().merge(webhooks::routes())
+    doors::routes()
+        .merge(ledger_api::routes())
+        .merge(webhooks::routes())
 }
 
 /// All that is served, and the description of it.

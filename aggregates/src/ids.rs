@@ -238,18 +238,6 @@ impl IntentionId {
         format!("cf-{self}")
     }
 
-    /// The request that opens a checkout of the order as it stands at `version`, the `attempt`-th from there: always the same, so
-    /// that a request which was cut off is found and gone on with.
-    pub fn of_checkout(order: OrderId, version: u64, attempt: u32) -> Self {
-        let (version, attempt) = (version.to_string(), attempt.to_string());
-        Self(derived(&[
-            "checkout",
-            &order.to_string(),
-            &version,
-            &attempt,
-        ]))
-    }
-
     /// The id of a refund that somebody made at Stripe, not here: always the same for the same refund.
     pub fn of_observed_refund(stripe_refund: &str) -> Self {
         Self(derived(&["observed-refund", stripe_refund]))

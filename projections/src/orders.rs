@@ -37,7 +37,7 @@ pub(crate) fn row(id: OrderId, facts: &Facts, version: u64, event: usize) -> Row
     };
     let live = facts.live.as_ref().map(|way| match way {
         WayToPay::Payment { payment, .. } => payment.uuid(),
-        WayToPay::Checkout { checkout, .. } => checkout.uuid(),
+        WayToPay::Opening { checkout, .. } | WayToPay::Checkout { checkout, .. } => checkout.uuid(),
     });
     let mispaid = facts
         .mispaid

@@ -129,6 +129,11 @@ fn every_wrong_value_is_one_error_that_names_the_variable_and_what_it_wants() {
             "a whole number from 0 to 1000000",
         ),
         (
+            "COUNTERFOIL_PUBLIC_URL",
+            "pay.example.com",
+            "an absolute URL such as https://pay.example.com",
+        ),
+        (
             "COUNTERFOIL_WEBHOOK_REACH",
             "everywhere",
             "must be `public` or `anywhere`",
@@ -156,6 +161,27 @@ fn all_wrong_values_are_reported_at_once() {
             .starts_with("3 of the settings cannot be used:\n  - "),
         "{errors}"
     );
+}
+
+#[test]
+fn the_public_address_is_an_absolute_url_and_loses_its_slash() {
+    let of = |url| read(&[("COUNTERFOIL_PUBLIC_URL", url)]);
+    let url = |config: Config| config.public_url;
+    assert_eq!(
+        url(of("https://pay.example.com/ledger/").unwrap()).as_deref(),
+        Some("https://pay.example.com/ledger")
+    );
+    assert_eq!(url(read(&[]).unwrap()), None);
+    for wrong in [
+        "",
+        "javascript:alert(1)",
+        "https://a@b/",
+        "https:///x",
+        "https://a/?b",
+        "https://a/#b",
+    ] {
+        assert!(of(wrong).is_err() || wrong.is_empty(), "{wrong}");
+    }
 }
 
 #[test]

@@ -121,20 +121,27 @@ fn is_word(text: &str) -> bool {
 
 /// Where an API is, with a closing slash.
 pub(super) fn api_base(text: &str) -> Parsed<String> {
-    let wants = || {
-        "an absolute URL such as https://api.stripe.com/, without user, query or fragment"
-            .to_owned()
-    };
+    plain_url(text, "https://api.stripe.com/").map(|url| format!("{url}/"))
+}
+
+/// Where browsers reach us, without a closing slash.
+pub(super) fn public_url(text: &str) -> Parsed<String> {
+    plain_url(text, "https://pay.example.com")
+}
+
+/// An address of the web that others are put together from, without a closing slash.
+fn plain_url(text: &str, example: &str) -> Parsed<String> {
+    let wants = || format!("an absolute URL such as {example}, without user, query or fragment");
     let uri = Uri::from_str(text).map_err(|_| wants())?;
     let web = matches!(uri.scheme_str(), Some("http" | "https"));
     let plain = uri
         .authority()
-        .is_some_and(|authority| !authority.as_str().contains('@'))
+        .is_some_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
         && uri.query().is_none();
     if !web || !plain || text.contains('#') {
         return Err(wants());
     }
-    Ok(format!("{}/", text.trim_end_matches('/')))
+    Ok(text.trim_end_matches('/').to_owned())
 }
 
 /// Whether a secret sent to `api_base` would cross a network in clear.

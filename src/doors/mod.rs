@@ -4,7 +4,7 @@
 //! another.
 
 pub mod checkout;
-mod firewall;
+pub(crate) mod firewall;
 pub mod offers;
 pub mod payment_intents;
 pub mod shop;
@@ -26,7 +26,7 @@ pub fn routes() -> Routes<App> {
 }
 
 /// The domain's errors are phrases; doors write sentences.
-fn sentence(phrase: &(impl Display + ?Sized)) -> String {
+pub(crate) fn sentence(phrase: &(impl Display + ?Sized)) -> String {
     let phrase = phrase.to_string();
     let mut letters = phrase.chars();
     letters.next().map_or_else(String::new, |first| {

@@ -97,6 +97,7 @@ impl Gateway {
         let Some(request) = step(&effect) else {
             return Outcome::Unknown(Silence {
                 why: "the payment has no intent at Stripe yet".to_owned(),
+                ..Silence::default()
             });
         };
         self.ask(
@@ -167,6 +168,7 @@ impl Gateway {
             }),
             Err(unreadable) => Outcome::Unknown(Silence {
                 why: unreadable.to_string(),
+                ..Silence::default()
             }),
         }
     }
@@ -195,6 +197,7 @@ impl Gateway {
         let Some(account) = self.accounts.get(account) else {
             return Err(Silence {
                 why: format!("no key is configured for the Stripe account {account:?}"),
+                ..Silence::default()
             });
         };
         let strategy = match key {
@@ -215,6 +218,7 @@ impl Gateway {
             .await?;
         exchange.answer.into_inner().ok_or_else(|| Silence {
             why: "no answer".to_owned(),
+            ..Silence::default()
         })
     }
 }
@@ -257,6 +261,7 @@ impl StripeClientErr for Silence {
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
         Self {
             why: message.to_string(),
+            ..Self::default()
         }
     }
 }
@@ -279,6 +284,7 @@ fn understand<T: Told>(
     let unknown = |unreadable: Unreadable| {
         Outcome::Unknown(Silence {
             why: unreadable.to_string(),
+            ..Silence::default()
         })
     };
     let body = answers::object_from(&answer.body);

@@ -52,10 +52,13 @@ pub enum Outcome<T> {
 }
 
 /// Why an outcome is not known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Silence {
     /// For logs: no body, no secret.
     pub why: String,
+    /// Stripe keeps a failure of its own under this key and will answer nothing else. What came of the request can only be
+    /// seen by looking for it.
+    pub for_good: bool,
 }
 
 /// Stripe's own words: what a door answers in Stripe's shapes is made of. Its `Debug` says nothing, since a client secret

@@ -90,7 +90,7 @@ impl Wire {
             };
             // A read or a keyed write may be repeated; anything else is sent once.
             let repeatable = call.idempotency_key.is_some() || call.method == Method::GET;
-            if attempt >= self.options.attempts || !repeatable {
+            if attempt >= self.options.attempts || !repeatable || silence.for_good {
                 return Err(silence);
             }
             tracing::debug!(attempt, why = %silence.why, path = %call.path, "asking Stripe again");
@@ -118,6 +118,7 @@ impl Wire {
         if uncertain {
             return Err(Silence {
                 why: format!("Stripe answered {}", status.as_u16()),
+                for_good: replayed && status.is_server_error(),
             });
         }
         Ok(Answer {
@@ -134,6 +135,7 @@ impl Wire {
             .join(&format!("v1{}", call.path))
             .map_err(|error| Silence {
                 why: format!("no such address: {error}"),
+                ..Silence::default()
             })?;
         url.set_query(call.query.as_deref());
         let mut request = self
@@ -164,6 +166,7 @@ fn silent(error: reqwest::Error) -> Silence {
     };
     Silence {
         why: why.to_owned(),
+        ..Silence::default()
     }
 }
 

@@ -38,6 +38,14 @@ const ADMIN: &[Scope] = &[
     Scope::LedgerRead,
     Scope::Admin,
 ];
+/// Acme's administrator is the sandbox's operator too: more merchants are made with its key.
+const OPERATOR: &[Scope] = &[
+    Scope::PaymentsRead,
+    Scope::PaymentsWrite,
+    Scope::LedgerRead,
+    Scope::Admin,
+    Scope::Operator,
+];
 const FINANCE: &[Scope] = &[Scope::PaymentsRead, Scope::LedgerRead];
 const APPROVER: &[Scope] = &[Scope::PaymentsRead, Scope::LedgerRead, Scope::Approve];
 
@@ -67,7 +75,7 @@ pub const MERCHANTS: &[FixtureMerchant] = &[
             ),
             (KeyKind::Bokamera, "bokamera-acme", PAYMENTS, None),
             (KeyKind::CommerceLayer, "cl-acme", PAYMENTS, None),
-            (KeyKind::Native, "admin-acme", ADMIN, None),
+            (KeyKind::Native, "admin-acme", OPERATOR, None),
             (KeyKind::Native, "finance-acme", FINANCE, None),
             (KeyKind::Native, "approver-acme", APPROVER, None),
         ],

@@ -2,11 +2,12 @@
 
 use aggregates::ids::MerchantId;
 use anyhow::{Context as _, bail};
-use secrecy::SecretString;
+use secrecy::ExposeSecret;
 
 use crate::config::Key32;
 use crate::ids::Ids;
 use crate::store::{KeyKind, Keys, Merchant, NewKey, Scope};
+use crate::use_cases::{new_key_id, new_secret};
 
 /// Makes a merchant, or changes its settings.
 ///
@@ -53,9 +54,7 @@ pub async fn create(
         bail!("there is no merchant {merchant}: make it first with `counterfoil merchants put`");
     }
     let ids = Ids::system();
-    let text = format!("{}{}", prefix(kind), hex::encode(ids.bytes::<32>()));
-    let key_id = format!("key_{}", ids.uuid().simple());
-    let secret = SecretString::from(text.clone());
+    let (key_id, secret) = (new_key_id(&ids), new_secret(&ids, kind));
     keys.put_key(&NewKey {
         key_id: &key_id,
         secret: &secret,
@@ -65,7 +64,7 @@ pub async fn create(
         customer,
     })
     .await?;
-    println!("{key_id}\n{text}");
+    println!("{key_id}\n{}", secret.expose_secret());
     eprintln!("Keep it: only its hash is stored.");
     Ok(())
 }
@@ -87,17 +86,4 @@ async fn keys(url: &str, seal_key: &Key32) -> anyhow::Result<Keys> {
         .await
         .context("the database (DATABASE_URL)")?;
     Ok(Keys::new(pool, seal_key.expose()))
-}
-
-fn prefix(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::StripeSecret => "sk_",
-        KeyKind::StripePublishable => "pk_",
-        KeyKind::Offers => "offers_",
-        KeyKind::Shop => "shop_",
-        KeyKind::Customer => "customer_",
-        KeyKind::Bokamera => "bokamera_",
-        KeyKind::CommerceLayer => "cl_",
-        KeyKind::Native => "cf_",
-    }
 }

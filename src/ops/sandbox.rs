@@ -186,8 +186,12 @@ Checkout: open a page on which two haircuts are paid; in XML, CSV or JSV as well
 Stripe payments: ask to pay order ABCRtyUpBa in JSON:API, then list what there is with its orders
   curl http://{service}/api/stripe_payments -H 'Authorization: Bearer cl-acme' -H 'Content-Type: application/vnd.api+json' -d '{{\"data\":{{\"type\":\"stripe_payments\",\"attributes\":{{}},\"relationships\":{{\"order\":{{\"data\":{{\"type\":\"orders\",\"id\":\"ABCRtyUpBa\"}}}}}}}}}}'
   curl -g 'http://{service}/api/stripe_payments?include=order&sort=-created_at' -H 'Authorization: Bearer cl-acme'
+The ledger's own API: place an order, then follow all that happens (once more with -H 'Accept: text/event-stream')
+  curl http://{service}/ledger/v1/orders -H 'Authorization: Bearer admin-acme' -H 'Content-Type: application/json' -d '{{\"source\":\"shop\",\"reference\":\"10\",\"currency\":\"usd\",\"lines\":[{{\"name\":\"Shoes\",\"unit_minor\":7900,\"quantity\":1}}]}}'
+  curl http://{service}/ledger/v1/events -H 'Authorization: Bearer admin-acme'
 
-Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9; Stripe payments cl-acme
+Keys     acme: sk_test_acme, pk_test_acme; offers offers-acme; shop 123456789 with customer-9; checkout bokamera-acme with customer-9;
+         Stripe payments cl-acme; the ledger's own API admin-acme, finance-acme (reads)
          seedpay (no minimum charge): sk_test_seedpay
          rival: sk_test_rival; offers offers-rival; shop 123456780 with customer-8; checkout bokamera-rival with customer-8; Stripe payments cl-rival
 Health   http://{service}/healthz  /readyz  /metrics

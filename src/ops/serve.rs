@@ -102,6 +102,7 @@ pub fn parts(
     let timeouts = config.timeouts;
     Ok(Parts {
         listener,
+        public_url: config.public_url.clone(),
         database_url,
         seal_key,
         accounts,

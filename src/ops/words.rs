@@ -26,6 +26,10 @@ pub fn order(event: &OrderEvent) -> String {
         OrderEvent::PaymentReleased { payment, because } => {
             format!("payment {payment} is no way to pay any more: {because}")
         }
+        OrderEvent::CheckoutRequested { amount, .. } => {
+            format!("asked Stripe for a checkout of {amount}")
+        }
+        OrderEvent::CheckoutRefused { because, .. } => format!("no checkout was opened: {because}"),
         OrderEvent::CheckoutOpened {
             session, amount, ..
         } => format!("checkout {session} opened for {amount}"),

@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::Sha256;
 use sqlx::PgPool;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long another instance's revocation may take to be seen here.
@@ -18,13 +19,16 @@ const CACHED_FOR: Duration = Duration::from_secs(2);
 
 /// The register of merchants and keys.
 pub struct Keys {
-    pool: PgPool,
+    pub(super) pool: PgPool,
     hasher: Hmac<Sha256>,
     found: Cache<Presented, Option<Arc<Caller>>>,
+    /// Counts the changes made here. What was looked up before a change is never found after it, not even by a look-up
+    /// that was under way meanwhile.
+    changes: AtomicU64,
 }
 
-/// A key as it was presented: what for, to whose door, and its hash.
-type Presented = (KeyKind, Option<MerchantId>, [u8; 32]);
+/// A key as it was presented: after how many changes, what for, to whose door, and its hash.
+type Presented = (u64, KeyKind, Option<MerchantId>, [u8; 32]);
 
 /// What a key is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::EnumString)]
@@ -54,6 +58,9 @@ pub enum Scope {
     Admin,
     #[strum(serialize = "approve")]
     Approve,
+    /// Make merchants.
+    #[strum(serialize = "operator")]
+    Operator,
 }
 
 /// A merchant, as its settings stand.
@@ -121,6 +128,7 @@ impl Keys {
                 .time_to_live(CACHED_FOR)
                 .max_capacity(100_000)
                 .build(),
+            changes: AtomicU64::new(0),
         }
     }
 
@@ -135,7 +143,8 @@ impl Keys {
         presented: &SecretString,
     ) -> Result<Option<Arc<Caller>>, Arc<sqlx::Error>> {
         let hash = self.hash(presented);
-        let entry = (kind, merchant.cloned(), hash);
+        let changes = self.changes.load(Ordering::Acquire);
+        let entry = (changes, kind, merchant.cloned(), hash);
         self.found
             .try_get_with(entry, self.look_up(kind, merchant, hash))
             .await
@@ -151,7 +160,8 @@ impl Keys {
             "select k.key_id, k.scopes, k.customer, m.id as merchant, m.name, m.stripe_account, m.enforce_minimum,
                  m.organization
              from api_keys k join merchants m on m.id = k.merchant
-             where k.kind = $1 and k.key_hash = $2 and k.revoked_at is null and ($3::text is null or m.id = $3)
+             where k.kind = $1 and k.key_hash = $2 and k.revoked_at is null
+               and (k.expires_at is null or k.expires_at > clock_timestamp()) and ($3::text is null or m.id = $3)
              order by k.created_at limit 1",
         )
         .bind(kind.to_string())
@@ -244,7 +254,7 @@ impl Keys {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        self.found.invalidate_all();
+        self.changed();
         Ok(())
     }
 
@@ -255,13 +265,13 @@ impl Keys {
     pub async fn revoke(&self, key_id: &str) -> Result<bool, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let revoked =
-            sqlx::query("update api_keys set revoked_at = clock_timestamp() where key_id = $1 and revoked_at is null")
+            sqlx::query("update api_keys set revoked_at = clock_timestamp(), revoked_by = 'operator' where key_id = $1 and revoked_at is null")
                 .bind(key_id)
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected();
         transaction.commit().await?;
-        self.found.invalidate_all();
+        self.changed();
         Ok(revoked > 0)
     }
 
@@ -283,7 +293,12 @@ impl Keys {
         hasher.finalize().into_bytes().into()
     }
 
-    fn hash(&self, secret: &SecretString) -> [u8; 32] {
+    /// What is in memory is old. Called once the change is committed.
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn hash(&self, secret: &SecretString) -> [u8; 32] {
         let mut hasher = self.hasher.clone();
         hasher.update(secret.expose_secret().as_bytes());
         hasher.finalize().into_bytes().into()
@@ -322,7 +337,7 @@ impl TryFrom<Row> for Caller {
 }
 
 /// What people may see of a key: how it begins and, where it is long, how it ends.
-fn hint(secret: &SecretString) -> String {
+pub(super) fn hint(secret: &SecretString) -> String {
     let text = secret.expose_secret();
     let head: String = text.chars().take(text.len().min(8) / 2).collect();
     let tail: String = if text.len() >= 24 {

@@ -8,7 +8,10 @@ mod endpoints;
 mod inbox;
 mod keys;
 mod listed;
+mod lists;
 mod outgoing;
+mod past;
+mod register;
 mod settlements;
 mod vault;
 
@@ -16,9 +19,15 @@ pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, Delivery, Inbox};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use listed::Told;
+pub use lists::{
+    ArticleRow, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, PaymentFilter, PaymentRow,
+    Span,
+};
 pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
+pub use past::Past;
+pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
 
@@ -105,6 +114,8 @@ pub struct Commit {
 /// The states after a commit.
 #[derive(Debug, Default)]
 pub struct Committed {
+    /// None where there was nothing to record.
+    pub recorded_at: Option<DateTime<Utc>>,
     pub payment: Option<Arc<Versioned<Payment>>>,
     pub order: Option<Arc<Versioned<Order>>>,
 }
@@ -215,6 +226,18 @@ impl Store {
         load(&self.orders, &self.hot_orders, id.aggregate_id(merchant)).await
     }
 
+    /// An order as the log has it, whatever is in memory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn order_from_log(
+        &self,
+        merchant: &MerchantId,
+        id: OrderId,
+    ) -> Result<Arc<Versioned<Order>>, Trouble> {
+        read(&self.orders, &self.hot_orders, &id.aggregate_id(merchant)).await
+    }
+
     /// The events of a payment, oldest first, each with the command that it was a step of.
     ///
     /// # Errors
@@ -291,20 +314,6 @@ impl Store {
         id: IntentionId,
     ) -> Result<Arc<Versioned<StripeRequest>>, Trouble> {
         let loaded = self.stripe_requests.load(&id.aggregate_id(merchant)).await;
-        let (state, version) = loaded.map_err(Trouble::Broken)?;
-        Ok(Arc::new(Versioned { state, version }))
-    }
-
-    /// A payout, a balance transaction or a bank's line as it stands, from the log; an empty one where it was never seen.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn settlement(
-        &self,
-        merchant: &MerchantId,
-        id: SettlementId,
-    ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
-        let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
         let (state, version) = loaded.map_err(Trouble::Broken)?;
         Ok(Arc::new(Versioned { state, version }))
     }
@@ -404,9 +413,14 @@ impl Store {
             .collect();
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
-        if !nothing && let Err(error) = self.log.append(append).await {
-            self.reload(&ids).await;
-            return Err(error.into());
+        if !nothing {
+            match self.log.append(append).await {
+                Ok(appended) => committed.recorded_at = Some(appended.recorded_at),
+                Err(error) => {
+                    self.reload(&ids).await;
+                    return Err(error.into());
+                }
+            }
         }
         self.remember(ids, &committed);
         Ok(committed)

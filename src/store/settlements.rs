@@ -1,9 +1,11 @@
 //! How far each merchant's account was read at Stripe, and what is looked for among what is settled.
 
 use aggregates::ids::{IdError, MerchantId, SettlementId};
-use aggregates::settlement::{BankLineImported, Candidate};
+use aggregates::settlement::{BankLineImported, Candidate, Settlement};
 use projections::balance_transactions::{self, Known};
+use projections::fold::Versioned;
 use projections::{bank_lines, payouts};
+use std::sync::Arc;
 
 use super::{Store, Trouble};
 
@@ -17,6 +19,20 @@ pub struct Reading {
 }
 
 impl Store {
+    /// A payout, a balance transaction or a bank's line as it stands, from the log; an empty one where it was never seen.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn settlement(
+        &self,
+        merchant: &MerchantId,
+        id: SettlementId,
+    ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
+        let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
+        let (state, version) = loaded.map_err(Trouble::Broken)?;
+        Ok(Arc::new(Versioned { state, version }))
+    }
+
     /// All merchants whose accounts are read, by name.
     ///
     /// # Errors

@@ -9,8 +9,9 @@ use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
 
+use super::sessions::mark_of;
 use super::{App, AppError};
-use crate::gateway::{self, CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY};
+use crate::gateway::{self, MERCHANT_KEY, PAYMENT_KEY};
 use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
 impl App {
@@ -45,7 +46,7 @@ impl App {
         if said.status >= 300 || !may_be_adopted(merchant, &said.body) {
             return Ok(None);
         }
-        let mark = checkout_mark(&said.body);
+        let mark = mark_of(&said.body);
         let mut adopt =
             gateway::adoption_from(said.body, &merchant.id, reason).map_err(|error| {
                 tracing::error!(%intent, %error, "an intent cannot be read");
@@ -141,13 +142,6 @@ impl App {
             }
         }
     }
-}
-
-/// The order and the checkout that the intent is marked with.
-fn checkout_mark(intent: &Value) -> Option<(OrderId, PaymentId)> {
-    let mark = intent.get("metadata")?.get(CHECKOUT_KEY)?.as_str()?;
-    let (order, checkout) = mark.split_once('/')?;
-    Some((order.parse().ok()?, checkout.parse().ok()?))
 }
 
 /// Whether the intent may be taken in: it is no payment's of ours, and no other merchant's of the same account.

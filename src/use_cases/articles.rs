@@ -4,8 +4,10 @@ use aggregates::catalogue::ArticleCommand;
 use aggregates::catalogue::article::Listed;
 use aggregates::ids::ArticleId;
 
+use super::idempotency::Idempotency;
+use super::once::{Done, Then};
 use super::{App, AppError};
-use crate::store::{Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Commit, Context, Decided, Merchant};
 
 impl App {
     /// Keeps an article. The same article again changes nothing.
@@ -38,20 +40,35 @@ impl App {
     ) -> Result<(), AppError> {
         let (app, merchant, context) = (self.clone(), merchant.clone(), context.clone());
         self.command(async move {
-            loop {
-                let before = app.inner.store.article(&merchant.id, id).await?;
-                let events = before.state.decide(command.clone())?;
-                let commit = Commit {
-                    article: Some(Decided { id, before, events }),
-                    ..Commit::default()
-                };
-                match app.inner.store.commit(&merchant.id, &context, commit).await {
-                    Ok(_) => return Ok(()),
-                    Err(Trouble::Conflict) => {}
-                    Err(trouble) => return Err(trouble.into()),
-                }
-            }
+            app.change_article_once((&merchant, &context), id, &command, None)
+                .await
+                .map(drop)
         })
         .await
+    }
+
+    /// Changes the article; under a caller's key this append is the whole answer to it.
+    pub(super) async fn change_article_once(
+        &self,
+        (merchant, context): (&Merchant, &Context),
+        id: ArticleId,
+        command: &ArticleCommand,
+        key: Option<&Idempotency>,
+    ) -> Result<Done<ArticleId>, AppError> {
+        loop {
+            let before = self.inner.store.article(&merchant.id, id).await?;
+            let events = before.state.decide(command.clone())?;
+            let then = Then::after(id, before.version, events.len())?;
+            let commit = Commit {
+                article: Some(Decided { id, before, events }),
+                ..Commit::default()
+            };
+            if let Some(done) = self
+                .answer_at_once(merchant, context, then, commit, key)
+                .await?
+            {
+                return Ok(done.with(|_| None));
+            }
+        }
     }
 }

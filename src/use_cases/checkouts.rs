@@ -1,8 +1,9 @@
 //! Checkouts: Stripe's own page (or form) on which an order of articles is paid. An order has one open at the most: the one
-//! before is expired at Stripe before the next is opened, and where it was paid meanwhile, no other is opened.
+//! before is expired at Stripe before the next is asked for, and where it was paid meanwhile, no other is opened.
 //!
-//! The request that opens a checkout is named by the order and its version, so that one that was cut off (a crash, a silent
-//! Stripe) is found by whoever asks next, recorded, and expired like any other: none stays open that nobody knows of.
+//! The order itself records that a checkout was asked for, together with the request: one that was cut off (a crash, a silent
+//! Stripe) is found by whoever asks next and by recovery, ended, and expired like any other. None stays open that nobody knows
+//! of. What this guards against is told in `docs/decisions/0008-one-open-checkout.md`.
 
 use aggregates::catalogue::ArticleError;
 use aggregates::ids::{ArticleId, IntentionId, OrderId, PaymentId};
@@ -11,12 +12,13 @@ use aggregates::order::event::{Line, OrderEvent, Placed, Price};
 use aggregates::order::state::{Facts, Status, WayToPay};
 use aggregates::order::{Order, OrderCommand, OrderError};
 use aggregates::payment::PaymentError;
-use aggregates::stripe_request::{Method, Status as Asked};
+use aggregates::stripe_request::Method;
 use projections::fold::Versioned;
-use serde_json::Value;
 use std::sync::Arc;
 
-use super::stripe_requests::Change;
+use super::idempotency::{Idempotency, Standing};
+use super::sessions::{SESSIONS, mark};
+use super::stripe_requests::{Change, ClaimedChange, EndedChange};
 use super::{App, AppError};
 use crate::gateway::{self, CHECKOUT_KEY, StripeAnswer};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
@@ -24,9 +26,9 @@ use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 /// The source of the orders that are placed for checkouts.
 const SOURCE: &str = "checkout";
 /// How many steps an opening takes at the most: what others do meanwhile takes some of them.
-const STEPS_MAX: usize = 20;
-/// How many times the opening may have been refused at one version of the order.
-const ATTEMPTS_MAX: u32 = 100;
+const STEPS_MAX: usize = 60;
+/// The longest name of a line that stands for several, in characters.
+const NAME_LENGTH_MAX: usize = 250;
 
 /// A checkout that is to be opened.
 #[derive(Debug, Clone)]
@@ -60,13 +62,6 @@ pub enum Shown {
     Embedded { return_url: Option<String> },
 }
 
-/// How a checkout stands.
-pub struct CheckoutStatus {
-    pub customer_email: Option<String>,
-    /// Stripe's word: `open`, `complete`, `expired`.
-    pub status: String,
-}
-
 /// An opening, and on whose behalf.
 struct Opening<'a> {
     merchant: &'a Merchant,
@@ -74,6 +69,7 @@ struct Opening<'a> {
     customer: Option<&'a str>,
     order: OrderId,
     it: &'a OpenCheckout,
+    key: Option<&'a Idempotency>,
 }
 
 /// What a step of an opening came to.
@@ -96,6 +92,7 @@ impl App {
         caller: &Caller,
         door: &'static str,
         it: OpenCheckout,
+        key: Option<Idempotency>,
     ) -> Result<StripeAnswer, AppError> {
         let (app, caller, context) = (self.clone(), caller.clone(), self.context(caller, door));
         self.command(async move {
@@ -106,13 +103,17 @@ impl App {
                 customer: caller.customer.as_deref(),
                 order: OrderId::derive(&caller.merchant.id, SOURCE, &reference),
                 it: &it,
+                key: key.as_ref(),
             };
+            if let Some(answer) = app.claimed_before(&opening).await? {
+                return opened(answer);
+            }
             // Here one after the other; what other instances do is seen by the order's version.
             let lock = app.inner.locks.of(opening.order.uuid());
             let _alone = lock.lock().await;
             for _ in 0..STEPS_MAX {
                 if let Step::Opened(answer) = app.step_towards(&opening).await? {
-                    return Ok(*answer);
+                    return opened(*answer);
                 }
             }
             Err(AppError::OutcomeUnknown)
@@ -120,188 +121,121 @@ impl App {
         .await
     }
 
-    /// How a checkout of the company stands at Stripe.
-    ///
-    /// # Errors
-    /// [`AppError::NotFound`], also for another company's or another merchant's.
-    pub async fn checkout_status(
+    /// The answer that the caller's key has already, or that its running request comes to. None where it is free.
+    async fn claimed_before(
         &self,
-        caller: &Caller,
-        company: &str,
-        session: &str,
-    ) -> Result<CheckoutStatus, AppError> {
-        let path = format!("/checkout/sessions/{session}");
-        let said = self.read(&caller.merchant, &path, "").await?;
-        let text = |path: &str| said.body.pointer(path).and_then(Value::as_str);
-        let theirs = said.status < 300 && text("/metadata/company") == Some(company);
-        match text("/status").filter(|_| theirs) {
-            Some(status) => Ok(CheckoutStatus {
-                customer_email: text("/customer_details/email")
-                    .or(text("/customer_email"))
-                    .map(str::to_owned),
-                status: status.to_owned(),
-            }),
-            None => Err(AppError::NotFound {
-                what: "checkout",
-                id: session.to_owned(),
-            }),
+        opening: &Opening<'_>,
+    ) -> Result<Option<StripeAnswer>, AppError> {
+        let (merchant, context) = (opening.merchant, opening.context);
+        let standing = self.standing(merchant, opening.key).await?;
+        if matches!(standing, Standing::Free) {
+            return Ok(None);
+        }
+        let was_open = matches!(standing, Standing::Open(ClaimedChange { .. }));
+        let answer = self
+            .answer_claimed(merchant, context, standing, opening.key)
+            .await?;
+        match opening.key {
+            // It came to nothing while somebody else went on with it: the key is free for another attempt.
+            Some(key) if was_open && answer.status >= 500 => {
+                let commit = Commit {
+                    completes: Some(key.completion(&EndedChange { not_begun: true })),
+                    ..Commit::default()
+                };
+                match self.inner.store.commit(&merchant.id, context, commit).await {
+                    Ok(_) | Err(Trouble::Claimed(_)) => Err(AppError::OutcomeUnknown),
+                    Err(trouble) => Err(trouble.into()),
+                }
+            }
+            _ => Ok(Some(answer)),
         }
     }
 
     async fn step_towards(&self, opening: &Opening<'_>) -> Result<Step, AppError> {
-        let merchant = &opening.merchant.id;
-        let before = self.inner.store.order(merchant, opening.order).await?;
-        if let Some(facts) = before.state.facts() {
-            must_be_theirs(opening, facts)?;
-            match (&facts.status, &facts.live) {
-                (Status::Paid { .. }, _) => return Err(OrderError::AlreadyPaid.into()),
-                (Status::Cancelled { .. }, _) => return Err(OrderError::OrderIsCancelled.into()),
-                (Status::Open, Some(WayToPay::Payment { .. })) => {
-                    return Err(OrderError::PaymentUnderWay.into());
-                }
-                (
-                    Status::Open,
-                    Some(WayToPay::Checkout {
-                        checkout, session, ..
-                    }),
-                ) => {
-                    self.close(opening, &before, *checkout, session).await?;
-                    return Ok(Step::Again);
-                }
-                (Status::Open, None) => {}
-            }
+        let (merchant, context) = (opening.merchant, opening.context);
+        let before = self.inner.store.order(&merchant.id, opening.order).await?;
+        // After the order was read: a checkout that is seen there under this key has its claim as well.
+        if let Some(answer) = self.claimed_before(opening).await? {
+            return Ok(Step::Opened(Box::new(answer)));
         }
-        let (request, cut_off) = self.next_request(opening, before.version).await?;
-        if !cut_off {
-            let price = self.price_of(opening).await?;
-            payable(opening.merchant, price.total)?;
-            let events = placed_at(opening, price, &before)?;
-            if !events.is_empty() {
-                self.record_order(opening, &before, events).await?;
-                return Ok(Step::Again);
+        let live = match before.state.facts() {
+            Some(facts) => {
+                must_be_theirs(opening, facts)?;
+                must_be_open(facts)?;
+                facts.live.clone()
             }
+            None => None,
+        };
+        // What cannot be asked for closes nothing.
+        let price = self.price_of(opening).await?;
+        payable(merchant, price.total)?;
+        let first = placed_at(opening, price.clone(), &before)?;
+        match live {
+            Some(WayToPay::Payment { .. }) => Err(OrderError::PaymentUnderWay.into()),
+            Some(WayToPay::Opening { checkout, .. }) => {
+                let request = IntentionId::from_uuid(checkout.uuid());
+                self.drive_change(merchant, context, request, None).await?;
+                self.look_again(opening).await
+            }
+            Some(WayToPay::Checkout { session, .. }) => {
+                self.close_checkout(merchant, context, opening.order, &session)
+                    .await?;
+                self.look_again(opening).await
+            }
+            None => self.open(opening, &before, (first, &price)).await,
         }
-        let opened = self.open(opening, &before, request).await?;
-        Ok(match opened {
-            Some(answer) if !cut_off => Step::Opened(Box::new(answer)),
-            // What somebody else asked for, and never heard of: it is recorded now, and makes way next.
-            _ => Step::Again,
-        })
     }
 
-    /// The request that opens the order's next checkout, and whether it was asked for already and its outcome never recorded.
-    async fn next_request(
-        &self,
-        opening: &Opening<'_>,
-        version: u64,
-    ) -> Result<(IntentionId, bool), AppError> {
-        for attempt in 0..ATTEMPTS_MAX {
-            let request = IntentionId::of_checkout(opening.order, version, attempt);
-            let store = &self.inner.store;
-            let known = store.stripe_request(&opening.merchant.id, request).await?;
-            match known.state.facts().map(|facts| facts.status) {
-                None => return Ok((request, false)),
-                Some(Asked::Requested | Asked::Made) => return Ok((request, true)),
-                Some(Asked::Refused) => {}
-            }
-        }
-        Err(AppError::OutcomeUnknown)
+    /// What others did to the order may have been recorded elsewhere, and is not in this process's memory yet.
+    async fn look_again(&self, opening: &Opening<'_>) -> Result<Step, AppError> {
+        let store = &self.inner.store;
+        store
+            .order_from_log(&opening.merchant.id, opening.order)
+            .await?;
+        Ok(Step::Again)
     }
 
-    /// Opens the session at Stripe and records it. None where the order has moved on meanwhile: the session is expired then.
+    /// Intends the checkout: of the order, as a request, and as what the caller's key stands for, in one append; and asks Stripe.
     async fn open(
         &self,
         opening: &Opening<'_>,
         before: &Arc<Versioned<Order>>,
-        request: IntentionId,
-    ) -> Result<Option<StripeAnswer>, AppError> {
-        let facts = before.state.facts().ok_or(AppError::Internal)?;
+        (mut events, price): (Vec<OrderEvent>, &Price),
+    ) -> Result<Step, AppError> {
+        let (merchant, context) = (opening.merchant, opening.context);
+        let request = IntentionId::from_uuid(self.inner.store.ids.uuid());
+        let mut order = before.state.clone();
+        events.iter().for_each(|event| order.apply(event));
+        events.extend(order.decide(OrderCommand::RequestCheckout {
+            checkout: PaymentId::from_uuid(request.uuid()),
+        })?);
         let change = Change {
             method: Method::Post,
-            path: "/checkout/sessions".to_owned(),
-            form: form(opening, facts, request),
+            path: SESSIONS.to_owned(),
+            form: form(opening, price, request),
             customer: None,
             makes_intent: true,
+            order: Some(opening.order),
         };
-        let (merchant, context) = (opening.merchant, opening.context);
-        let answer = self.change_once(merchant, context, request, change).await?;
-        if answer.status >= 300 {
-            let (refusal, _) = gateway::error_from(answer.status, answer.body);
-            return Err(AppError::Refused(refusal));
-        }
-        let session = answer.body.get("id").and_then(Value::as_str);
-        let session = session.ok_or(AppError::OutcomeUnknown)?.to_owned();
-        let events = before.state.decide(OrderCommand::OpenCheckout {
-            checkout: PaymentId::from_uuid(request.uuid()),
-            session: session.clone(),
-            amount: facts.total(),
-        })?;
-        if self.record_order(opening, before, events).await? {
-            return Ok(Some(answer));
-        }
-        // Another instance may have recorded the very same; anything else leaves this session without an order.
-        let store = &self.inner.store;
-        let now = store.order(&merchant.id, opening.order).await?;
-        let live = now.state.facts().and_then(|facts| facts.live.as_ref());
-        if live.is_none_or(|way| way.id().uuid() != request.uuid()) {
-            self.expire(opening, &session).await?;
-        }
-        Ok(None)
-    }
-
-    /// Ends the checkout that is open: expired at Stripe, then invalidated here. One that was paid meanwhile stays, and its
-    /// payment is brought in.
-    async fn close(
-        &self,
-        opening: &Opening<'_>,
-        before: &Arc<Versioned<Order>>,
-        checkout: PaymentId,
-        session: &str,
-    ) -> Result<(), AppError> {
-        let said = self.expire(opening, session).await?;
-        if said.status >= 300 && !self.is_spent(opening, session).await? {
-            return Ok(());
-        }
-        let events = before.state.decide(OrderCommand::ReleasePayment {
-            payment: checkout,
-            because: "a new checkout was asked for".to_owned(),
-        })?;
-        self.record_order(opening, before, events).await?;
-        Ok(())
-    }
-
-    async fn expire(&self, opening: &Opening<'_>, session: &str) -> Result<StripeAnswer, AppError> {
-        let change = Change {
-            method: Method::Post,
-            path: format!("/checkout/sessions/{session}/expire"),
-            form: String::new(),
-            customer: None,
-            makes_intent: false,
+        let commit = Commit {
+            order: Some(Decided {
+                id: opening.order,
+                before: Arc::clone(before),
+                events,
+            }),
+            stripe_request: Some(self.asked(merchant, request, change).await?),
+            claim: opening.key.map(|key| key.claim(&ClaimedChange { request })),
+            ..Commit::default()
         };
-        self.carry_out(opening.merchant, opening.context, change, None)
-            .await
-    }
-
-    /// Whether a session that cannot be expired can bring no money any more. Where it has brought some, the payment is
-    /// recorded, and with it what it means for the order.
-    async fn is_spent(&self, opening: &Opening<'_>, session: &str) -> Result<bool, AppError> {
-        let (merchant, context) = (opening.merchant, opening.context);
-        let path = format!("/checkout/sessions/{session}");
-        let said = self
-            .read(merchant, &path, "expand[]=payment_intent")
+        match self.inner.store.commit(&merchant.id, context, commit).await {
+            Ok(_) => {}
+            Err(Trouble::Conflict | Trouble::Claimed(_)) => return Ok(Step::Again),
+            Err(trouble) => return Err(trouble.into()),
+        }
+        let answer = self
+            .drive_change(merchant, context, request, opening.key)
             .await?;
-        let text = |path: &str| said.body.pointer(path).and_then(Value::as_str);
-        match (text("/status"), text("/payment_intent/status")) {
-            (Some("expired"), _) => Ok(true),
-            (Some("complete"), Some("requires_payment_method" | "canceled")) => Ok(true),
-            (Some("complete"), Some("succeeded")) => {
-                let intent = text("/payment_intent/id").ok_or(AppError::OutcomeUnknown)?;
-                let payment = self.find_or_adopt(merchant, context, intent).await?;
-                self.refreshed(merchant, payment, context).await?;
-                Ok(false)
-            }
-            _ => Err(OrderError::PaymentUnderWay.into()),
-        }
+        Ok(Step::Opened(Box::new(answer)))
     }
 
     /// The articles at their present prices.
@@ -330,31 +264,17 @@ impl App {
             lines,
         })
     }
+}
 
-    /// Records what becomes of the order. False where somebody else was first.
-    async fn record_order(
-        &self,
-        opening: &Opening<'_>,
-        before: &Arc<Versioned<Order>>,
-        events: Vec<OrderEvent>,
-    ) -> Result<bool, AppError> {
-        let commit = Commit {
-            order: Some(Decided {
-                id: opening.order,
-                before: Arc::clone(before),
-                events,
-            }),
-            ..Commit::default()
-        };
-        let store = &self.inner.store;
-        match store
-            .commit(&opening.merchant.id, opening.context, commit)
-            .await
-        {
-            Ok(_) => Ok(true),
-            Err(Trouble::Conflict) => Ok(false),
-            Err(trouble) => Err(trouble.into()),
-        }
+/// The session; or why Stripe opened none.
+fn opened(answer: StripeAnswer) -> Result<StripeAnswer, AppError> {
+    match answer.status {
+        ..300 => Ok(answer),
+        // Its own failure, which left nothing behind: the next attempt may fare better.
+        500.. => Err(AppError::OutcomeUnknown),
+        status => Err(AppError::Refused(
+            gateway::error_from(status, answer.body).0,
+        )),
     }
 }
 
@@ -372,6 +292,14 @@ fn must_be_theirs(opening: &Opening<'_>, facts: &Facts) -> Result<(), AppError> 
         what: "order",
         id: opening.it.reference.clone(),
     })
+}
+
+fn must_be_open(facts: &Facts) -> Result<(), OrderError> {
+    match facts.status {
+        Status::Open => Ok(()),
+        Status::Paid { .. } => Err(OrderError::AlreadyPaid),
+        Status::Cancelled { .. } => Err(OrderError::OrderIsCancelled),
+    }
 }
 
 /// Below the smallest charge of its currency nothing is asked of Stripe.
@@ -406,8 +334,9 @@ fn placed_at(
     Ok(order.state.decide(command)?)
 }
 
-/// The session, as Stripe is asked for it. Its intent is marked with the order and the checkout, so that its money finds them.
-fn form(opening: &Opening<'_>, order: &Facts, request: IntentionId) -> String {
+/// The session, as Stripe is asked for it. It and its intent are marked with the order and the checkout, so that what becomes of
+/// them finds both.
+fn form(opening: &Opening<'_>, price: &Price, request: IntentionId) -> String {
     let it = opening.it;
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: &str| pairs.push((name.to_owned(), value.to_owned()));
@@ -415,11 +344,14 @@ fn form(opening: &Opening<'_>, order: &Facts, request: IntentionId) -> String {
     add("metadata[company]", &it.company);
     add("metadata[reference]", &it.reference);
     add("metadata[country]", &it.country);
-    let mark = format!("{}/{request}", opening.order);
+    let mark = mark(opening.order, request);
+    add(&format!("metadata[{CHECKOUT_KEY}]"), &mark);
     add(
         &format!("payment_intent_data[metadata][{CHECKOUT_KEY}]"),
         &mark,
     );
+    // Where Stripe makes the intent at once, its secret is told along with it.
+    add("expand[]", "payment_intent");
     match &it.shown {
         Shown::Hosted {
             success_url,
@@ -439,7 +371,7 @@ fn form(opening: &Opening<'_>, order: &Facts, request: IntentionId) -> String {
             }
         }
     }
-    for (index, line) in shown_lines(&order.price).iter().enumerate() {
+    for (index, line) in shown_lines(price).iter().enumerate() {
         let name = |of: &str| format!("line_items[{index}]{of}");
         add(&name("[quantity]"), &line.quantity.to_string());
         let currency = line.unit.currency().code();
@@ -457,8 +389,13 @@ fn shown_lines(price: &Price) -> Vec<Line> {
         return price.lines.clone();
     }
     let names: Vec<&str> = price.lines.iter().map(|line| line.name.as_str()).collect();
+    let whole = names.join(", ");
+    let name = match whole.char_indices().nth(NAME_LENGTH_MAX) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    };
     vec![Line {
-        name: names.join(", "),
+        name,
         unit: price.total,
         quantity: 1,
         description: String::new(),

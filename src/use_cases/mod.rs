@@ -6,21 +6,28 @@
 mod adoption;
 mod articles;
 mod banking;
+mod catalogue_changes;
 mod checkouts;
 mod deliveries;
 mod drive;
 mod endpoints;
+mod feed;
 mod idempotency;
 mod kept;
 mod limits;
 mod noticing;
 mod offers;
+mod once;
+mod order_changes;
 mod orders;
 mod payment_sources;
 mod payments;
+mod reading;
 mod recovery;
 mod refunds;
 mod refusals;
+mod register;
+mod sessions;
 mod settling;
 mod steps;
 mod stripe_requests;
@@ -29,14 +36,17 @@ mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
 pub use banking::{BankAccount, Imported, NotABankAccount};
-pub use checkouts::{CheckoutArticle, CheckoutStatus, OpenCheckout, Shown};
+pub use catalogue_changes::{ArticleView, OfferView};
+pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
 };
+pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
+pub use order_changes::{KeptOrder, Outcome};
 pub use orders::{OrderAnswer, PlaceOrder, Terms};
 pub use payment_sources::{
     AtStripe, ChangeSource, CreateSource, GivenIntent, Instrument, OrderView, PaymentSource,
@@ -44,8 +54,13 @@ pub use payment_sources::{
 };
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use projections::listed;
+pub use reading::{PaymentView, PriceSince};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
+pub use register::{
+    CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
+};
+pub use sessions::CheckoutStatus;
 pub use settling::{SETTLE_EVERY, Settled};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
@@ -62,6 +77,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::gateway::Gateway;
@@ -86,6 +102,8 @@ struct Inner {
     due: settling::Due,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
+    stopping: CancellationToken,
+    public_url: String,
 }
 
 /// How long callers wait.
@@ -154,12 +172,14 @@ pub enum AppError {
 
 impl App {
     /// `webhook_secrets`: the endpoint's secrets by the configuration name of the Stripe account; several while one is rolled.
+    /// `public_url`: where people's browsers reach the service, without a closing slash.
     pub fn new(
         store: Store,
         gateway: Gateway,
         webhook_secrets: webhooks::Secrets,
         options: Options,
         outbound: Outbound,
+        public_url: String,
     ) -> Self {
         let inner = Inner {
             store,
@@ -172,15 +192,27 @@ impl App {
             due: settling::Due::default(),
             webhook_secrets,
             outbound,
+            stopping: CancellationToken::new(),
+            public_url,
         };
         Self {
             inner: Arc::new(inner),
         }
     }
 
+    /// Where people's browsers reach the service, without a closing slash.
+    pub fn public_url(&self) -> &str {
+        &self.inner.public_url
+    }
+
     /// What is kept: for authentication, health and the operator's tools.
     pub fn store(&self) -> &Store {
         &self.inner.store
+    }
+
+    /// Cancelled when the service stops: what would go on for ever ends then.
+    pub fn stopping(&self) -> &CancellationToken {
+        &self.inner.stopping
     }
 
     /// Runs a command in a task of its own and waits for it, within the time that callers wait.

@@ -34,6 +34,12 @@ impl App {
                 Ok(seen) => return self.observe_payout(merchant, context, seen).await,
                 Err(unreadable) => Err(unreadable),
             },
+            Some("checkout.session") => {
+                return self
+                    .notice_session(merchant, context, object)
+                    .await
+                    .map(drop);
+            }
             _ => return Ok(()),
         };
         let (intent, said) = match of_payment {

@@ -12,11 +12,12 @@ use serde_json::Value;
 use std::sync::Arc;
 
 use super::idempotency::{Idempotency, Standing};
+use super::once::{Done, Then};
 use super::orders::{Asked, ROUNDS, Terms};
 use super::payments::PaymentAnswer;
 use super::verdict::Verdict;
 use super::{App, AppError};
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Caller, Commit, Context, Decided, Merchant};
 
 /// The source of the orders that are placed from offers.
 const SOURCE: &str = "offers";
@@ -75,24 +76,39 @@ impl App {
     ) -> Result<OfferId, AppError> {
         let (app, merchant, context) = (self.clone(), merchant.clone(), context.clone());
         self.command(async move {
-            let id = OfferId::derive(&merchant.id, &number);
-            loop {
-                let before = app.inner.store.offer(&merchant.id, id).await?;
-                let events = before.state.decide(command.clone())?;
-                let order = app.follow(&merchant, &number, &before, &events).await?;
-                let commit = Commit {
-                    offer: Some(Decided { id, before, events }),
-                    order,
-                    ..Commit::default()
-                };
-                match app.inner.store.commit(&merchant.id, &context, commit).await {
-                    Ok(_) => return Ok(id),
-                    Err(Trouble::Conflict) => {}
-                    Err(trouble) => return Err(trouble.into()),
-                }
-            }
+            let by = (&merchant, &context);
+            let done = app.change_offer_once(by, &number, &command, None).await?;
+            Ok(done.about)
         })
         .await
+    }
+
+    /// Changes the offer; under a caller's key this append is the whole answer to it.
+    pub(super) async fn change_offer_once(
+        &self,
+        (merchant, context): (&Merchant, &Context),
+        number: &str,
+        command: &OfferCommand,
+        key: Option<&Idempotency>,
+    ) -> Result<Done<OfferId>, AppError> {
+        let id = OfferId::derive(&merchant.id, number);
+        loop {
+            let before = self.inner.store.offer(&merchant.id, id).await?;
+            let events = before.state.decide(command.clone())?;
+            let order = self.follow(merchant, number, &before, &events).await?;
+            let then = Then::after(id, before.version, events.len())?;
+            let commit = Commit {
+                offer: Some(Decided { id, before, events }),
+                order,
+                ..Commit::default()
+            };
+            if let Some(done) = self
+                .answer_at_once(merchant, context, then, commit, key)
+                .await?
+            {
+                return Ok(done.with(|_| None));
+            }
+        }
     }
 
     /// What new prices of the offer mean for the order that was placed from it, where there is one that is open.

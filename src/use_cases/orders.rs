@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::idempotency::{Claimed, Idempotency};
+use super::once::{Done, Then};
 use super::payments::PaymentAnswer;
 use super::verdict::Verdict;
 use super::{App, AppError};
@@ -144,18 +145,23 @@ impl App {
         it: PlaceOrder,
     ) -> Result<OrderId, AppError> {
         let (app, merchant, context) = (self.clone(), merchant.clone(), context.clone());
-        self.command(async move { app.place(&merchant, &context, it).await })
-            .await
+        self.command(async move {
+            let placed = app.place(&merchant, &context, &it, None).await?;
+            Ok(placed.about)
+        })
+        .await
     }
 
-    async fn place(
+    /// Places the order; under a caller's key this append is the whole answer to it.
+    pub(super) async fn place(
         &self,
         merchant: &Merchant,
         context: &Context,
-        it: PlaceOrder,
-    ) -> Result<OrderId, AppError> {
+        it: &PlaceOrder,
+        key: Option<&Idempotency>,
+    ) -> Result<Done<OrderId, Order>, AppError> {
         let id = OrderId::derive(&merchant.id, it.source, &it.reference);
-        let total = total(&it).map_err(OrderError::from)?;
+        let total = total(it).map_err(OrderError::from)?;
         loop {
             let order = self.inner.store.order(&merchant.id, id).await?;
             // The same person's data sealed twice is not the same text: what is sealed already stays.
@@ -186,6 +192,7 @@ impl App {
             let events = order
                 .state
                 .decide(OrderCommand::PlaceOrder(Box::new(placed)))?;
+            let then = Then::after(id, order.version, events.len())?;
             let commit = Commit {
                 order: Some(Decided {
                     id,
@@ -194,10 +201,11 @@ impl App {
                 }),
                 ..Commit::default()
             };
-            match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return Ok(id),
-                Err(Trouble::Conflict) => {}
-                Err(trouble) => return Err(trouble.into()),
+            if let Some(done) = self
+                .answer_at_once(merchant, context, then, commit, key)
+                .await?
+            {
+                return Ok(done.with(|committed| committed.order));
             }
         }
     }
@@ -415,6 +423,29 @@ impl App {
                 Ok(None)
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives an order its new price (what is recorded first) together with its live payment, which is asked to take the new
+    /// amount, or cancelled where it cannot. False where it is to be tried again.
+    pub(super) async fn reprice_live(&self, it: &Asked<'_>) -> Result<bool, AppError> {
+        let facts = it.facts()?;
+        let fresh = PaymentId::from_uuid(self.inner.store.ids.uuid());
+        let events = it
+            .order
+            .decide(OrderCommand::RequestPayment { payment: fresh })?;
+        let Some(OrderEvent::PaymentRetargeted { payment, amount }) = events.first() else {
+            return self.record_first(it).await;
+        };
+        let target = (*payment, *amount);
+        match self.retarget(it, facts, target, events).await {
+            Ok(answer) => Ok(answer.is_some()),
+            // The order has its price. Why Stripe would not change the payment is seen in how it stands there: paid, mostly.
+            Err(AppError::Refused(_)) => {
+                self.refreshed(it.merchant, target.0, it.context).await?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
         }
     }
 

@@ -1,9 +1,9 @@
 //! What is Stripe's alone: read through, and changed with an intention before and an outcome after.
 
-use aggregates::ids::{IntentionId, MerchantId};
+use aggregates::ids::{IntentionId, MerchantId, OrderId};
 use aggregates::sealed::subject_of_request;
 use aggregates::stripe_request::{
-    ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand,
+    ChangeRequested, Facts, Method, Status, StripeRequest, StripeRequestCommand, StripeRequestEvent,
 };
 use projections::fold::Versioned;
 use secrecy::{ExposeSecret, SecretString};
@@ -30,20 +30,25 @@ pub struct Change {
     pub customer: Option<String>,
     /// Whether an intent comes of it at Stripe: it is marked, so that it is known when it comes.
     pub makes_intent: bool,
+    /// The order whose checkout it opens or ends.
+    pub order: Option<OrderId>,
 }
+
+/// The intention of a change, and the state it was decided on.
+pub(super) type AskedChange = Decided<IntentionId, StripeRequest, StripeRequestEvent>;
 
 /// What a claim of a change stands for.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct ClaimedChange {
-    request: IntentionId,
+pub(super) struct ClaimedChange {
+    pub request: IntentionId,
 }
 
 /// The claim of a change is answered: the request's own events hold the answer.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct EndedChange {
+pub(super) struct EndedChange {
     /// Stripe refused to begin: the caller's key is free again.
     #[serde(default)]
-    not_begun: bool,
+    pub not_begun: bool,
 }
 
 impl App {
@@ -191,6 +196,17 @@ impl App {
                 return self.drive_change(merchant, context, request, key).await;
             }
         }
+        self.answer_claimed(merchant, context, standing, key).await
+    }
+
+    /// The answer to the request that the caller's key was claimed for: joined where it runs, given again where it has ended.
+    pub(super) async fn answer_claimed(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        standing: Standing<ClaimedChange, EndedChange>,
+        key: Option<&Idempotency>,
+    ) -> Result<StripeAnswer, AppError> {
         let mut answer = match standing {
             Standing::Free => return Err(AppError::Internal),
             Standing::Open(it) => {
@@ -208,33 +224,6 @@ impl App {
         Ok(answer)
     }
 
-    /// Makes a change under an id that is always the same for it: where it was asked for already, that request is gone on with,
-    /// or answered again.
-    pub(super) async fn change_once(
-        &self,
-        merchant: &Merchant,
-        context: &Context,
-        request: IntentionId,
-        change: Change,
-    ) -> Result<StripeAnswer, AppError> {
-        let known = self
-            .inner
-            .store
-            .stripe_request(&merchant.id, request)
-            .await?;
-        if known.version == 0 {
-            let intended = self
-                .intend_change(merchant, context, request, change, None)
-                .await;
-            match intended {
-                // On a conflict another instance has just intended the same.
-                Ok(_) | Err(AppError::KeyInUse) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        self.drive_change(merchant, context, request, None).await
-    }
-
     async fn intend_change(
         &self,
         merchant: &Merchant,
@@ -243,6 +232,29 @@ impl App {
         change: Change,
         key: Option<&Idempotency>,
     ) -> Result<Standing<ClaimedChange, EndedChange>, AppError> {
+        let claimed = ClaimedChange { request };
+        let commit = Commit {
+            stripe_request: Some(self.asked(merchant, request, change).await?),
+            claim: key.map(|key| key.claim(&claimed)),
+            ..Commit::default()
+        };
+        match (
+            self.inner.store.commit(&merchant.id, context, commit).await,
+            key,
+        ) {
+            (Ok(_), _) => Ok(Standing::Open(claimed)),
+            (Err(Trouble::Claimed(found)), Some(key)) => key.standing(&found),
+            (Err(trouble), _) => Err(trouble.into()),
+        }
+    }
+
+    /// The intention of a change, to be committed; what Stripe is to be told is sealed.
+    pub(super) async fn asked(
+        &self,
+        merchant: &Merchant,
+        request: IntentionId,
+        change: Change,
+    ) -> Result<AskedChange, AppError> {
         let mut form = change.form;
         if change.makes_intent {
             form.push_str(&marked(&merchant.id));
@@ -260,30 +272,18 @@ impl App {
             method: change.method,
             path: change.path,
             parameters,
+            order: change.order,
         };
         let before: Arc<Versioned<StripeRequest>> = Arc::default();
         let events = before
             .state
             .decide(StripeRequestCommand::Ask(Box::new(asked)))
             .map_err(broken)?;
-        let claimed = ClaimedChange { request };
-        let commit = Commit {
-            stripe_request: Some(Decided {
-                id: request,
-                before,
-                events,
-            }),
-            claim: key.map(|key| key.claim(&claimed)),
-            ..Commit::default()
-        };
-        match (
-            self.inner.store.commit(&merchant.id, context, commit).await,
-            key,
-        ) {
-            (Ok(_), _) => Ok(Standing::Open(claimed)),
-            (Err(Trouble::Claimed(found)), Some(key)) => key.standing(&found),
-            (Err(trouble), _) => Err(trouble.into()),
-        }
+        Ok(Decided {
+            id: request,
+            before,
+            events,
+        })
     }
 
     /// Carries the request to its end, if it has not ended, and answers what Stripe said. Whoever comes first drives.
@@ -326,7 +326,15 @@ impl App {
             parameters: form.as_deref(),
             key: Some(&stripe_key),
         };
-        let mut answer = self.ask_stripe(merchant, asked).await?;
+        let account = &merchant.stripe_account;
+        let outcome = match self.inner.gateway.request(account, asked).await {
+            Outcome::Unknown(silence) if silence.for_good && facts.request.order.is_some() => {
+                let found = self.look_for_outcome(merchant, &facts.request).await?;
+                Outcome::Said(found)
+            }
+            outcome => outcome,
+        };
+        let mut answer = said(outcome, &asked)?;
         answer.replayed = false;
         let subject = facts.request.parameters.as_ref().map_or_else(
             || subject_of_request(request, None),
@@ -338,7 +346,7 @@ impl App {
         Ok(answer)
     }
 
-    /// Records what Stripe said. Another instance may have recorded it already, from the same answer.
+    /// Records what Stripe said, together with what it means for the order whose checkout it is about.
     async fn end_change(
         &self,
         merchant: &Merchant,
@@ -358,25 +366,36 @@ impl App {
             }
         } else {
             let (refusal, _) = gateway::error_from(said.status, said.body.clone());
-            not_begun = Verdict::Refused(refusal.clone()).is_not_begun();
+            // A failure of Stripe's own is recorded only once it is known to have left nothing behind.
+            not_begun = said.status >= 500 || Verdict::Refused(refusal.clone()).is_not_begun();
             StripeRequestCommand::Refuse { refusal, answer }
         };
-        let facts = before.state.facts().ok_or(AppError::Internal)?;
         let mut completes = answering.map(|key| key.completion(&EndedChange { not_begun }));
+        let mut before = Arc::clone(before);
         loop {
+            let facts = before.state.facts().ok_or(AppError::Internal)?;
             let events = before.state.decide(command.clone()).map_err(broken)?;
-            let decided = Decided {
-                id: facts.request.intention,
-                before: Arc::clone(before),
-                events,
-            };
+            if events.is_empty() {
+                return Ok(());
+            }
+            let id = facts.request.intention;
+            let order = self.after_change(merchant, &facts.request, said).await?;
             let commit = Commit {
-                stripe_request: Some(decided),
+                stripe_request: Some(Decided {
+                    id,
+                    before: Arc::clone(&before),
+                    events,
+                }),
+                order,
                 completes: completes.clone(),
                 ..Commit::default()
             };
             match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(_) | Err(Trouble::Conflict) => return Ok(()),
+                Ok(_) => return Ok(()),
+                // Another instance has recorded it, from the same answer, or the order has moved on: look again.
+                Err(Trouble::Conflict) => {
+                    before = self.inner.store.stripe_request(&merchant.id, id).await?;
+                }
                 // The claim has its answer already: record the outcome without it.
                 Err(Trouble::Claimed(_)) if completes.is_some() => completes = None,
                 Err(trouble) => return Err(trouble.into()),
@@ -430,22 +449,9 @@ impl App {
         merchant: &Merchant,
         request: Request<'_>,
     ) -> Result<StripeAnswer, AppError> {
-        match self
-            .inner
-            .gateway
-            .request(&merchant.stripe_account, request)
-            .await
-        {
-            Outcome::Said(answer) => Ok(answer),
-            Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
-            Outcome::Unknown(silence) => {
-                tracing::warn!(path = %request.path, why = %silence.why, "Stripe did not answer");
-                if request.verb != Verb::Get {
-                    metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
-                }
-                Err(AppError::OutcomeUnknown)
-            }
-        }
+        let gateway = &self.inner.gateway;
+        let outcome = gateway.request(&merchant.stripe_account, request).await;
+        said(outcome, &request)
     }
 
     /// The key that Stripe sees for a request that is only passed on: the caller's, hashed with whose and where it is.
@@ -453,6 +459,21 @@ impl App {
         let text = format!("{merchant}\n{}\n{}", key.scope, key.key);
         let hash = self.inner.store.keys.fingerprint(text.as_bytes());
         format!("cf-{}", hex::encode(hash))
+    }
+}
+
+/// What Stripe said to the request.
+fn said(outcome: Outcome<StripeAnswer>, to: &Request<'_>) -> Result<StripeAnswer, AppError> {
+    match outcome {
+        Outcome::Said(answer) => Ok(answer),
+        Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
+        Outcome::Unknown(silence) => {
+            tracing::warn!(path = %to.path, why = %silence.why, "Stripe did not answer");
+            if to.verb != Verb::Get {
+                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
+            }
+            Err(AppError::OutcomeUnknown)
+        }
     }
 }
 

@@ -219,6 +219,9 @@ impl App {
         if delivery.event_type.starts_with("payout.") {
             return self.apply_payout(delivery, object).await;
         }
+        if delivery.event_type.starts_with("checkout.session.") {
+            return self.apply_session(delivery, object).await;
+        }
         let said = match said(&delivery.event_type, object) {
             Ok(Some(said)) => said,
             Ok(None) => return Ok(Applied::Skipped),
@@ -253,6 +256,23 @@ impl App {
         let context = self.context_of_delivery(delivery);
         self.observe_payout(&merchant, &context, seen).await?;
         Ok(Applied::Applied)
+    }
+
+    /// What a session's money did is told by its intent; that it has expired, by itself alone.
+    async fn apply_session(
+        &self,
+        delivery: &Delivery,
+        object: &Map<String, Value>,
+    ) -> Result<Applied, AppError> {
+        let merchant = self.merchant(&delivery.merchant).await?;
+        let context = self.context_of_delivery(delivery);
+        let session = Value::Object(object.clone());
+        Ok(
+            match self.notice_session(&merchant, &context, &session).await? {
+                true => Applied::Applied,
+                false => Applied::Skipped,
+            },
+        )
     }
 
     fn context_of_delivery(&self, delivery: &Delivery) -> Context {

@@ -6,8 +6,7 @@ use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::json;
 
 use crate::http::body::{self, BodyError};
@@ -63,36 +62,21 @@ impl From<WebhookError> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let problem = match &self {
-            Self::Body(error) => Problem {
-                status: error.status(),
-                code: "unreadable_body",
-                detail: error.to_string(),
-            },
+            Self::Body(error) => Problem::new(error.status(), "unreadable_body", error.to_string()),
             Self::Webhook(error) => of_webhook(error),
         };
-        let again_later = problem.status == StatusCode::SERVICE_UNAVAILABLE;
-        let mut response = problem.into_response();
-        if again_later {
-            response
-                .headers_mut()
-                .insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
+        problem.into_response()
     }
 }
 
 fn of_webhook(error: &WebhookError) -> Problem {
-    let bad = |code, detail: &str| Problem {
-        status: StatusCode::BAD_REQUEST,
-        code,
-        detail: detail.to_owned(),
-    };
+    let bad = |code, detail: &str| Problem::new(StatusCode::BAD_REQUEST, code, detail);
     match error {
-        WebhookError::NoSuchEndpoint => Problem {
-            status: StatusCode::NOT_FOUND,
-            code: "no_such_endpoint",
-            detail: "There is no such webhook endpoint.".to_owned(),
-        },
+        WebhookError::NoSuchEndpoint => Problem::new(
+            StatusCode::NOT_FOUND,
+            "no_such_endpoint",
+            "There is no such webhook endpoint.",
+        ),
         WebhookError::BadSignature => bad("bad_signature", "The signature does not fit."),
         WebhookError::Stale => bad(
             "stale_signature",
@@ -106,11 +90,12 @@ fn of_webhook(error: &WebhookError) -> Problem {
 
 fn of_app(error: &AppError) -> Problem {
     match error {
-        AppError::OutcomeUnknown | AppError::KeyInUse | AppError::Unavailable => Problem {
-            status: StatusCode::SERVICE_UNAVAILABLE,
-            code: "unavailable",
-            detail: "The delivery could not be kept just now.".to_owned(),
-        },
+        AppError::OutcomeUnknown | AppError::KeyInUse | AppError::Unavailable => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The delivery could not be kept just now.",
+        )
+        .retry_after_s(5),
         // Keeping a delivery asks nothing of a payment or an order: any of these would be a bug.
         AppError::NotFound { .. }
         | AppError::Payment(_)

@@ -4,6 +4,7 @@
 mod support;
 
 mod checkout;
+mod checkout_formats;
 mod limits;
 mod offers;
 mod offers_answers;

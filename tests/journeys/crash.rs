@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use std::process::{Child, Command, Stdio};
 
 /// The service as a process of its own, so that it can be killed.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
     /// Starts the program on the world's address, database and simulator, and waits until it is ready.
-    async fn start(world: &World) -> Self {
+    pub async fn start(world: &World) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_counterfoil"));
         command
             .arg("serve")
@@ -51,7 +51,7 @@ impl Process {
     }
 
     /// kill -9.
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -65,7 +65,7 @@ impl Drop for Process {
 }
 
 /// Kills the service while Stripe holds its request. It is still held afterwards.
-async fn kill_while_stripe_holds(
+pub async fn kill_while_stripe_holds(
     world: &mut World,
     fault: Value,
     request: impl Fn(&World) -> RequestBuilder,
@@ -79,7 +79,7 @@ async fn kill_while_stripe_holds(
     assert!(call.await.unwrap().is_err(), "the caller never heard of it");
 }
 
-async fn release(world: &World) {
+pub async fn release(world: &World) {
     world.sim(Method::POST, "faults/release", None).await;
     world.wait_until_held(0).await;
 }
@@ -92,7 +92,7 @@ async fn pause_webhooks(world: &World) {
 }
 
 /// Restarts the service in this process. It looks for what was cut off once, at its start.
-async fn restart(world: &mut World) {
+pub async fn restart(world: &mut World) {
     // Stripe may still be ending the request that was held: then it is asked again.
     let gateway = GatewayOptions {
         attempts: 5,
@@ -106,7 +106,7 @@ async fn restart(world: &mut World) {
         .await;
 }
 
-async fn until_recorded(world: &World, event: &str) {
+pub async fn until_recorded(world: &World, event: &str) {
     until(event, async || {
         world.history("acme").await.iter().any(|name| name == event)
     })

@@ -3,7 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checkout;
 mod crash;
+mod doors;
 mod keys;
 mod once;
 mod order;

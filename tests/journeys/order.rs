@@ -1,6 +1,8 @@
 //! An order of the shop, from the request for a payment to the money in the ledger.
 
 use crate::support::{World, send, until};
+use aggregates::ids::OrderId;
+use aggregates::money::Money;
 use reqwest::Method;
 use serde_json::json;
 
@@ -168,7 +170,7 @@ async fn a_repriced_order_takes_its_new_amount_and_money_at_the_old_price_stays_
     let world = World::start().await;
     let (_, created) = send(world.shop_create()).await;
     let intent = created["data"]["id"].as_str().unwrap().to_owned();
-    reprice(&world, 12000).await;
+    reprice(&world, order_9(), dollars(12_000)).await;
 
     // The customer is quicker than the shop: the old amount is paid.
     pay_at_stripe(&world, &intent).await;
@@ -232,7 +234,7 @@ async fn a_payment_cancelled_at_stripe_frees_its_order_for_another() {
 async fn a_live_payment_takes_the_new_amount_of_its_order() {
     let world = World::start().await;
     let (_, created) = send(world.shop_create()).await;
-    reprice(&world, 12000).await;
+    reprice(&world, order_9(), dollars(12_000)).await;
     let (status, again) = send(world.shop_create()).await;
     assert_eq!(
         (status, again["data"]["amount"].as_str()),
@@ -253,28 +255,33 @@ async fn a_live_payment_takes_the_new_amount_of_its_order() {
     world.stop().await;
 }
 
-/// The order's one line now costs so much in all.
-async fn reprice(world: &World, total: i64) {
-    use aggregates::ids::{CommandId, OrderId};
+fn order_9() -> OrderId {
+    OrderId::derive(&"acme".parse().unwrap(), "shop", "9")
+}
+
+fn dollars(minor: i64) -> Money {
+    Money::new(minor, "usd".parse().unwrap())
+}
+
+/// An order of acme's has one line now, which costs so much.
+pub async fn reprice(world: &World, id: OrderId, total: Money) {
+    use aggregates::ids::CommandId;
     use aggregates::metadata::Actor;
-    use aggregates::money::Money;
     use aggregates::order::OrderCommand;
     use aggregates::order::event::{Line, Price};
     use counterfoil::store::{Commit, Context, Decided};
 
     let (app, merchant) = (world.app(), "acme".parse().unwrap());
-    let id = OrderId::derive(&merchant, "shop", "9");
     let order = app.store().order(&merchant, id).await.unwrap();
-    let currency = "usd".parse().unwrap();
     let line = Line {
         name: "Main product 2".into(),
-        unit: Money::new(total, currency),
+        unit: total,
         quantity: 1,
         description: String::new(),
     };
     let price = Price {
-        total: Money::new(total, currency),
-        tax: Money::zero(currency),
+        total,
+        tax: Money::zero(total.currency()),
         lines: vec![line],
     };
     let events = order.state.decide(OrderCommand::Reprice { price }).unwrap();

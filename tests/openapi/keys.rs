@@ -66,6 +66,14 @@ const SCHEMES: &[Scheme] = &[
         other: "123456789",
     },
     Scheme {
+        name: "commerceLayerToken",
+        kind: KeyKind::CommerceLayer,
+        header: Header::Bearer,
+        acme: "cl-acme",
+        rival: "cl-rival",
+        other: "offers-acme",
+    },
+    Scheme {
         name: "stripeKey",
         kind: KeyKind::StripeSecret,
         header: Header::Bearer,
@@ -263,6 +271,7 @@ fn same_for_all(text: &str) -> String {
     if let Some(members) = said.as_object_mut() {
         members.remove("apirequest_oid");
         members.remove("meta");
+        members.remove("instance");
         let error = members.get_mut("error").and_then(Value::as_object_mut);
         error.map(|error| error.remove("request_log_url"));
     }

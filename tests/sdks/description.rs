@@ -23,7 +23,7 @@ async fn no_request_that_a_stranger_draws_from_the_description_is_answered_other
     let mut variables = vec![("SDK_EXAMPLES", examples)];
     variables.extend(seed.as_deref().map(|seed| ("SDK_SEED", seed)));
     if long.is_some() {
-        variables.push(("SDK_STATEFUL", "1"));
+        variables.push(("SDK_LONG", "1"));
     }
     let program = Program::python("schemathesis").within(WITHIN);
     if let Some(said) = program.run_at(&world, &variables).await {

@@ -2,6 +2,7 @@
 //! them, spoken to over HTTP as anybody would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod checkout;
 pub mod description;
 pub mod json_api;
 
@@ -43,6 +44,8 @@ pub struct Setup {
     pub recovery: Recovery,
     pub gateway: GatewayOptions,
     pub outbound: outbound::Options,
+    /// Of ids: two services on one database need two.
+    pub seed: u64,
 }
 
 impl Default for Setup {
@@ -66,6 +69,7 @@ impl Default for Setup {
                 reach: Reach::Anywhere,
                 ..outbound::Options::default()
             },
+            seed: 1,
         }
     }
 }
@@ -86,6 +90,19 @@ pub async fn database() -> String {
 
 /// A simulator that sends its webhooks to `service`.
 pub async fn simulator(service: SocketAddr) -> simulator::Running {
+    Simulator::start(simulator_config(service)).await.unwrap()
+}
+
+/// A simulator in which nothing happens by the mere passing of time; it tells `service` of everything.
+pub async fn unhurried_simulator(service: SocketAddr) -> simulator::Running {
+    let config = simulator::Config {
+        later_s: 24 * 3600,
+        ..simulator_config(service)
+    };
+    Simulator::start(config).await.unwrap()
+}
+
+fn simulator_config(service: SocketAddr) -> simulator::Config {
     let key = seal_key();
     let accounts = fixtures::simulator_accounts(|merchant| {
         let url = format!("http://{service}/webhooks/stripe/{merchant}");
@@ -94,9 +111,7 @@ pub async fn simulator(service: SocketAddr) -> simulator::Running {
             sandbox::webhook_secret(&key, merchant).expose_secret(),
         )
     });
-    Simulator::start(simulator::Config::new(accounts))
-        .await
-        .unwrap()
+    simulator::Config::new(accounts)
 }
 
 /// The service on `listener`, with the fixtures loaded.
@@ -113,6 +128,7 @@ pub async fn serve(
         .handle();
     let parts = Parts {
         listener,
+        public_url: None,
         database_url: database_url.to_owned(),
         seal_key: seal_key(),
         accounts: sandbox::accounts(&base),
@@ -124,7 +140,7 @@ pub async fn serve(
         // Only when a test asks for it: `App::settle`.
         settle_every: None,
         limits: Limits::default(),
-        ids: Ids::seeded(1),
+        ids: Ids::seeded(setup.seed),
         metrics,
     };
     let opened = Opened::new(parts).await.unwrap();

@@ -52,6 +52,13 @@ impl Facts {
                     },
                 );
             }
+            OrderEvent::CheckoutRequested { checkout, amount } => {
+                let way = WayToPay::Opening {
+                    checkout: *checkout,
+                    amount: *amount,
+                };
+                self.asked(*checkout, *amount, way);
+            }
             OrderEvent::CheckoutOpened {
                 checkout,
                 session,
@@ -65,7 +72,8 @@ impl Facts {
                 self.asked(*checkout, *amount, way);
             }
             OrderEvent::PaymentReleased { payment, .. } => self.no_longer_live(*payment),
-            OrderEvent::CheckoutInvalidated { checkout, .. } => self.no_longer_live(*checkout),
+            OrderEvent::CheckoutInvalidated { checkout, .. }
+            | OrderEvent::CheckoutRefused { checkout, .. } => self.no_longer_live(*checkout),
             OrderEvent::OrderPaid { payment, .. } => {
                 self.status = Status::Paid { payment: *payment };
                 self.live = None;

@@ -27,11 +27,19 @@ pub enum OrderCommand {
         payment: PaymentId,
         because: String,
     },
-    /// Open a checkout; the ones before it are invalidated in the same step.
+    /// Intend a checkout of the present total. The one before must have been ended: at Stripe first, then here.
+    RequestCheckout {
+        checkout: PaymentId,
+    },
+    /// Stripe has opened the checkout that was asked for.
     OpenCheckout {
         checkout: PaymentId,
         session: String,
-        amount: Money,
+    },
+    /// Stripe did not open the checkout that was asked for, and never will.
+    RefuseCheckout {
+        checkout: PaymentId,
+        because: String,
     },
     /// `received` came through `payment`. Decides whether the order is paid by it.
     MarkPaid {

@@ -34,11 +34,20 @@ impl Facts {
             OrderCommand::RequestPayment { payment } => self.request_payment(payment),
             OrderCommand::AttachPayment { payment, amount } => self.attach(payment, amount),
             OrderCommand::ReleasePayment { payment, because } => self.release(payment, because),
-            OrderCommand::OpenCheckout {
-                checkout,
-                session,
-                amount,
-            } => self.open_checkout(checkout, session, amount),
+            OrderCommand::RequestCheckout { checkout } => self.request_checkout(checkout),
+            OrderCommand::OpenCheckout { checkout, session } => {
+                self.end_opening(checkout, |amount| OrderEvent::CheckoutOpened {
+                    checkout,
+                    session,
+                    amount,
+                })
+            }
+            OrderCommand::RefuseCheckout { checkout, because } => {
+                self.end_opening(checkout, |_| OrderEvent::CheckoutRefused {
+                    checkout,
+                    because,
+                })
+            }
             OrderCommand::MarkPaid { payment, received } => self.mark_paid(payment, received),
             OrderCommand::Cancel { reason } => self.cancel(reason),
             OrderCommand::ErasePersonalData { subject } => Ok(self.erase(subject)),
@@ -86,7 +95,9 @@ impl Facts {
                 payment: *payment,
                 amount: total,
             }]),
-            Some(WayToPay::Checkout { .. }) => Err(OrderError::PaymentUnderWay),
+            Some(WayToPay::Opening { .. } | WayToPay::Checkout { .. }) => {
+                Err(OrderError::PaymentUnderWay)
+            }
         }
     }
 
@@ -123,27 +134,29 @@ impl Facts {
         }
     }
 
-    /// The one before is invalidated in the same step, so that there are never two.
-    fn open_checkout(&self, opened: PaymentId, session: String, amount: Money) -> Decision {
+    /// Never beside another way to pay: whoever wants a new checkout ends the one before.
+    fn request_checkout(&self, checkout: PaymentId) -> Decision {
         self.must_be_open()?;
-        let before = match &self.live {
-            None => None,
-            Some(WayToPay::Payment { .. }) => return Err(OrderError::PaymentUnderWay),
-            Some(WayToPay::Checkout { checkout, .. }) if *checkout == opened => return Ok(vec![]),
-            Some(WayToPay::Checkout {
-                checkout, session, ..
-            }) => Some(invalidated(
-                *checkout,
-                session,
-                "a new checkout was opened".to_owned(),
-            )),
-        };
-        let opened = OrderEvent::CheckoutOpened {
-            checkout: opened,
-            session,
-            amount,
-        };
-        Ok(before.into_iter().chain([opened]).collect())
+        match &self.live {
+            None => Ok(vec![OrderEvent::CheckoutRequested {
+                checkout,
+                amount: self.total(),
+            }]),
+            Some(WayToPay::Opening { checkout: live, .. }) if *live == checkout => Ok(vec![]),
+            Some(_) => Err(OrderError::PaymentUnderWay),
+        }
+    }
+
+    /// What Stripe said of the checkout that it was asked for, at the amount it was asked for; nothing where it was heard
+    /// already, or where its money came first.
+    fn end_opening(&self, ended: PaymentId, event: impl FnOnce(Money) -> OrderEvent) -> Decision {
+        match &self.live {
+            Some(WayToPay::Opening { checkout, amount }) if *checkout == ended => {
+                Ok(vec![event(*amount)])
+            }
+            _ if self.payments.contains_key(&ended) => Ok(vec![]),
+            _ => Err(OrderError::NotItsPayment),
+        }
     }
 
     fn mark_paid(&self, payment: PaymentId, received: Money) -> Decision {

@@ -38,6 +38,17 @@ pub enum OrderEvent {
         payment: PaymentId,
         because: String,
     },
+    /// Intention: Stripe is to be asked for a checkout of `amount`. It is the one live way to pay from here on, so that nothing
+    /// else can become one while Stripe has not answered.
+    CheckoutRequested {
+        checkout: PaymentId,
+        amount: Money,
+    },
+    /// Stripe did not open it: the order is free for another way to pay.
+    CheckoutRefused {
+        checkout: PaymentId,
+        because: String,
+    },
     /// A checkout is open as the one live way to pay; `session` is its id at Stripe.
     CheckoutOpened {
         checkout: PaymentId,

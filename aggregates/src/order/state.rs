@@ -51,6 +51,11 @@ pub enum WayToPay {
         payment: PaymentId,
         amount: Money,
     },
+    /// A checkout that Stripe was asked for, and has not told of yet.
+    Opening {
+        checkout: PaymentId,
+        amount: Money,
+    },
     Checkout {
         checkout: PaymentId,
         session: String,
@@ -102,7 +107,7 @@ impl Facts {
     pub fn live_payment(&self) -> Option<PaymentId> {
         match &self.live {
             Some(WayToPay::Payment { payment, .. }) => Some(*payment),
-            Some(WayToPay::Checkout { .. }) | None => None,
+            Some(WayToPay::Opening { .. } | WayToPay::Checkout { .. }) | None => None,
         }
     }
 }
@@ -112,14 +117,16 @@ impl WayToPay {
     pub fn id(&self) -> PaymentId {
         match self {
             Self::Payment { payment, .. } => *payment,
-            Self::Checkout { checkout, .. } => *checkout,
+            Self::Opening { checkout, .. } | Self::Checkout { checkout, .. } => *checkout,
         }
     }
 
     /// What it asks for.
     pub fn amount(&self) -> Money {
         match self {
-            Self::Payment { amount, .. } | Self::Checkout { amount, .. } => *amount,
+            Self::Payment { amount, .. }
+            | Self::Opening { amount, .. }
+            | Self::Checkout { amount, .. } => *amount,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What has happened to a request. Past tense, for ever.
 
-use crate::ids::{IntentionId, MerchantId};
+use crate::ids::{IntentionId, MerchantId, OrderId};
 use crate::payment::event::Refusal;
 use crate::sealed::Sealed;
 use cqrs_es::DomainEvent;
@@ -52,6 +52,9 @@ pub struct ChangeRequested {
     pub path: String,
     /// The form body, sealed; none where it is empty.
     pub parameters: Option<Sealed>,
+    /// The order whose checkout it opens or ends: the outcome is recorded of both at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<OrderId>,
 }
 
 /// How Stripe is asked.

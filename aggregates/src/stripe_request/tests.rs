@@ -1,7 +1,7 @@
 //! A request is asked for once and ends once.
 
 use super::*;
-use crate::ids::IntentionId;
+use crate::ids::{IntentionId, OrderId};
 use crate::sealed::Sealed;
 use crate::testing::{after, check_golden, given, merchant};
 use cqrs_es::DomainEvent;
@@ -28,6 +28,7 @@ fn request() -> Box<ChangeRequested> {
         method: Method::Post,
         path: "/customers".to_owned(),
         parameters: Some(sealed("bm9uY2U=")),
+        order: None,
     })
 }
 
@@ -150,6 +151,16 @@ fn every_event_is_written_as_its_golden_file_says_and_read_back() {
         );
         check_golden("stripe_request", name, &event);
     }
+}
+
+#[test]
+fn a_request_about_an_orders_checkout_names_the_order() {
+    let order = OrderId::from_uuid(Uuid::from_u128(9));
+    let event = StripeRequestEvent::ChangeRequested(Box::new(ChangeRequested {
+        order: Some(order),
+        ..*request()
+    }));
+    check_golden("stripe_request", "ChangeRequestedOfOrder", &event);
 }
 
 #[test]

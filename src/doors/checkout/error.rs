@@ -9,6 +9,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::{Value, json};
 
 use super::formats::{self, Format};
+use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::use_cases::AppError;
 
@@ -168,10 +169,10 @@ fn of_app(error: &AppError) -> Dressed {
             "StripeException",
             refusal.message.clone(),
         ),
-        AppError::RefusedBefore(_)
-        | AppError::NotPaid { .. }
-        | AppError::KeyReused
-        | AppError::KeyInUse => conflict(sentence(error)),
+        AppError::RefusedBefore(_) | AppError::NotPaid { .. } | AppError::KeyReused => {
+            conflict(sentence(error))
+        }
+        AppError::KeyInUse => conflict(sentence(error)).retry_after_s(1),
         AppError::TooManyRequests { wait_s } => {
             let message = "Too many requests with this key. Please send it again, a little later.";
             Dressed::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message)
@@ -257,13 +258,4 @@ fn of_amount(code: &'static str, error: &dyn std::error::Error) -> Dressed {
 
 fn of_articles(error: &dyn std::error::Error) -> Dressed {
     of_amount("ArgumentException", error)
-}
-
-/// The domain's errors are phrases; this door writes sentences.
-fn sentence(error: &dyn std::error::Error) -> String {
-    let phrase = error.to_string();
-    let mut letters = phrase.chars();
-    letters.next().map_or_else(String::new, |first| {
-        format!("{}{}.", first.to_uppercase(), letters.as_str())
-    })
 }

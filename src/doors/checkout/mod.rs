@@ -5,13 +5,15 @@
 
 mod error;
 mod formats;
+mod guid;
+mod negotiation;
 mod openapi;
 mod request;
 mod response;
 
 use axum::extract::{Request, State};
 use axum::response::{Html, IntoResponse, Response};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::http::routes::Routes;
 use crate::use_cases::App;
@@ -36,7 +38,7 @@ impl Operation {
     fn name(self) -> &'static str {
         match self {
             Self::Create => "StripeV1CreateCheckout",
-            Self::Status => "StripeV1CheckoutStatus",
+            Self::Status => "GetStripeCheckoutV1CheckoutStatus",
         }
     }
 }
@@ -46,12 +48,16 @@ impl Operation {
 pub fn routes() -> Routes<App> {
     let mut routes = Routes::new(NAME).get(CONFIRMED, confirmed);
     for operation in [Operation::Create, Operation::Status] {
-        for (path, format) in paths(operation) {
+        for path in paths(operation) {
             let serve = move |State(app): State<App>, request: Request| async move {
-                answer(&app, operation, format, request).await
+                answer(&app, operation, request).await
             };
             routes = routes.post(&path, serve);
         }
+    }
+    for format in Format::ALL {
+        let path = format!("/{}/reply/{{*rest}}", format.word());
+        routes = routes.nothing_at(&path, no_such_path);
     }
     routes
         .wrong_method(method_not_allowed)
@@ -59,31 +65,25 @@ pub fn routes() -> Routes<App> {
         .nothing_at("/payment/stripe/v1/{*rest}", no_such_path)
 }
 
-/// Where an operation is served, and in which format where the path says so.
-fn paths(operation: Operation) -> Vec<(String, Option<Format>)> {
+/// Where an operation is served: on the document's path and on ServiceStack's, which may name a format.
+fn paths(operation: Operation) -> Vec<String> {
     let name = operation.name();
     let path = match operation {
         Operation::Create => PATH.to_owned(),
         Operation::Status => format!("{PATH}/status"),
     };
-    let mut paths = vec![(path.clone(), None), (format!("/api/{name}"), None)];
+    let mut paths = vec![path.clone(), format!("/api/{name}")];
     for format in Format::ALL {
         let word = format.word();
-        paths.push((format!("{path}.{word}"), Some(format)));
-        paths.push((format!("/api/{name}.{word}"), Some(format)));
-        paths.push((format!("/{word}/reply/{name}"), Some(format)));
+        paths.push(format!("{path}.{word}"));
+        paths.push(format!("/api/{name}.{word}"));
+        paths.push(format!("/{word}/reply/{name}"));
     }
     paths
 }
 
-async fn answer(
-    app: &App,
-    operation: Operation,
-    of_path: Option<Format>,
-    request: Request,
-) -> Response {
-    let format =
-        of_path.unwrap_or_else(|| request::wanted(request.headers(), request.uri().query()));
+async fn answer(app: &App, operation: Operation, request: Request) -> Response {
+    let format = negotiation::wanted(request.uri(), request.headers());
     match serve(app, operation, format, request).await {
         Ok(members) => response::write(format, operation, &members),
         Err(error) => error.answer(format),
@@ -97,50 +97,42 @@ async fn serve(
     request: Request,
 ) -> Result<Vec<response::Member>, CheckoutError> {
     let (parts, body) = request.into_parts();
-    let caller = request::caller(app, &parts.headers).await?;
-    let said = request::read(format, &parts.headers, parts.uri.query(), body).await?;
+    let headers = &parts.headers;
+    let caller = request::caller(app, operation, headers).await?;
+    let said = negotiation::read(format, headers, parts.uri.query(), body).await?;
     match operation {
         Operation::Create => {
-            let wanted = request::create(&said, &confirmation(&parts.headers))?;
-            let session = app.open_checkout(&caller, NAME, wanted).await?;
+            let confirmation = format!("{}{CONFIRMED}", app.public_url());
+            let wanted = request::create(&said, &confirmation)?;
+            let key = request::idempotency(app, &caller, headers, &wanted)?;
+            let session = app.open_checkout(&caller, NAME, wanted, key).await?;
             Ok(response::opened(&session.body))
         }
         Operation::Status => {
-            let (company, session) = request::status(&said)?;
-            let status = app.checkout_status(&caller, &company, &session).await?;
+            let asked = request::status(&said)?;
+            let status = app.checkout_status(&caller, NAME, asked).await?;
             Ok(response::status(status))
         }
     }
 }
 
-/// Our own page of thanks, as the caller reaches us. The caller could as well name any other address.
-fn confirmation(headers: &HeaderMap) -> String {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let plain = |host: &&str| {
-        host.bytes()
-            .all(|it| it.is_ascii_alphanumeric() || b".:-[]".contains(&it))
-    };
-    let host = text("host").filter(plain).unwrap_or("localhost");
-    let scheme = match text("x-forwarded-proto") {
-        Some("https") => "https",
-        _ => "http",
-    };
-    format!("{scheme}://{host}{CONFIRMED}")
-}
-
+/// Our own page of thanks, for payers whose caller names no address.
 async fn confirmed() -> Html<&'static str> {
-    Html("<!doctype html><title>Thank you</title><p>Thank you. You may close this page.</p>")
+    Html(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Thank you</title>\
+         <p>Thank you. You may close this page.</p></html>",
+    )
 }
 
 /// The answer to a method that the path does not take; axum adds `Allow`.
-async fn method_not_allowed(method: Method, headers: HeaderMap) -> Response {
+async fn method_not_allowed(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if method == Method::HEAD {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
-    CheckoutError::WrongMethod.answer(request::wanted(&headers, None))
+    CheckoutError::WrongMethod.answer(negotiation::wanted(&uri, &headers))
 }
 
 /// The answer where this door has no path.
-async fn no_such_path(headers: HeaderMap) -> Response {
-    CheckoutError::NoSuchPath.answer(request::wanted(&headers, None))
+async fn no_such_path(uri: Uri, headers: HeaderMap) -> Response {
+    CheckoutError::NoSuchPath.answer(negotiation::wanted(&uri, &headers))
 }

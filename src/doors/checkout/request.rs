@@ -1,34 +1,34 @@
 //! What a client sends: two keys, and members in any of the formats, whose names' case does not matter.
 
-use axum::body::Body;
-use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
-use uuid::Uuid;
+use reqwest::Url;
+use serde_json::{Value, json};
 
 use super::error::{CheckoutError, Fault};
-use super::formats::{self, Format};
+use super::negotiation::{Said, member};
+use super::{NAME, Operation, formats, guid};
 use crate::doors::firewall::holds_card_number;
 use crate::http::auth::{self, PresentedKey};
-use crate::http::body::{self, BodyError, MediaType};
 use crate::store::{Caller, KeyKind, Scope};
-use crate::use_cases::{App, AppError, CheckoutArticle, OpenCheckout, Shown};
+use crate::use_cases::{App, AppError, CheckoutArticle, Idempotency, OpenCheckout, Shown};
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// In characters, as Stripe's metadata and addresses allow.
 const REFERENCE_LENGTH_MAX: usize = 200;
 const URL_LENGTH_MAX: usize = 2_000;
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 const ARTICLES_MAX: usize = 100;
 const QUANTITY_MAX: u32 = 10_000;
 
-/// The members of a request, by their names in lower case.
-pub type Said = BTreeMap<String, Value>;
-
 /// The company's system by its `x-api-key`, speaking for the customer whose bearer token is there as well. Absent, malformed
 /// and unknown are answered alike.
-pub async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, CheckoutError> {
+pub async fn caller(
+    app: &App,
+    operation: Operation,
+    headers: &HeaderMap,
+) -> Result<Caller, CheckoutError> {
     let keys = &app.store().keys;
     let key = presented(auth::header(headers, &X_API_KEY))?;
     let token = presented(auth::bearer(headers))?;
@@ -37,16 +37,20 @@ pub async fn caller(app: &App, headers: &HeaderMap) -> Result<Caller, CheckoutEr
         .await
         .map_err(AppError::from)?
         .ok_or(CheckoutError::Unauthenticated)?;
+    app.admit(&system)?;
     let customer = keys
         .caller(KeyKind::Customer, Some(&system.merchant.id), token.secret())
         .await
         .map_err(AppError::from)?
         .and_then(|found| found.customer.clone())
         .ok_or(CheckoutError::Unauthenticated)?;
-    if !system.may(Scope::PaymentsWrite) {
+    let needed = match operation {
+        Operation::Create => Scope::PaymentsWrite,
+        Operation::Status => Scope::PaymentsRead,
+    };
+    if !system.may(needed) {
         return Err(CheckoutError::ScopeMissing);
     }
-    app.admit(&system)?;
     Ok(Caller {
         customer: Some(customer),
         ..Caller::clone(&system)
@@ -59,90 +63,52 @@ fn presented(
     key.ok().flatten().ok_or(CheckoutError::Unauthenticated)
 }
 
-/// The format that is wanted where the path names none: by `?format=`, then by `Accept`, whose first known type counts.
-pub fn wanted(headers: &HeaderMap, query: Option<&str>) -> Format {
-    let of_query = pairs(query)
-        .into_iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("format"))
-        .and_then(|(_, word)| Format::of_word(&word));
-    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    let of_accept = || {
-        accept?
-            .split(',')
-            .find_map(|it| Format::of_media_type(it.split(';').next().unwrap_or_default()))
-    };
-    of_query.or_else(of_accept).unwrap_or(Format::Json)
-}
-
-/// The query's values, and over them the body's. `wanted` is the body's format too where it has no type of its own.
-pub async fn read(
-    wanted: Format,
+/// The caller's idempotency key for this checkout, in whichever format it was asked for; none where there is none.
+pub fn idempotency(
+    app: &App,
+    caller: &Caller,
     headers: &HeaderMap,
-    query: Option<&str>,
-    body: Body,
-) -> Result<Said, CheckoutError> {
-    let bytes = body::read(headers, body).await?;
-    let mut said: Said = pairs(query)
-        .into_iter()
-        .filter_map(|(name, text)| member(name, text.into()))
-        .collect();
-    if !bytes.iter().all(u8::is_ascii_whitespace) {
-        let members = members(wanted, headers, &bytes)?;
-        said.extend(
-            members
-                .into_iter()
-                .filter_map(|(name, it)| member(name, it)),
-        );
-    }
-    Ok(said)
-}
-
-fn members(
-    wanted: Format,
-    headers: &HeaderMap,
-    bytes: &[u8],
-) -> Result<Map<String, Value>, BodyError> {
-    let value = headers.get(CONTENT_TYPE).and_then(|it| it.to_str().ok());
-    let essence = value
-        .and_then(|it| it.split(';').next())
-        .unwrap_or_default();
-    let braced = bytes.trim_ascii_start().first() == Some(&b'{');
-    match (Format::of_media_type(essence), MediaType::of(headers)) {
-        (Some(format), _) => formats::read(format, bytes),
-        (None, MediaType::Form) if !braced => serde_urlencoded::from_bytes(bytes)
-            .map(|pairs: Vec<(String, String)>| {
-                pairs
-                    .into_iter()
-                    .map(|(name, it)| (name, it.into()))
-                    .collect()
-            })
-            .map_err(|_| BodyError::Unreadable),
-        (None, MediaType::Absent) => formats::read(wanted, bytes),
-        (None, _) => body::json(bytes),
-    }
-}
-
-/// A list in a form or a query is JSON or JSV.
-fn member(name: String, value: Value) -> Option<(String, Value)> {
-    let value = match value {
-        Value::Null => return None,
-        Value::String(text) if text.starts_with(['[', '{']) => {
-            let wrapped = format!("{{value:{text}}}");
-            let json = || body::json::<Value>(text.as_bytes()).ok();
-            let jsv = || {
-                formats::read(Format::Jsv, wrapped.as_bytes())
-                    .ok()?
-                    .remove("value")
-            };
-            json().or_else(jsv).unwrap_or(Value::String(text))
-        }
-        value => value,
+    wanted: &OpenCheckout,
+) -> Result<Option<Idempotency>, CheckoutError> {
+    let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
     };
-    Some((name.to_ascii_lowercase(), value))
+    let key = value.to_str().ok().filter(|_| values.next().is_none());
+    let fits = |key: &&str| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len());
+    let Some(key) = key.filter(fits) else {
+        let message = "An idempotency key is one header of 1 to 255 ASCII characters.";
+        let fault = fault("Length", "Idempotency-Key", message);
+        return Err(CheckoutError::Invalid(vec![fault]));
+    };
+    let said = canonical(caller, wanted).to_string();
+    let fingerprint = app.store().keys.fingerprint(said.as_bytes());
+    Ok(Some(Idempotency::new(
+        NAME,
+        key.to_owned(),
+        fingerprint,
+        false,
+    )))
 }
 
-fn pairs(query: Option<&str>) -> Vec<(String, String)> {
-    serde_urlencoded::from_str(query.unwrap_or_default()).unwrap_or_default()
+/// What makes two requests the same.
+fn canonical(caller: &Caller, it: &OpenCheckout) -> Value {
+    let articles = it.articles.iter().map(|it| json!([it.number, it.quantity]));
+    let shown = match &it.shown {
+        Shown::Hosted {
+            success_url,
+            cancel_url,
+        } => json!(["hosted", success_url, cancel_url]),
+        Shown::Embedded { return_url } => json!(["embedded", return_url]),
+    };
+    json!([
+        caller.customer,
+        it.company,
+        it.reference,
+        it.country,
+        articles.collect::<Value>(),
+        shown
+    ])
 }
 
 /// The checkout that is asked for; `confirmation` is where a payer goes where nothing else is said.
@@ -155,8 +121,9 @@ pub fn create(said: &Said, confirmation: &str) -> Result<OpenCheckout, CheckoutE
         faults.push(fault("Length", "CountryCode", "A country is two letters."));
     }
     let reference = text(said, "InternalReferenceId", &mut faults);
-    if reference.chars().count() > REFERENCE_LENGTH_MAX {
-        let message = "The reference is too long.";
+    if reference.chars().count() > REFERENCE_LENGTH_MAX || reference.contains(char::is_control) {
+        let message =
+            "A reference is a text of at most 200 characters, without control characters.";
         faults.push(fault("Length", "InternalReferenceId", message));
     } else if holds_card_number(&reference) {
         let message = "The reference must not be a card number.";
@@ -229,16 +196,11 @@ fn optional(said: &Said, name: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// A GUID in any of .NET's spellings: with hyphens or without, in braces or parentheses.
 fn company(said: &Said, faults: &mut Vec<Fault>) -> String {
     let text = text(said, "CompanyId", faults);
-    let bare = text
-        .strip_prefix('(')
-        .and_then(|rest| rest.strip_suffix(')'))
-        .unwrap_or(&text);
-    match Uuid::try_parse(bare) {
-        Ok(guid) => guid.hyphenated().to_string(),
-        Err(_) => {
+    match guid::read(&text) {
+        Some(guid) => guid.hyphenated().to_string(),
+        None => {
             if !text.is_empty() {
                 faults.push(fault("Guid", "CompanyId", "A company is named by a GUID."));
             }
@@ -247,8 +209,13 @@ fn company(said: &Said, faults: &mut Vec<Fault>) -> String {
     }
 }
 
+/// In a form, a query or the cell of a CSV the list is a text, in JSON or JSV.
 fn articles(said: &Said, faults: &mut Vec<Fault>) -> Vec<CheckoutArticle> {
-    let items = match said.get("articles") {
+    let value = match said.get("articles") {
+        Some(Value::String(text)) => formats::nested(text),
+        value => value.cloned(),
+    };
+    let items = match value {
         Some(Value::Array(items)) if (1..=ARTICLES_MAX).contains(&items.len()) => items,
         _ => {
             let message = "'Articles' is a list of 1 to 100 articles.";
@@ -256,40 +223,37 @@ fn articles(said: &Said, faults: &mut Vec<Fault>) -> Vec<CheckoutArticle> {
             return vec![];
         }
     };
-    let mut read = Vec::new();
-    for (index, item) in items.iter().enumerate() {
-        let members: Said = match item {
-            Value::Object(members) => members
-                .iter()
-                .filter_map(|(name, it)| member(name.clone(), it.clone()))
-                .collect(),
-            _ => Said::new(),
-        };
-        let number = optional(&members, "ArticleId").and_then(|text| text.parse().ok());
-        if number.is_none() {
-            let field = format!("Articles[{index}].ArticleId");
-            faults.push(fault("NotEmpty", &field, "An article is named by its id."));
-        }
-        let quantity = match optional(&members, "Quantity") {
-            None => Some(1),
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|it| (1..=QUANTITY_MAX).contains(it)),
-        };
-        if quantity.is_none() {
-            let field = format!("Articles[{index}].Quantity");
-            faults.push(fault(
-                "InclusiveBetween",
-                &field,
-                "A quantity is 1 to 10000.",
-            ));
-        }
-        if let (Some(number), Some(quantity)) = (number, quantity) {
-            read.push(CheckoutArticle { number, quantity });
-        }
+    let each = items.into_iter().enumerate();
+    each.filter_map(|(index, item)| article(index, item, faults))
+        .collect()
+}
+
+fn article(index: usize, item: Value, faults: &mut Vec<Fault>) -> Option<CheckoutArticle> {
+    let members: Said = match item {
+        Value::Object(members) => members.into_iter().filter_map(member).collect(),
+        _ => Said::new(),
+    };
+    let mut wrong = |code, name: &str, message| {
+        faults.push(fault(code, &format!("Articles[{index}].{name}"), message));
+    };
+    let number = optional(&members, "ArticleId").and_then(|text| text.parse().ok());
+    if number.is_none() {
+        wrong("NotEmpty", "ArticleId", "An article is named by its id.");
     }
-    read
+    // Only looked at: an article is named by its id alone.
+    let kind = optional(&members, "ArticleTypeId");
+    if kind.is_some_and(|text| text.parse::<i32>().is_err()) {
+        wrong("Number", "ArticleTypeId", "A type is a whole number.");
+    }
+    let quantity = optional(&members, "Quantity").map_or(Some(1), |text| text.parse().ok());
+    let quantity = quantity.filter(|it| (1..=QUANTITY_MAX).contains(it));
+    if quantity.is_none() {
+        wrong("InclusiveBetween", "Quantity", "A quantity is 1 to 10000.");
+    }
+    Some(CheckoutArticle {
+        number: number?,
+        quantity: quantity?,
+    })
 }
 
 fn shown(said: &Said, confirmation: &str, faults: &mut Vec<Fault>) -> Shown {
@@ -315,13 +279,21 @@ fn shown(said: &Said, confirmation: &str, faults: &mut Vec<Fault>) -> Shown {
 
 /// An address that a browser may be sent to: of the web, never a script's.
 fn address(said: &Said, name: &str, faults: &mut Vec<Fault>) -> Option<String> {
-    let url = optional(said, name)?;
-    let of_web = url.starts_with("https://") || url.starts_with("http://");
-    let plain = url.bytes().all(|it| it.is_ascii_graphic());
-    if of_web && plain && url.len() <= URL_LENGTH_MAX && !holds_card_number(&url) {
-        return Some(url);
+    let text = optional(said, name)?;
+    // As it is written: `{CHECKOUT_SESSION_ID}` in it is Stripe's to replace.
+    let plain = text.bytes().all(|it| it.is_ascii_graphic()) && text.len() <= URL_LENGTH_MAX;
+    let url = Url::parse(&text).ok().filter(|_| plain);
+    if !url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()) {
+        let message = format!(
+            "'{name}' is an address of at most 2000 characters that begins with http:// or https://."
+        );
+        faults.push(fault("Url", name, &message));
+        return None;
     }
-    let message = format!("'{name}' is an address that begins with http:// or https://.");
-    faults.push(fault("Url", name, &message));
-    None
+    if holds_card_number(&text) {
+        let message = format!("'{name}' must not hold a card number.");
+        faults.push(fault("CardNumber", name, &message));
+        return None;
+    }
+    Some(text)
 }

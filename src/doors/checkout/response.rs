@@ -16,16 +16,29 @@ const ROOT: &str = "StripeCheckoutQueryResponse";
 
 /// The checkout that was opened: every member of the document, in its order.
 pub fn opened(session: &Value) -> Vec<Member> {
-    let text = |name: &str| session.get(name).and_then(Value::as_str).map(str::to_owned);
+    let text = |path: &str| {
+        session
+            .pointer(path)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+    };
+    // Stripe makes the intent when somebody begins to pay, or at once, and then tells its secret.
+    let intent = text("/payment_intent/id").or_else(|| text("/payment_intent"));
     vec![
-        ("SessionId", text("id")),
-        ("Url", text("url")),
-        ("Status", text("status")),
-        ("ClientSecret", text("client_secret")),
-        ("CustomerId", text("customer")),
-        // Stripe makes the intent when somebody begins to pay.
-        ("PaymentIntentClientSecret", None),
-        ("PaymentIntentId", text("payment_intent")),
+        ("SessionId", text("/id")),
+        ("Url", text("/url")),
+        ("Status", text("/status")),
+        ("ClientSecret", text("/client_secret")),
+        (
+            "CustomerId",
+            text("/customer/id").or_else(|| text("/customer")),
+        ),
+        (
+            "PaymentIntentClientSecret",
+            text("/payment_intent/client_secret"),
+        ),
+        ("PaymentIntentId", intent),
+        // The account that another one acts for. We ask Stripe with the merchant's own key, so there is none to name.
         ("StripeAccount", None),
     ]
 }
@@ -46,7 +59,7 @@ pub fn write(format: Format, operation: Operation, members: &[Member]) -> Respon
         .collect();
     let root = match operation {
         Operation::Create => ROOT,
-        Operation::Status => "StripeCheckoutStatusResponse",
+        Operation::Status => "StripeCheckoutStatusQueryResponse",
     };
     let text = formats::write(format, root, &members);
     let mut response = text.into_response();
@@ -61,4 +74,29 @@ pub fn write(format: Format, operation: Operation, members: &[Member]) -> Respon
         headers.insert(CONTENT_DISPOSITION, file);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_intent_is_named_and_its_secret_told_where_stripe_has_made_it() {
+        let of = |intent: Value| {
+            let members = opened(&json!({"id": "cs_1", "payment_intent": intent}));
+            let told = |name| {
+                let mut found = members.iter().filter(|(member, _)| *member == name);
+                found.next().unwrap().1.clone()
+            };
+            (told("PaymentIntentId"), told("PaymentIntentClientSecret"))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(of(Value::Null), (None, None));
+        assert_eq!(of("pi_1".into()), (text("pi_1"), None));
+        assert_eq!(
+            of(json!({"id": "pi_1", "client_secret": "pi_1_secret_2"})),
+            (text("pi_1"), text("pi_1_secret_2"))
+        );
+    }
 }

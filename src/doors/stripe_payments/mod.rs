@@ -2,8 +2,10 @@
 //!
 //! The resource is a payment that belongs to an order, at whichever door it was begun. What it costs is what the order says.
 
+mod attributes;
 mod error;
 mod history;
+mod openapi;
 mod query;
 mod request;
 mod response;
@@ -69,6 +71,7 @@ pub fn routes() -> Routes<App> {
             .get(&format!("/api/{}/{{id}}", kind.name()), one);
     }
     let mut routes = routes
+        .described_by(openapi::fragment)
         .wrong_method(wrong_method)
         .nothing_at(&format!("{PATH}/{{id}}/{{other}}"), nothing_here);
     for path in [

@@ -55,7 +55,7 @@ def members(headers, body):
         namespace, name = root.tag[1:].split("}")
         assert (namespace, name) in {
             (DTOS, "StripeCheckoutQueryResponse"),
-            (DTOS, "StripeCheckoutStatusResponse"),
+            (DTOS, "StripeCheckoutStatusQueryResponse"),
             (TYPES, "ErrorResponse"),
         }, root.tag
         return of_xml(root, namespace)

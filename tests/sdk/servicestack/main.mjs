@@ -26,9 +26,9 @@ class StripeV1CreateCheckout {
     return new StripeCheckoutQueryResponse();
   }
 }
-class StripeV1CheckoutStatus extends StripeV1CreateCheckout {
+class GetStripeCheckoutV1CheckoutStatus extends StripeV1CreateCheckout {
   getTypeName() {
-    return 'StripeV1CheckoutStatus';
+    return 'GetStripeCheckoutV1CheckoutStatus';
   }
 }
 
@@ -101,11 +101,11 @@ const scenarios = {
         await client().post(wanted(`status ${route}`)),
         await client().post(wanted(`status ${route}`)),
       ];
-      const ask = (it) => client().post(new StripeV1CheckoutStatus({ CompanyId: COMPANY, SessionId: it.SessionId }));
+      const ask = (it) => client().post(new GetStripeCheckoutV1CheckoutStatus({ CompanyId: COMPANY, SessionId: it.SessionId }));
       assert.equal((await ask(second)).Status, 'open');
       assert.equal((await ask(first)).Status, 'expired');
       const asked = { CompanyId: COMPANY, SessionId: second.SessionId };
-      const told = await client().postToUrl(`${DOCUMENTED}/status`, new StripeV1CheckoutStatus(asked));
+      const told = await client().postToUrl(`${DOCUMENTED}/status`, new GetStripeCheckoutV1CheckoutStatus(asked));
       assert.equal(told.Status, 'open');
     }
   },
@@ -113,8 +113,8 @@ const scenarios = {
   async 'every field that is at fault is in the error'() {
     for (const [route, client] of Object.entries(clients)) {
       const wrong = () => wanted('', { CompanyId: 'no', UiMode: 'custom' });
-      for (const posting of [client().post(wrong()), client().postToUrl(DOCUMENTED, wrong())]) {
-        const status = await refused(posting);
+      for (const post of [(it) => client().post(it), (it) => client().postToUrl(DOCUMENTED, it)]) {
+        const status = await refused(post(wrong()));
         const fields = status.errors.map((it) => it.fieldName);
         assert.deepEqual(fields, ['CompanyId', 'InternalReferenceId', 'UiMode'], route);
         assert.ok(status.errors.every((it) => it.errorCode && it.message));

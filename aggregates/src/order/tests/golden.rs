@@ -27,6 +27,8 @@ pub(super) fn sample(kind: OrderEventKind) -> OrderEvent {
             amount: usd(120_00),
         },
         K::PaymentReleased => released(first()),
+        K::CheckoutRequested => checkout_requested(first()),
+        K::CheckoutRefused => checkout_refused(first()),
         K::CheckoutOpened => opened(first()),
         K::CheckoutInvalidated => OrderEvent::CheckoutInvalidated {
             checkout: first(),

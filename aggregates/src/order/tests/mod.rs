@@ -110,7 +110,31 @@ fn open(checkout: PaymentId) -> OrderCommand {
     OrderCommand::OpenCheckout {
         checkout,
         session: format!("cs_{checkout}"),
+    }
+}
+
+fn request_checkout(checkout: PaymentId) -> OrderCommand {
+    OrderCommand::RequestCheckout { checkout }
+}
+
+fn refuse_checkout(checkout: PaymentId) -> OrderCommand {
+    OrderCommand::RefuseCheckout {
+        checkout,
+        because: "Stripe said no".to_owned(),
+    }
+}
+
+fn checkout_requested(checkout: PaymentId) -> OrderEvent {
+    OrderEvent::CheckoutRequested {
+        checkout,
         amount: usd(112_00),
+    }
+}
+
+fn checkout_refused(checkout: PaymentId) -> OrderEvent {
+    OrderEvent::CheckoutRefused {
+        checkout,
+        because: "Stripe said no".to_owned(),
     }
 }
 
@@ -301,23 +325,51 @@ fn a_released_payment_makes_room_for_another() {
 }
 
 #[test]
-fn a_new_checkout_invalidates_the_one_before() {
-    order([]).when(open(first())).then([opened(first())]);
-    order([opened(first())]).when(open(first())).then_nothing();
-    let invalidated = OrderEvent::CheckoutInvalidated {
-        checkout: first(),
-        session: format!("cs_{}", first()),
-        because: "a new checkout was opened".to_owned(),
-    };
-    order([opened(first())])
-        .when(open(second()))
-        .then([invalidated, opened(second())]);
+fn a_checkout_is_intended_before_it_is_opened_and_ends_once() {
+    order([])
+        .when(request_checkout(first()))
+        .then([checkout_requested(first())]);
+    let asked = || order([checkout_requested(first())]);
+    asked().when(request_checkout(first())).then_nothing();
+    asked().when(open(first())).then([opened(first())]);
+    asked()
+        .when(refuse_checkout(first()))
+        .then([checkout_refused(first())]);
+    for end in [opened(first()), checkout_refused(first()), paid(first())] {
+        for command in [open(first()), refuse_checkout(first())] {
+            order([checkout_requested(first()), end.clone()])
+                .when(command)
+                .then_nothing();
+        }
+    }
+    order([])
+        .when(open(first()))
+        .then_err(OrderError::NotItsPayment);
+    order([checkout_requested(first()), checkout_refused(first())])
+        .when(request_checkout(second()))
+        .then([checkout_requested(second())]);
+}
+
+/// Red when a checkout may be asked for while another one can be paid.
+#[test]
+fn a_new_checkout_waits_until_the_one_before_was_ended() {
+    for before in [checkout_requested(first()), opened(first())] {
+        order([before])
+            .when(request_checkout(second()))
+            .then_err(OrderError::PaymentUnderWay);
+    }
+    order([checkout_requested(first())])
+        .when(request(second()))
+        .then_err(OrderError::PaymentUnderWay);
+    order([checkout_requested(first())])
+        .when(mark_paid(first(), usd(112_00)))
+        .then([paid(first())]);
 }
 
 #[test]
 fn a_payment_and_a_checkout_are_never_live_together() {
     order([attached(first(), usd(112_00))])
-        .when(open(second()))
+        .when(request_checkout(second()))
         .then_err(OrderError::PaymentUnderWay);
     order([opened(first())])
         .when(request(second()))
@@ -446,7 +498,7 @@ fn a_finished_order_keeps_its_price_and_takes_no_payment() {
         (paid(first()), OrderError::AlreadyPaid),
         (cancelled(), OrderError::OrderIsCancelled),
     ] {
-        for command in [reprice(), request(second()), open(second())] {
+        for command in [reprice(), request(second()), request_checkout(second())] {
             order([end.clone()]).when(command).then_err(error.clone());
         }
     }

@@ -5,24 +5,22 @@ use serde_json::{Map, Value};
 
 use super::{Unreadable, jsv};
 
-/// What begins a formula in a spreadsheet.
-const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What begins a formula in a spreadsheet, or lets one begin.
+const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
 
-/// The one row of values, by the row of names.
+/// The one row of values, by the row of names. What is nested in a cell stays a text: whoever knows what it is to be reads it.
 pub fn read(text: &str) -> Result<Value, Unreadable> {
     let mut reader = ReaderBuilder::new().from_reader(text.as_bytes());
     let names = reader.headers().map_err(|_| Unreadable)?.clone();
-    let row = reader.records().next().ok_or(Unreadable)?;
-    let row = row.map_err(|_| Unreadable)?;
-    let mut members = Map::new();
-    for (name, cell) in names.iter().zip(row.iter()) {
-        let value = if cell.starts_with(['{', '[']) {
-            jsv::read(cell)?
-        } else {
-            cell.into()
-        };
-        members.insert(name.to_owned(), value);
+    let mut rows = reader.records();
+    let row = rows.next().ok_or(Unreadable)?.map_err(|_| Unreadable)?;
+    if rows.next().is_some() {
+        return Err(Unreadable);
     }
+    let cells = names.iter().zip(row.iter());
+    let members: Map<String, Value> = cells
+        .map(|(name, cell)| (name.to_owned(), cell.into()))
+        .collect();
     Ok(Value::Object(members))
 }
 

@@ -1,18 +1,22 @@
 //! JSV: JSON's shapes in CSV's quoting, as ServiceStack writes it. Names and values are plain unless they hold a sign of the
-//! format; then they are quoted, and a quote in them is doubled.
+//! format; then they are quoted, and a quote in them is doubled. Nothing at all is no value; an empty text is two quotes.
 
 use serde_json::{Map, Value};
 
 use super::Unreadable;
 use crate::http::body::JSON_LEVELS_MAX;
 
-const SIGNS: [char; 9] = ['"', '{', '}', '[', ']', ',', ':', '\r', '\n'];
+/// What ends a plain value.
+const ENDS: [char; 8] = ['"', '{', '}', '[', ']', ',', '\r', '\n'];
+/// What ends a plain name.
+const NAME_ENDS: [char; 9] = ['"', '{', '}', '[', ']', ',', ':', '\r', '\n'];
 
-/// The whole text as a value: an object, a list, or a plain text. Numbers stay texts.
+/// The whole text as a value: an object, a list, or a plain text. Numbers stay texts. White space between the signs, as
+/// ServiceStack's own examples have it, means nothing.
 pub fn read(text: &str) -> Result<Value, Unreadable> {
     let mut reader = Reader { left: text };
     let value = reader.value(JSON_LEVELS_MAX)?;
-    if reader.left.is_empty() {
+    if reader.left.trim_ascii().is_empty() {
         Ok(value)
     } else {
         Err(Unreadable)
@@ -25,7 +29,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take(&mut self, sign: char) -> bool {
-        match self.left.strip_prefix(sign) {
+        match self.left.trim_ascii_start().strip_prefix(sign) {
             Some(left) => {
                 self.left = left;
                 true
@@ -37,12 +41,20 @@ impl Reader<'_> {
     fn value(&mut self, levels: usize) -> Result<Value, Unreadable> {
         let levels = levels.checked_sub(1).ok_or(Unreadable)?;
         if self.take('{') {
-            self.object(levels)
-        } else if self.take('[') {
-            self.list(levels)
-        } else {
-            self.text().map(Value::String)
+            return self.object(levels);
         }
+        if self.take('[') {
+            return self.list(levels);
+        }
+        if self.take('"') {
+            return self.quoted().map(Value::String);
+        }
+        let text = self.plain(&ENDS);
+        Ok(if text.is_empty() {
+            Value::Null
+        } else {
+            text.into()
+        })
     }
 
     fn object(&mut self, levels: usize) -> Result<Value, Unreadable> {
@@ -51,7 +63,11 @@ impl Reader<'_> {
             return Ok(Value::Object(members));
         }
         loop {
-            let name = self.text()?;
+            let name = if self.take('"') {
+                self.quoted()?
+            } else {
+                self.plain(&NAME_ENDS)
+            };
             if !self.take(':') {
                 return Err(Unreadable);
             }
@@ -81,17 +97,12 @@ impl Reader<'_> {
         }
     }
 
-    /// A plain text ends at a sign, but for the colon of an address (`https://…`).
-    fn text(&mut self) -> Result<String, Unreadable> {
-        if self.take('"') {
-            return self.quoted();
-        }
-        let is_address = self.left.starts_with("http://") || self.left.starts_with("https://");
-        let ends = |it: char| SIGNS.contains(&it) && !(is_address && it == ':');
+    fn plain(&mut self, ends: &[char]) -> String {
+        self.left = self.left.trim_ascii_start();
         let end = self.left.find(ends).unwrap_or(self.left.len());
         let (text, left) = self.left.split_at(end);
         self.left = left;
-        Ok(text.to_owned())
+        text.trim_ascii_end().to_owned()
     }
 
     fn quoted(&mut self) -> Result<String, Unreadable> {
@@ -100,8 +111,10 @@ impl Reader<'_> {
             let end = self.left.find('"').ok_or(Unreadable)?;
             text.push_str(&self.left[..end]);
             self.left = &self.left[end + 1..];
-            if !self.take('"') {
-                return Ok(text);
+            // Not `take`: what stands apart is another text.
+            match self.left.strip_prefix('"') {
+                Some(left) => self.left = left,
+                None => return Ok(text),
             }
             text.push('"');
         }
@@ -125,17 +138,16 @@ pub fn write(value: &Value) -> String {
     }
 }
 
-/// Members as JSV; those without a value are left out, as ServiceStack does.
+/// Members as JSV; one without a value has nothing after its colon.
 pub fn write_members<'a>(members: impl Iterator<Item = (&'a str, &'a Value)>) -> String {
     let each: Vec<String> = members
-        .filter(|(_, value)| !value.is_null())
         .map(|(name, value)| format!("{}:{}", quoted(name), write(value)))
         .collect();
     format!("{{{}}}", each.join(","))
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains(SIGNS) {
+    if text.is_empty() || text.contains(NAME_ENDS) || text.trim_ascii() != text {
         format!("\"{}\"", text.replace('"', "\"\""))
     } else {
         text.to_owned()

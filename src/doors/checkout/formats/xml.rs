@@ -138,6 +138,11 @@ pub fn write(root: &str, members: &[(&str, Value)]) -> String {
     text
 }
 
+/// XML 1.0 has no way to write the others.
+fn is_allowed(letter: char) -> bool {
+    matches!(letter, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..)
+}
+
 fn element(name: &str, value: &Value, to: &mut String) {
     if value.is_null() {
         to.push_str(&format!("<{name} i:nil=\"true\" />"));
@@ -157,8 +162,9 @@ fn element(name: &str, value: &Value, to: &mut String) {
             .iter()
             .for_each(|item| element("ResponseError", item, to)),
         Value::String(text) => {
-            let allowed: String = text.chars().filter(|it| !it.is_control()).collect();
-            to.push_str(&escape(allowed.as_str()));
+            let allowed: String = text.chars().filter(|it| is_allowed(*it)).collect();
+            // A reader would make a line feed of a bare carriage return.
+            to.push_str(&escape(allowed.as_str()).replace('\r', "&#13;"));
         }
         other => to.push_str(&other.to_string()),
     }

@@ -87,6 +87,7 @@ async fn carry_out(app: &App, request: Request, more: impl FnOnce(&mut Change)) 
         .and_then(|rest| rest.split('/').next())
         .or_else(|| call.fields.get("customer").and_then(Value::as_str));
     let mut change = Change {
+        order: None,
         method: match method {
             Method::DELETE => ChangeMethod::Delete,
             _ => ChangeMethod::Post,

@@ -1,0 +1,146 @@
+//! Errors as problems: which number and which code each has. The codes are the callers' to rely on.
+
+use aggregates::payment::error::ErrorKind;
+use http::StatusCode;
+use std::fmt::Display;
+
+use crate::doors::sentence;
+use crate::http::body::BodyError;
+use crate::http::problem::{Fault, Problem};
+use crate::store::Scope;
+use crate::use_cases::{AppError, FeedError, RegisterError};
+
+/// The key is absent, malformed, unknown or ended: which of them is not said.
+pub fn unauthenticated() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "unauthenticated",
+        "A valid key is needed: Authorization: Bearer …",
+    )
+}
+
+/// The key may not do this.
+pub fn scope_missing(needed: Scope) -> Problem {
+    let detail = format!("This key is not allowed to do this: it needs the scope '{needed}'.");
+    Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)
+}
+
+/// Parts of the request are at fault.
+pub fn invalid(errors: Vec<Fault>) -> Problem {
+    let detail = match errors.as_slice() {
+        [one] => one.detail.clone(),
+        several => format!("{} parts of the request are at fault.", several.len()),
+    };
+    Problem::new(StatusCode::BAD_REQUEST, "invalid_request", detail).with_errors(errors)
+}
+
+/// There is no such thing, or it is another merchant's: the same, word for word.
+pub fn no_such(what: &str) -> Problem {
+    let what = what.replace('_', " ");
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        sentence(&format!("no such {what}")),
+    )
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let code = match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+            StatusCode::REQUEST_TIMEOUT => "body_too_slow",
+            _ => "unreadable_body",
+        };
+        Self::new(error.status(), code, sentence(&error))
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        match &error {
+            AppError::NotFound { what, .. } => no_such(what),
+            AppError::Payment(it) => of_rules(it.kind(), it.code(), it, "payment"),
+            AppError::Order(it) => of_rules(it.kind(), it.code(), it, "order"),
+            AppError::Offer(it) => of_rules(it.kind(), it.code(), it, "offer"),
+            AppError::Article(it) => of_rules(it.kind(), it.code(), it, "article"),
+            AppError::Refused(_) => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "refused_by_stripe",
+                error.to_string(),
+            ),
+            AppError::RefusedBefore(_) => conflict("refused_before", &error),
+            AppError::NotPaid { .. } => conflict("not_paid", &error),
+            AppError::KeyInUse => conflict("idempotency_key_in_use", &error).retry_after_s(1),
+            AppError::KeyReused => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                sentence(&error),
+            ),
+            AppError::TooManyRequests { wait_s } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_requests",
+                sentence(&error),
+            )
+            .retry_after_s(*wait_s),
+            AppError::OutcomeUnknown => unavailable(
+                "outcome_unknown",
+                "Stripe has not answered yet. Repeat the request: it goes on where it stands.",
+                2,
+            ),
+            AppError::Unavailable => unavailable(
+                "unavailable",
+                "The service cannot be used just now. Nothing was done.",
+                5,
+            ),
+            AppError::Internal => Self::internal(),
+        }
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        let code = error.code();
+        let status = match error {
+            RegisterError::App(error) => return error.into(),
+            RegisterError::MoreThanYourOwn(_) => StatusCode::FORBIDDEN,
+            RegisterError::NoScope
+            | RegisterError::CustomerMismatch
+            | RegisterError::NotForThisKind(_)
+            | RegisterError::UnknownStripeAccount => StatusCode::UNPROCESSABLE_ENTITY,
+            RegisterError::LastAdminKey
+            | RegisterError::KeyHasEnded
+            | RegisterError::MerchantExists
+            | RegisterError::StripeAccountTaken => StatusCode::CONFLICT,
+        };
+        Self::new(status, code, sentence(&error))
+    }
+}
+
+impl From<FeedError> for Problem {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::BeyondHead { .. } => {
+                Self::new(StatusCode::BAD_REQUEST, "beyond_the_head", sentence(&error))
+            }
+            FeedError::App(error) => error.into(),
+        }
+    }
+}
+
+fn of_rules(kind: ErrorKind, code: &'static str, error: &impl Display, what: &str) -> Problem {
+    let detail = sentence(error);
+    match kind {
+        ErrorKind::NotFound => no_such(what),
+        ErrorKind::Invalid => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail),
+        ErrorKind::Conflict => Problem::new(StatusCode::CONFLICT, code, detail),
+        ErrorKind::InProgress => Problem::new(StatusCode::CONFLICT, code, detail).retry_after_s(1),
+    }
+}
+
+fn conflict(code: &'static str, error: &AppError) -> Problem {
+    Problem::new(StatusCode::CONFLICT, code, sentence(error))
+}
+
+fn unavailable(code: &'static str, detail: &str, retry_after_s: u64) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after_s(retry_after_s)
+}

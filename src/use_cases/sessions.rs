@@ -1,0 +1,328 @@
+//! What Stripe's checkout sessions mean for the orders that they are to pay: opened, expired, paid meanwhile.
+
+use aggregates::ids::{IntentionId, OrderId, PaymentId};
+use aggregates::order::state::{Facts, WayToPay};
+use aggregates::order::{Order, OrderCommand, OrderError, OrderEvent};
+use aggregates::stripe_request::{ChangeRequested, Method};
+use serde_json::{Value, json};
+
+use super::stripe_requests::Change;
+use super::{App, AppError};
+use crate::gateway::{self, CHECKOUT_KEY, StripeAnswer};
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+
+/// Where sessions are opened, below Stripe's version.
+pub(super) const SESSIONS: &str = "/checkout/sessions";
+/// How far Stripe's clock may be behind ours, in seconds.
+const CLOCKS_APART_S: u64 = 300;
+
+/// How a checkout stands.
+pub struct CheckoutStatus {
+    pub customer_email: Option<String>,
+    /// Stripe's word: `open`, `complete`, `expired`.
+    pub status: String,
+}
+
+/// What Stripe tells of an order.
+type AboutOrder = Decided<OrderId, Order, OrderEvent>;
+
+impl App {
+    /// How a checkout of the company stands at Stripe.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another company's, another customer's or another merchant's;
+    /// [`AppError::OutcomeUnknown`] where Stripe does not answer.
+    pub async fn checkout_status(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        (company, session): (String, String),
+    ) -> Result<CheckoutStatus, AppError> {
+        let (app, caller, context) = (self.clone(), caller.clone(), self.context(caller, door));
+        self.command(async move {
+            let path = format!("{SESSIONS}/{session}");
+            let said = app.read(&caller.merchant, &path, "").await?;
+            let text = |path: &str| said.body.pointer(path).and_then(Value::as_str);
+            let theirs = said.status < 300
+                && text("/metadata/company") == Some(&company)
+                && app.is_of_customer(&caller, &said.body).await?;
+            let Some(status) = text("/status").filter(|_| theirs) else {
+                return Err(AppError::NotFound {
+                    what: "checkout",
+                    id: session,
+                });
+            };
+            app.notice(&caller.merchant, &context, &said.body).await?;
+            Ok(CheckoutStatus {
+                customer_email: text("/customer_details/email")
+                    .or(text("/customer_email"))
+                    .map(str::to_owned),
+                status: status.to_owned(),
+            })
+        })
+        .await
+    }
+
+    async fn is_of_customer(&self, caller: &Caller, session: &Value) -> Result<bool, AppError> {
+        let Some((order, _)) = mark_of(session) else {
+            return Ok(false);
+        };
+        let order = self.inner.store.order(&caller.merchant.id, order).await?;
+        let facts = order.state.facts();
+        Ok(facts.is_some_and(|it| caller.customer.is_none() || caller.customer == it.customer))
+    }
+
+    /// What the answer to a request means for the order whose checkout it is about; none where it means nothing.
+    pub(super) async fn after_change(
+        &self,
+        merchant: &Merchant,
+        request: &ChangeRequested,
+        said: &StripeAnswer,
+    ) -> Result<Option<AboutOrder>, AppError> {
+        let Some(id) = request.order else {
+            return Ok(None);
+        };
+        let before = self.inner.store.order(&merchant.id, id).await?;
+        let command = if opens_checkout(request) {
+            Some(opened_or_refused(request.intention, said)?)
+        } else {
+            before
+                .state
+                .facts()
+                .and_then(|facts| released_by(facts, &said.body))
+        };
+        let events = match command {
+            Some(command) => before.state.decide(command)?,
+            None => vec![],
+        };
+        Ok((!events.is_empty()).then_some(Decided { id, before, events }))
+    }
+
+    /// Records that a session of an order's checkout has expired, whoever tells. Whether there was anything to record.
+    pub(super) async fn notice_session(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        session: &Value,
+    ) -> Result<bool, AppError> {
+        let Some((id, _)) = mark_of(session) else {
+            return Ok(false);
+        };
+        let store = &self.inner.store;
+        loop {
+            let before = store.order(&merchant.id, id).await?;
+            let facts = before.state.facts();
+            let Some(command) = facts.and_then(|facts| released_by(facts, session)) else {
+                return Ok(false);
+            };
+            let events = before.state.decide(command)?;
+            let order = Some(Decided { id, before, events });
+            let commit = Commit {
+                order,
+                ..Commit::default()
+            };
+            match store.commit(&merchant.id, context, commit).await {
+                Ok(_) => return Ok(true),
+                Err(Trouble::Conflict) => {}
+                Err(trouble) => return Err(trouble.into()),
+            }
+        }
+    }
+
+    /// Ends the order's open checkout at Stripe, and with that here. One that was paid meanwhile stays, and its payment is
+    /// brought in. What has come of it is for the caller to see in the order.
+    ///
+    /// # Errors
+    /// [`OrderError::PaymentUnderWay`] where its money is on the way; [`AppError::OutcomeUnknown`] where Stripe is silent.
+    pub(super) async fn close_checkout(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        order: OrderId,
+        session: &str,
+    ) -> Result<(), AppError> {
+        let path = format!("{SESSIONS}/{session}");
+        let change = Change {
+            method: Method::Post,
+            path: format!("{path}/expire"),
+            form: String::new(),
+            customer: None,
+            makes_intent: false,
+            order: Some(order),
+        };
+        let said = self.carry_out(merchant, context, change, None).await?;
+        if said.status < 300 {
+            return Ok(());
+        }
+        let said = self
+            .read(merchant, &path, "expand[]=payment_intent")
+            .await?;
+        let text = |path: &str| said.body.pointer(path).and_then(Value::as_str);
+        match (said.status, text("/status"), text("/payment_intent/status")) {
+            (404, ..) => {
+                self.forget_checkout(merchant, context, order, session)
+                    .await
+            }
+            (_, Some("expired"), _) | (_, Some("complete"), Some("canceled")) => {
+                self.forget_checkout(merchant, context, order, session)
+                    .await
+            }
+            (_, Some("complete"), Some(status)) => {
+                let intent = text("/payment_intent/id").ok_or(AppError::OutcomeUnknown)?;
+                let payment = self.find_or_adopt(merchant, context, intent).await?;
+                self.refreshed(merchant, payment, context).await?;
+                match status {
+                    "succeeded" => Ok(()),
+                    // The money did not come in the end, and must not come any more.
+                    "requires_payment_method" => {
+                        let before = self.inner.store.payment(&merchant.id, payment).await?;
+                        let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
+                        self.cancel_live(merchant, context, payment, &before, intention)
+                            .await
+                    }
+                    _ => Err(OrderError::PaymentUnderWay.into()),
+                }
+            }
+            _ => Err(AppError::OutcomeUnknown),
+        }
+    }
+
+    /// Records that the session can bring no money any more.
+    async fn forget_checkout(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        order: OrderId,
+        session: &str,
+    ) -> Result<(), AppError> {
+        let before = self.inner.store.order(&merchant.id, order).await?;
+        let expired = json!({"id": session, "status": "expired"});
+        let facts = before.state.facts();
+        let Some(command) = facts.and_then(|facts| released_by(facts, &expired)) else {
+            return Ok(());
+        };
+        let events = before.state.decide(command)?;
+        let commit = Commit {
+            order: Some(Decided {
+                id: order,
+                before,
+                events,
+            }),
+            ..Commit::default()
+        };
+        match self.inner.store.commit(&merchant.id, context, commit).await {
+            // On a conflict somebody else was first: whoever asked looks again.
+            Ok(_) | Err(Trouble::Conflict) => Ok(()),
+            Err(trouble) => Err(trouble.into()),
+        }
+    }
+
+    /// What came of a request about an order's checkout that Stripe answers with a failure of its own for good, told by the
+    /// session: done, or known to have been left undone.
+    pub(super) async fn look_for_outcome(
+        &self,
+        merchant: &Merchant,
+        request: &ChangeRequested,
+    ) -> Result<StripeAnswer, AppError> {
+        let Some(session) = request.path.strip_suffix("/expire") else {
+            return self.look_for_checkout(merchant, request).await;
+        };
+        let said = self.read(merchant, session, "").await?;
+        let status = said.body.get("status").and_then(Value::as_str);
+        match status {
+            Some("expired") => Ok(said),
+            _ => Ok(nothing_done()),
+        }
+    }
+
+    /// The session that is marked as this request's.
+    async fn look_for_checkout(
+        &self,
+        merchant: &Merchant,
+        request: &ChangeRequested,
+    ) -> Result<StripeAnswer, AppError> {
+        let order = request.order.ok_or(AppError::Internal)?;
+        let mark = mark(order, request.intention);
+        let asked_at = request.intention.uuid().get_timestamp();
+        let asked_at_s = asked_at.ok_or(AppError::Internal)?.to_unix().0;
+        let since = asked_at_s.saturating_sub(CLOCKS_APART_S);
+        let mut after = String::new();
+        loop {
+            let query = format!("limit=100&created[gte]={since}{after}");
+            let said = self.read(merchant, SESSIONS, &query).await?;
+            let page = said.body.get("data").and_then(Value::as_array);
+            let page = page.ok_or(AppError::OutcomeUnknown)?;
+            let text = |it: &Value, path: &str| it.pointer(path)?.as_str().map(str::to_owned);
+            let is_it = |it: &&Value| {
+                text(it, &format!("/metadata/{CHECKOUT_KEY}")).as_deref() == Some(&mark)
+            };
+            if let Some(id) = page.iter().find(is_it).and_then(|it| text(it, "/id")) {
+                return self.read(merchant, &format!("{SESSIONS}/{id}"), "").await;
+            }
+            let last = page.last().and_then(|it| text(it, "/id"));
+            match last.filter(|_| said.body.get("has_more") == Some(&Value::Bool(true))) {
+                Some(last) => after = format!("&starting_after={last}"),
+                None => return Ok(nothing_done()),
+            }
+        }
+    }
+}
+
+/// Whether the request is to open a checkout of an order.
+pub(super) fn opens_checkout(request: &ChangeRequested) -> bool {
+    request.order.is_some() && request.path == SESSIONS
+}
+
+/// What a session and its intent are marked with at Stripe: the order's id, and the checkout's.
+pub(super) fn mark(order: OrderId, checkout: IntentionId) -> String {
+    format!("{order}/{checkout}")
+}
+
+/// The order and the checkout that Stripe's object is marked with.
+pub(super) fn mark_of(object: &Value) -> Option<(OrderId, PaymentId)> {
+    let mark = object.get("metadata")?.get(CHECKOUT_KEY)?.as_str()?;
+    let (order, checkout) = mark.split_once('/')?;
+    Some((order.parse().ok()?, checkout.parse().ok()?))
+}
+
+fn opened_or_refused(request: IntentionId, said: &StripeAnswer) -> Result<OrderCommand, AppError> {
+    let checkout = PaymentId::from_uuid(request.uuid());
+    if said.status >= 300 {
+        let (refusal, _) = gateway::error_from(said.status, said.body.clone());
+        let because = refusal.code.unwrap_or(refusal.kind);
+        return Ok(OrderCommand::RefuseCheckout { checkout, because });
+    }
+    let session = said.body.get("id").and_then(Value::as_str);
+    Ok(OrderCommand::OpenCheckout {
+        checkout,
+        session: session.ok_or(AppError::OutcomeUnknown)?.to_owned(),
+    })
+}
+
+/// What frees the order, where this session is its open checkout and has expired. The session's own word for which order it is
+/// of is not enough: the order must know it.
+fn released_by(order: &Facts, session: &Value) -> Option<OrderCommand> {
+    let text = |name: &str| session.get(name).and_then(Value::as_str);
+    match &order.live {
+        Some(WayToPay::Checkout {
+            checkout,
+            session: live,
+            ..
+        }) if text("id") == Some(live) && text("status") == Some("expired") => {
+            Some(OrderCommand::ReleasePayment {
+                payment: *checkout,
+                because: "it has expired".to_owned(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Stripe's own failure, once it is known that it left nothing behind.
+fn nothing_done() -> StripeAnswer {
+    StripeAnswer {
+        status: 500,
+        body: json!({"error": {"type": "api_error", "message": "Stripe failed, and did nothing."}}),
+        replayed: false,
+    }
+}
