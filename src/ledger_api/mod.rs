@@ -13,6 +13,7 @@ mod fields;
 mod keys;
 mod merchants;
 mod offers;
+mod openapi;
 mod orders;
 mod payments;
 mod query;
@@ -47,6 +48,7 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/payments/{id}/events", payments::life)
         .get("/ledger/v1/events", events::feed)
         .wrong_method(wrong_method)
+        .described_by(openapi::fragment)
         .nothing_at("/ledger/v1/{*rest}", nothing)
         .around(|router| router.layer(from_fn(with_instance)))
 }

@@ -74,6 +74,14 @@ const SCHEMES: &[Scheme] = &[
         other: "offers-acme",
     },
     Scheme {
+        name: "ledgerKey",
+        kind: KeyKind::Native,
+        header: Header::Bearer,
+        acme: "admin-acme",
+        rival: "admin-rival",
+        other: "sk_test_acme",
+    },
+    Scheme {
         name: "stripeKey",
         kind: KeyKind::StripeSecret,
         header: Header::Bearer,
@@ -103,12 +111,13 @@ const OPEN: &[&str] = &[
     "/webhooks/stripe/{merchant}",
 ];
 
-const SCOPES: [Scope; 5] = [
+const SCOPES: [Scope; 6] = [
     Scope::PaymentsRead,
     Scope::PaymentsWrite,
     Scope::LedgerRead,
     Scope::Admin,
     Scope::Approve,
+    Scope::Operator,
 ];
 
 /// A key that nobody has.

@@ -16,6 +16,8 @@ pub async fn quiet_world() -> World {
 
 /// The order of Acme's whose payment is a source of payment.
 const ORDER: &str = "ABCRtyUpBa";
+/// Acme's, with articles.
+const COMPANY: &str = "11111111-1111-1111-1111-111111111111";
 
 /// What stands for the parts of paths and in the examples of bodies.
 #[derive(Clone)]
@@ -58,6 +60,7 @@ impl Things {
         let endpoint = json!({"url": "https://acme.example/webhooks", "enabled_events": ["*"]});
         let endpoint = made(world, "/v1/webhook_endpoints", endpoint).await;
         let source = Source::made(world).await;
+        let ledger = InLedger::made(world).await;
         let at_stripe = AtStripe::made(world, &intent).await;
         let mut marks: Vec<String> = [&paid["client_secret"], &session["url"], &endpoint["secret"]]
             .into_iter()
@@ -85,6 +88,13 @@ impl Things {
             ("/api/stripe_gateways/", source.gateway),
             ("/api/versions/", source.version),
             ("/api/event_stores/", source.event),
+            ("/ledger/v1/orders/", ledger.order),
+            ("/ledger/v1/payments/", ledger.payment),
+            ("/ledger/v1/keys/", ledger.key),
+            ("/ledger/v1/customers/tokens/", ledger.token),
+            ("/ledger/v1/offers/", "10311080".to_owned()),
+            ("/ledger/v1/articles/", COMPANY.to_owned()),
+            ("/ledger/v1/articles/{company}/", "1".to_owned()),
             ("/v1/payment_intents/", intent.clone()),
             ("/v1/refunds/", text(&refund["id"])),
             ("/v1/payment_methods/", method.clone()),
@@ -316,6 +326,31 @@ impl Source {
             version: text(&of("versions").await[0]["id"]),
             event: text(&of("event_stores").await[0]["id"]),
             payment,
+        }
+    }
+}
+
+/// What the native API names.
+struct InLedger {
+    order: String,
+    payment: String,
+    key: String,
+    token: String,
+}
+
+impl InLedger {
+    async fn made(world: &World) -> Self {
+        let first = async |path: &str| {
+            let request = world.get(path).bearer_auth("admin-acme");
+            let (status, found) = send(request).await;
+            assert_eq!(status, 200, "{found}");
+            text(&found["data"][0]["id"])
+        };
+        Self {
+            order: first("/ledger/v1/orders?source=shop").await,
+            payment: first("/ledger/v1/payments").await,
+            key: first("/ledger/v1/keys?kind=offers").await,
+            token: first("/ledger/v1/customers/tokens").await,
         }
     }
 }

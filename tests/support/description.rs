@@ -60,6 +60,12 @@ pub fn conforms(seen: &Seen<'_>) -> Result<(), String> {
     if response.is_null() {
         return Err("the status is not described".to_owned());
     }
+    if response["content"].is_null() {
+        let nothing = seen.body.is_empty();
+        return nothing
+            .then_some(())
+            .ok_or_else(|| "no body is described".to_owned());
+    }
     let media_type = seen.headers.get("content-type").map_or("", |value| {
         let text = value.to_str().unwrap_or_default();
         text.split(';').next().unwrap_or_default()

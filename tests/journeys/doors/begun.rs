@@ -20,6 +20,8 @@ enum Door {
     Intents,
     /// With the payment's id there.
     StripePayments(String),
+    /// With the order's reference.
+    Native(&'static str),
 }
 
 /// A payment that its customer has paid.
@@ -83,6 +85,9 @@ impl Begun {
                     (423, &json!("LOCKED")),
                     "{told}"
                 );
+            }
+            Door::Native(reference) => {
+                assert_eq!(send(shop_create(world, reference)).await.0, 409);
             }
             Door::Intents => {
                 let again = json!({"payment_method": "pm_card_visa"});
@@ -280,4 +285,45 @@ pub async fn at_the_stripe_payments(world: &World) -> Begun {
     let (id, intent) = open_source(world).await;
     pay_at_stripe(world, &intent).await;
     Begun::new(Door::StripePayments(id), &intent, "eur", 5_900)
+}
+
+fn shop_create(world: &World, reference: &str) -> RequestBuilder {
+    let path = format!("/api/v1/shop/orders/{reference}/payment-intent");
+    let request = world.post(&path).bearer_auth("customer-9");
+    request.header("X-API-Key", "123456789")
+}
+
+/// Places an order of the shop through the native API, of three things for 19.99 pounds each; answers its id.
+pub async fn place(world: &World, reference: &str) -> String {
+    let order = json!({
+        "source": "shop", "reference": reference, "number": "N-1", "customer": "customer-9",
+        "currency": "gbp", "lines": [{"name": "Socks", "unit_minor": 1_999, "quantity": 3}],
+    });
+    let request = world.post("/ledger/v1/orders").bearer_auth("admin-acme");
+    let (status, placed) = send(request.json(&order)).await;
+    assert_eq!(
+        (status, &placed["total_minor"]),
+        (201, &json!(5_997)),
+        "{placed}"
+    );
+    placed["id"].as_str().unwrap().to_owned()
+}
+
+/// Asks for its payment at the shop's door, and answers the intent's id.
+pub async fn ask_at_the_shop(world: &World, reference: &str, amount: &str) -> Value {
+    let (status, created) = send(shop_create(world, reference)).await;
+    assert_eq!(
+        (status, &created["data"]["amount"]),
+        (200, &json!(amount)),
+        "{created}"
+    );
+    created["data"]["id"].clone()
+}
+
+/// An order placed through the native API, and paid at the shop's door.
+pub async fn at_the_native_api(world: &World) -> Begun {
+    place(world, "4711").await;
+    let intent = ask_at_the_shop(world, "4711", "59.97").await;
+    pay_at_stripe(world, &intent).await;
+    Begun::new(Door::Native("4711"), &intent, "gbp", 5_997)
 }

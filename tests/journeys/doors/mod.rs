@@ -87,3 +87,10 @@ async fn a_payment_source_is_seen_through_every_door() {
     let it = begun::at_the_stripe_payments(&world).await;
     journey(world, it).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_of_the_native_api_is_seen_through_every_door() {
+    let world = World::start().await;
+    let it = begun::at_the_native_api(&world).await;
+    journey(world, it).await;
+}

@@ -86,3 +86,37 @@ async fn a_payment_source_that_is_paid_at_an_old_price_says_that_its_amounts_dif
     );
     world.stop().await;
 }
+
+/// The native API takes the new price to the live payment, so the customer has to be quicker than that.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_the_native_api_reprices_too_late_shows_the_money_that_did_not_pay_it() {
+    let world = World::start().await;
+    let id = begun::place(&world, "4712").await;
+    let intent = begun::ask_at_the_shop(&world, "4712", "59.97").await;
+    let of_intent = format!("/v1/payment_intents/{}", intent.as_str().unwrap());
+    let hold =
+        json!({"kind": "hold_before", "method": "POST", "path_prefix": of_intent, "times": 1});
+    world.sim(Method::POST, "faults", Some(hold)).await;
+    let path = format!("/ledger/v1/orders/{id}");
+    let price = json!({"currency": "gbp", "lines": [{"name": "Socks", "unit_minor": 2_499, "quantity": 3}]});
+    let request = world.post(&format!("{path}/reprice"));
+    let repriced = tokio::spawn(send(request.bearer_auth("admin-acme").json(&price)));
+    world.wait_until_held(1).await;
+    begun::pay_at_stripe(&world, &intent).await;
+    world.sim(Method::POST, "faults/release", None).await;
+    let (status, told) = repriced.await.unwrap();
+    assert_eq!(status, 200, "{told}");
+
+    stays_unapplied(&world, "gbp", 5_997).await;
+    let (_, shown) = send(world.get(&path).bearer_auth("finance-acme")).await;
+    assert_eq!(
+        (&shown["status"], &shown["paid_by"], &shown["total_minor"]),
+        (&json!("open"), &json!(null), &json!(7_497)),
+        "{shown}"
+    );
+    assert_eq!(shown["unapplied"][0]["amount_minor"], 5_997, "{shown}");
+    // The customer still owes all of it, at the shop's door too.
+    let second = begun::ask_at_the_shop(&world, "4712", "74.97").await;
+    assert_ne!(second, intent);
+    world.stop().await;
+}

@@ -11,6 +11,7 @@ pub async fn everywhere(world: &World, it: &Begun, back: i64) {
     in_the_documents_rendering(world, it).await;
     at_stripe(world, it, back).await;
     in_json_api(world, it, back).await;
+    in_the_native_api(world, it, back).await;
 }
 
 /// Every dialect that shows refunds tells the same of one.
@@ -117,4 +118,51 @@ async fn in_json_api(world: &World, it: &Begun, back: i64) {
         ),
         "{order}"
     );
+}
+
+/// The native API shows all that the ledger knows: the payment, its order and its events.
+async fn in_the_native_api(world: &World, it: &Begun, back: i64) {
+    let of_finance = async |path: &str| {
+        let path = format!("/ledger/v1{path}");
+        get(world.get(&path).bearer_auth("finance-acme")).await
+    };
+    let shown = of_finance(&format!("/payments/{}", it.intent)).await;
+    assert_eq!(
+        (&shown["intent"], &shown["status"], &shown["currency"]),
+        (&json!(it.intent), &json!("succeeded"), &json!(it.currency)),
+        "{shown}"
+    );
+    let applied = if it.pays_an_order { it.amount } else { 0 };
+    let money = [
+        "amount_minor",
+        "captured_minor",
+        "refunded_minor",
+        "applied_minor",
+    ];
+    assert_eq!(
+        money.map(|name| shown[name].as_i64().unwrap()),
+        [it.amount, it.amount, back, applied],
+        "{shown}"
+    );
+    let refunds = shown["refunds"].as_array().unwrap().iter();
+    let refunded: i64 = refunds.map(|it| it["amount_minor"].as_i64().unwrap()).sum();
+    assert_eq!(refunded, back);
+
+    let feed = of_finance("/events?limit=100").await;
+    let of_payment = feed["data"].as_array().unwrap().iter();
+    let of_payment = of_payment.filter(|event| event["aggregate"]["id"] == shown["id"]);
+    let told: Vec<&Value> = of_payment.map(|event| &event["type"]).collect();
+    for (name, times) in [("Captured", 1), ("Refunded", usize::from(back > 0))] {
+        let found = told.iter().filter(|it| **it == name).count();
+        assert_eq!(found, times, "{name} in {told:?}");
+    }
+    if let Some(order) = shown["order"].as_str() {
+        let order = of_finance(&format!("/orders/{order}")).await;
+        assert_eq!(
+            (&order["status"], &order["total_minor"], &order["paid_by"]),
+            (&json!("paid"), &json!(it.amount), &shown["id"]),
+            "{order}"
+        );
+    }
+    assert_eq!(shown["order"].is_string(), it.pays_an_order);
 }

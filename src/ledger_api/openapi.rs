@@ -1,0 +1,189 @@
+//! What describes the native API: a row for each operation, over the shapes in `openapi.json`.
+
+use serde_json::{Map, Value, json};
+
+use crate::http::openapi;
+
+/// What an operation answers with: one thing, one that it may have made, a page, or the feed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    One(&'static str),
+    Made(&'static str),
+    Page(&'static str),
+    Feed,
+}
+use Answers::{Feed, Made, One, Page};
+
+/// Method, path, the operation's name, what it does, the scope it needs, what it answers with, and what it is told: the
+/// parameters of its query, or the schema of its body and one that works.
+type Row = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    Answers,
+    Told,
+);
+
+#[derive(Clone, Copy)]
+enum Told {
+    Query(&'static [&'static str]),
+    Body(&'static str, &'static str),
+    /// A body that may be left out, and says nothing.
+    Nothing,
+}
+use Told::{Body, Nothing, Query};
+
+const READ: &str = "payments:read";
+const WRITE: &str = "payments:write";
+const ADMIN: &str = "admin";
+
+const OF_ORDERS: &[&str] = &[
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerSource",
+    "LedgerReference",
+    "LedgerOrderStatus",
+    "LedgerCustomer",
+];
+const OF_PAYMENTS: &[&str] = &[
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerPaymentStatus",
+    "LedgerOrderId",
+    "LedgerCreatedFrom",
+    "LedgerCreatedBefore",
+];
+const OF_FEED: &[&str] = &[
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerFollow",
+    "LedgerLastEventId",
+];
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("get", "/ledger/v1/orders", "listOrders", "List orders", READ, Page("LedgerOrderListed"), Query(OF_ORDERS)),
+    ("post", "/ledger/v1/orders", "placeOrder", "Place an order", WRITE, Made("LedgerOrder"), Body("LedgerOrderPlace", r#"{"source": "shop", "reference": "10", "currency": "usd", "lines": [{"name": "Shoes", "unit_minor": 1500, "quantity": 1}]}"#)),
+    ("get", "/ledger/v1/orders/{id}", "getOrder", "Read an order", READ, One("LedgerOrder"), Query(&[])),
+    ("post", "/ledger/v1/orders/{id}/reprice", "repriceOrder", "Give an order another price", WRITE, One("LedgerOrder"), Body("LedgerOrderReprice", r#"{"currency": "usd", "lines": [{"name": "Shoes", "unit_minor": 1400, "quantity": 1}]}"#)),
+    ("post", "/ledger/v1/orders/{id}/cancel", "cancelOrder", "Cancel an order, and whatever it could be paid by", WRITE, One("LedgerOrder"), Body("LedgerReason", r#"{"reason": "out of stock"}"#)),
+    ("get", "/ledger/v1/orders/{id}/events", "orderEvents", "All that happened to an order and its payments", READ, Page("LedgerEvent"), Query(&[])),
+    ("get", "/ledger/v1/payments", "listPayments", "List payments, newest first", READ, Page("LedgerPaymentListed"), Query(OF_PAYMENTS)),
+    ("get", "/ledger/v1/payments/{id}", "getPayment", "Read a payment, by our id or by Stripe's", READ, One("LedgerPayment"), Query(&[])),
+    ("get", "/ledger/v1/payments/{id}/events", "paymentEvents", "All that happened to a payment", READ, Page("LedgerEvent"), Query(&[])),
+    ("get", "/ledger/v1/events", "events", "The feed of the ledger: a page, lines of JSON, or server-sent events", "ledger:read", Feed, Query(OF_FEED)),
+    ("get", "/ledger/v1/merchants", "getMerchant", "Read the own merchant", ADMIN, One("LedgerMerchant"), Query(&[])),
+    ("post", "/ledger/v1/merchants", "createMerchant", "Make a merchant, and its first key", "operator", Made("LedgerMerchant"), Body("LedgerMerchantCreate", r#"{"id": "shoes", "name": "Shoes", "stripe_account": "acct_shoes"}"#)),
+    ("patch", "/ledger/v1/merchants", "updateMerchant", "Change the own merchant", ADMIN, One("LedgerMerchant"), Body("LedgerMerchantUpdate", r#"{"name": "Shoes"}"#)),
+    ("get", "/ledger/v1/keys", "listKeys", "List keys, customers' tokens among them", ADMIN, Page("LedgerKey"), Query(&["LedgerLimit", "LedgerAfter", "LedgerKeyKind", "LedgerCustomer"])),
+    ("post", "/ledger/v1/keys", "createKey", "Make a key; its secret is shown by this answer alone", ADMIN, Made("LedgerKey"), Body("LedgerKeyCreate", r#"{"kind": "native", "scopes": ["payments:read"]}"#)),
+    ("get", "/ledger/v1/keys/{id}", "getKey", "Read a key, without its secret", ADMIN, One("LedgerKey"), Query(&[])),
+    ("delete", "/ledger/v1/keys/{id}", "revokeKey", "End a key", ADMIN, One("LedgerKey"), Nothing),
+    ("post", "/ledger/v1/keys/{id}/roll", "rollKey", "Put a new key in the place of one", ADMIN, Made("LedgerKey"), Body("LedgerKeyRoll", "{}")),
+    ("get", "/ledger/v1/customers/tokens", "listCustomerTokens", "List the tokens of customers", ADMIN, Page("LedgerKey"), Query(&["LedgerLimit", "LedgerAfter", "LedgerCustomer"])),
+    ("post", "/ledger/v1/customers/tokens", "createCustomerToken", "Make a token that speaks for one customer", ADMIN, Made("LedgerKey"), Body("LedgerTokenCreate", r#"{"customer": "customer-10"}"#)),
+    ("delete", "/ledger/v1/customers/tokens/{id}", "revokeCustomerToken", "End a customer's token", ADMIN, One("LedgerKey"), Nothing),
+    ("get", "/ledger/v1/offers", "listOffers", "List offers", READ, Page("LedgerOfferListed"), Query(&["LedgerLimit", "LedgerAfter", "LedgerWithdrawn"])),
+    ("post", "/ledger/v1/offers", "publishOffer", "Publish an offer", WRITE, Made("LedgerOffer"), Body("LedgerOfferPublish", r#"{"number": "10311081", "currency": "gbp", "groups": [{"name": "combined", "products": [{"code": "core", "name": "Core cover", "price_minor": 8420}]}], "selection": []}"#)),
+    ("get", "/ledger/v1/offers/{number}", "getOffer", "Read an offer", READ, One("LedgerOffer"), Query(&[])),
+    ("get", "/ledger/v1/offers/{number}/prices", "offerPrices", "What an offer's products have cost", READ, Page("LedgerPrice"), Query(&[])),
+    ("post", "/ledger/v1/offers/{number}/reprice", "repriceOffer", "Give products of an offer other prices", WRITE, One("LedgerOffer"), Body("LedgerOfferReprice", r#"{"currency": "gbp", "prices": [{"group": "combined", "code": "core", "price_minor": 8500}]}"#)),
+    ("post", "/ledger/v1/offers/{number}/select", "selectOffer", "Select what is paid for where nothing else is asked for", WRITE, One("LedgerOffer"), Body("LedgerOfferSelect", r#"{"selection": [{"group": "combined", "code": "core"}]}"#)),
+    ("post", "/ledger/v1/offers/{number}/withdraw", "withdrawOffer", "Take an offer back", WRITE, One("LedgerOffer"), Body("LedgerReason", r#"{"reason": "sold out"}"#)),
+    ("get", "/ledger/v1/articles", "listArticles", "List articles", READ, Page("LedgerArticleListed"), Query(&["LedgerLimit", "LedgerAfter", "LedgerCompany"])),
+    ("post", "/ledger/v1/articles", "publishArticle", "List an article for sale", WRITE, Made("LedgerArticle"), Body("LedgerArticlePublish", r#"{"company": "44444444-4444-4444-4444-444444444444", "number": 9, "name": "Shave", "currency": "sek", "price_minor": 15000}"#)),
+    ("get", "/ledger/v1/articles/{company}/{number}", "getArticle", "Read an article", READ, One("LedgerArticle"), Query(&[])),
+    ("get", "/ledger/v1/articles/{company}/{number}/prices", "articlePrices", "What an article has cost", READ, Page("LedgerPrice"), Query(&[])),
+    ("post", "/ledger/v1/articles/{company}/{number}/reprice", "repriceArticle", "Give an article another price", WRITE, One("LedgerArticle"), Body("LedgerArticleReprice", r#"{"currency": "sek", "price_minor": 26000}"#)),
+];
+
+/// The answers that any operation may give beside its own, and those of what changes something.
+const REFUSALS: [&str; 8] = ["400", "401", "403", "404", "406", "429", "500", "503"];
+const OF_CHANGES: [&str; 5] = ["408", "409", "413", "415", "422"];
+
+/// The fragment of the native API.
+pub fn fragment() -> Value {
+    let mut fragment = openapi::fragment(include_str!("openapi.json"));
+    fragment["paths"] = json!({});
+    for row in ROWS {
+        fragment["paths"][row.1][row.0] = operation(row);
+    }
+    fragment
+}
+
+fn operation(&(method, path, name, summary, scope, answers, told): &Row) -> Value {
+    let placed = path.split('/').filter_map(|part| part.strip_prefix('{'));
+    let placed = placed.map(|part| {
+        let part = part.trim_end_matches('}');
+        json!({"name": part, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
+    });
+    let shared: &[&str] = match told {
+        Query(parameters) => parameters,
+        Body(..) if method == "post" => &["IdempotencyKey"],
+        Body(..) | Nothing => &[],
+    };
+    let shared = shared.iter().map(|it| refer("parameters", it));
+    let mut operation = json!({
+        "tags": ["Ledger"],
+        "operationId": name,
+        "summary": summary,
+        "security": [{"ledgerKey": [scope]}],
+        "parameters": placed.chain(shared).collect::<Vec<_>>(),
+        "responses": responses(method, answers),
+    });
+    if let Body(schema, example) = told {
+        operation["requestBody"] = json!({"required": true, "content": {"application/json": {
+            "schema": refer("schemas", schema), "example": openapi::fragment(example),
+        }}});
+    }
+    operation
+}
+
+fn responses(method: &str, answers: Answers) -> Map<String, Value> {
+    let of = |schema: Value| json!({"description": "Done.", "content": {"application/json": {"schema": schema}}});
+    let mut done = match answers {
+        One(schema) | Made(schema) => of(refer("schemas", schema)),
+        Page(schema) => of(page(schema)),
+        Feed => of(page("LedgerEvent")),
+    };
+    if answers == Feed {
+        for media_type in ["application/x-ndjson", "text/event-stream"] {
+            done["content"][media_type]["schema"]["type"] = "string".into();
+        }
+    }
+    let mut all = Map::new();
+    if let Made(_) = answers {
+        let mut made = done.clone();
+        made["description"] = "Made.".into();
+        let location = json!({"description": "Where it is.", "schema": {"type": "string"}});
+        made["headers"]["Location"] = location;
+        all.insert("201".to_owned(), made);
+        done["description"] = "It was there already, as it is asked for.".into();
+    }
+    all.insert("200".to_owned(), done);
+    let of_changes: &[&str] = if method == "get" { &[] } else { &OF_CHANGES };
+    for status in REFUSALS.iter().chain(of_changes) {
+        let refusal = refer("responses", &format!("Ledger{status}"));
+        all.insert((*status).to_owned(), refusal);
+    }
+    all
+}
+
+fn page(schema: &str) -> Value {
+    json!({
+        "type": "object",
+        "required": ["object", "data", "has_more", "next"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": refer("schemas", schema)},
+            "has_more": {"type": "boolean"},
+            "next": {"type": ["string", "null"], "description": "To be given as `after`."},
+        },
+    })
+}
+
+fn refer(section: &str, name: &str) -> Value {
+    json!({"$ref": format!("#/components/{section}/{name}")})
+}
