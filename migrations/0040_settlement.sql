@@ -49,6 +49,8 @@ CREATE TABLE bank_lines (
     names_stripe boolean NOT NULL,
     -- The payout that it is the arrival or the return of.
     matched      text,
+    -- A person has taken a match apart: only people match it from then on.
+    by_hand      boolean NOT NULL,
     version      bigint  NOT NULL,
     position     bigint  NOT NULL,
     PRIMARY KEY (merchant, line_id)
@@ -93,9 +95,12 @@ CREATE TABLE journal (
     recorded_at     timestamptz NOT NULL,
     -- When it happened, by Stripe's or the bank's word; when it was recorded, where neither says.
     effective_at    timestamptz NOT NULL,
+    -- The month that it is posted in, as `2026-11`: that of its effect, or the first that was open when it was recorded.
+    period          text        NOT NULL,
     position        bigint      NOT NULL,
     PRIMARY KEY (merchant, ledger_position, entry, line),
     CHECK ((debit_minor = 0) <> (credit_minor = 0))
 );
 CREATE INDEX journal_by_account ON journal (merchant, account, currency, ledger_position, entry, line);
 CREATE INDEX journal_by_effect ON journal (merchant, effective_at);
+CREATE INDEX journal_by_period ON journal (merchant, period, account, currency);

@@ -202,6 +202,11 @@ impl PaymentId {
     }
 }
 
+/// The stream of a merchant's books.
+pub fn books_aggregate_id(merchant: &MerchantId) -> String {
+    format!("{merchant}/{}", derived(&["books", merchant.as_str()]))
+}
+
 impl SettlementId {
     /// The payout that Stripe calls `payout` (`po_…`) at this merchant's account.
     pub fn of_payout(merchant: &MerchantId, payout: &str) -> Self {

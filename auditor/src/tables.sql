@@ -24,6 +24,7 @@ create temp table audit_transactions (
 create temp table audit_bank_lines (
     merchant text, id uuid, account text, booked_on text, currency text, amount bigint, matched text, version bigint,
     position bigint);
+create temp table audit_closings (merchant text, through text, position bigint);
 -- What was moved through clearing for each object of Stripe's, by whose word, and for what.
 create temp table audit_clearing (
     merchant text, object text, why text, told boolean, currency text, minor bigint, position bigint);

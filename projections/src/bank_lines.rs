@@ -23,6 +23,7 @@ pub const TABLE: Table = Table {
         Column::replace("names_payout", Kind::Text),
         Column::replace("names_stripe", Kind::Bool),
         Column::replace("matched", Kind::Text),
+        Column::replace("by_hand", Kind::Bool),
         Column::replace("version", Kind::Int8),
     ],
 };
@@ -44,6 +45,7 @@ pub(crate) fn row(id: SettlementId, it: &BankLine, version: u64, event: usize) -
             line.names_payout.clone().into(),
             line.names_stripe.into(),
             it.matched.clone().into(),
+            it.by_hand.into(),
             int8(version).into(),
         ],
     }
@@ -63,7 +65,7 @@ pub async fn matchable(
     let (day, id) = after.map_or(("", Uuid::nil()), |(day, id)| (day, id.uuid()));
     let rows: Vec<(String, Uuid)> = sqlx::query_as(
         "select booked_on, line_id from bank_lines line
-         where merchant = $1 and matched is null and (booked_on, line_id) > ($2, $3) and exists (
+         where merchant = $1 and matched is null and not by_hand and (booked_on, line_id) > ($2, $3) and exists (
              select 1 from payouts awaited
              where awaited.merchant = $1 and awaited.currency = line.currency
                and awaited.amount_minor in (line.amount_minor, -line.amount_minor)
@@ -80,4 +82,45 @@ pub async fn matchable(
     Ok(named
         .map(|(day, id)| (day, SettlementId::from_uuid(id)))
         .collect())
+}
+
+/// A line as its row has it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Row {
+    pub line_id: Uuid,
+    pub account: String,
+    /// Days, as `2025-04-01`.
+    pub booked_on: String,
+    pub value_on: Option<String>,
+    pub currency: String,
+    pub amount_minor: i64,
+    pub names_payout: Option<String>,
+    pub names_stripe: bool,
+    pub matched: Option<String>,
+    pub by_hand: bool,
+}
+
+/// Lines by id, at most `limit` after `after`: all, or those that are matched, or are not.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn page(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    matched: Option<bool>,
+    after: Option<SettlementId>,
+    limit: i64,
+) -> Result<Vec<Row>, sqlx::Error> {
+    sqlx::query_as(
+        "select line_id, account, booked_on, value_on, currency, amount_minor, names_payout, names_stripe, matched, by_hand
+         from bank_lines
+         where merchant = $1 and ($2::boolean is null or (matched is not null) = $2) and ($3::uuid is null or line_id > $3)
+         order by line_id limit $4",
+    )
+    .bind(merchant.as_str())
+    .bind(matched)
+    .bind(after.map(SettlementId::uuid))
+    .bind(limit)
+    .fetch_all(connection)
+    .await
 }

@@ -2,6 +2,7 @@
 //! when things happened. All of it is read from the [`journal`], in the caller's one transaction.
 
 use crate::journal;
+use aggregates::books::Month;
 use aggregates::ids::MerchantId;
 use aggregates::ledger::Account;
 use aggregates::money::Currency;
@@ -33,12 +34,21 @@ pub enum BooksError {
     InTheFuture { now: DateTime<Utc> },
     #[error("the ledger begins after that")]
     BeforeTheBeginning,
+    #[error("{month} has not begun: it is {now} now")]
+    MonthToCome { month: Month, now: DateTime<Utc> },
     /// The event is recorded and its entries are not in the journal yet; they will be in a moment.
     #[error("the journal has come to position {position} only")]
     CatchingUp { position: i64 },
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
+
+/// The text says neither where nor when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "neither a position of the ledger nor a time such as 2026-11-21T08:00:00Z (effective times are times)"
+)]
+pub struct NotAPoint;
 
 /// What an account was debited and credited in all, in one currency, in minor units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,9 +113,10 @@ pub struct Statement {
 }
 
 /// What of the journal is looked at.
-struct Scope {
-    ledger_position: i64,
-    effective: Option<DateTime<Utc>>,
+pub(crate) struct Scope {
+    pub ledger_position: i64,
+    pub effective: Option<DateTime<Utc>>,
+    pub now: DateTime<Utc>,
 }
 
 /// Every account that was ever touched, in each of its currencies, as it stood.
@@ -280,49 +291,19 @@ struct Standing {
     now: DateTime<Utc>,
 }
 
-async fn scope(
+/// How far the journal is to be looked at, where it has come so far.
+pub(crate) async fn scope(
     connection: &mut PgConnection,
     merchant: &MerchantId,
     as_of: AsOf,
 ) -> Result<Scope, BooksError> {
-    let standing: Standing = sqlx::query_as(
-        "select coalesce((select ledger_position from ledger_heads where ledger = $1), 0) as head,
-                coalesce((select max(ledger_position) from events where ledger = $1
-                          and position <= coalesce((select position from checkpoints where name = $2), 0)), 0) as caught_up,
-                (select recorded_at from events where ledger = $1 and ledger_position = 1) as began_at,
-                clock_timestamp() as now",
-    )
-    .bind(merchant.as_str())
-    .bind(journal::NAME)
-    .fetch_one(&mut *connection)
-    .await?;
-    let mut effective = None;
-    let ledger_position = match as_of {
-        AsOf::Now => standing.caught_up,
-        AsOf::Position(position) if position > standing.head => {
-            return Err(BooksError::AheadOfLedger {
-                head: standing.head,
-            });
-        }
-        AsOf::Position(position) if position < 1 => return Err(BooksError::BeforeTheBeginning),
-        AsOf::Position(position) => position,
-        AsOf::Recorded(time) => {
-            standing.covers(time)?;
-            sqlx::query_scalar(
-                "select max(ledger_position) from events where ledger = $1 and recorded_at <= $2",
-            )
-            .bind(merchant.as_str())
-            .bind(time)
-            .fetch_one(&mut *connection)
-            .await?
-        }
-        AsOf::Effective(time) => {
-            // What happened may be older than its record, and than the ledger's first one.
-            if time > standing.now {
-                return Err(BooksError::InTheFuture { now: standing.now });
-            }
-            effective = Some(time);
-            standing.caught_up
+    let standing = standing(connection, merchant).await?;
+    let (ledger_position, effective) = match as_of {
+        AsOf::Now => (standing.caught_up, None),
+        // What happened may be older than its record, and than the ledger's first one.
+        AsOf::Effective(time) => (standing.caught_up, Some(standing.not_to_come(time)?)),
+        AsOf::Position(_) | AsOf::Recorded(_) => {
+            (standing.position(connection, merchant, as_of).await?, None)
         }
     };
     if ledger_position > standing.caught_up {
@@ -333,15 +314,113 @@ async fn scope(
     Ok(Scope {
         ledger_position,
         effective,
+        now: standing.now,
     })
 }
 
+/// The last position of a merchant's ledger that was recorded as of then, whether the journal has come so far or not.
+///
+/// # Errors
+/// [`BooksError`].
+pub async fn position_as_of(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    as_of: AsOf,
+) -> Result<i64, BooksError> {
+    let standing = standing(connection, merchant).await?;
+    standing.position(connection, merchant, as_of).await
+}
+
+async fn standing(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+) -> Result<Standing, BooksError> {
+    let found = sqlx::query_as(
+        "select coalesce((select ledger_position from ledger_heads where ledger = $1), 0) as head,
+                coalesce((select max(ledger_position) from events where ledger = $1
+                          and position <= coalesce((select position from checkpoints where name = $2), 0)), 0) as caught_up,
+                (select recorded_at from events where ledger = $1 and ledger_position = 1) as began_at,
+                clock_timestamp() as now",
+    )
+    .bind(merchant.as_str())
+    .bind(journal::NAME)
+    .fetch_one(connection)
+    .await?;
+    Ok(found)
+}
+
+/// How many positions of a merchant's ledger are not in the journal yet.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn lag(connection: &mut PgConnection, merchant: &MerchantId) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "select count(*) from events
+         where ledger = $1 and position > coalesce((select position from checkpoints where name = $2), 0)",
+    )
+    .bind(merchant.as_str())
+    .bind(journal::NAME)
+    .fetch_one(connection)
+    .await
+}
+
+impl AsOf {
+    /// A position of the ledger, or a time such as `2026-11-21T08:00:00Z`: when it was recorded, or when it happened.
+    ///
+    /// # Errors
+    /// [`NotAPoint`], also for a position by effective time.
+    pub fn read(text: &str, effective: bool) -> Result<Self, NotAPoint> {
+        if let Ok(position) = text.parse() {
+            return match effective {
+                false => Ok(Self::Position(position)),
+                true => Err(NotAPoint),
+            };
+        }
+        let time = DateTime::parse_from_rfc3339(text).map_err(|_| NotAPoint)?;
+        Ok(match effective {
+            false => Self::Recorded(time.to_utc()),
+            true => Self::Effective(time.to_utc()),
+        })
+    }
+}
+
 impl Standing {
-    /// Whether the ledger has a history of that time.
-    fn covers(&self, time: DateTime<Utc>) -> Result<(), BooksError> {
+    async fn position(
+        &self,
+        connection: &mut PgConnection,
+        merchant: &MerchantId,
+        as_of: AsOf,
+    ) -> Result<i64, BooksError> {
+        let time = match as_of {
+            AsOf::Now => return Ok(self.head),
+            AsOf::Position(position) if position > self.head => {
+                return Err(BooksError::AheadOfLedger { head: self.head });
+            }
+            AsOf::Position(position) if position < 1 => return Err(BooksError::BeforeTheBeginning),
+            AsOf::Position(position) => return Ok(position),
+            AsOf::Recorded(time) | AsOf::Effective(time) => time,
+        };
+        self.covers(time)?;
+        let found = sqlx::query_scalar(
+            "select max(ledger_position) from events where ledger = $1 and recorded_at <= $2",
+        )
+        .bind(merchant.as_str())
+        .bind(time)
+        .fetch_one(connection)
+        .await?;
+        Ok(found)
+    }
+
+    fn not_to_come(&self, time: DateTime<Utc>) -> Result<DateTime<Utc>, BooksError> {
         if time > self.now {
             return Err(BooksError::InTheFuture { now: self.now });
         }
+        Ok(time)
+    }
+
+    /// Whether the ledger has a history of that time.
+    fn covers(&self, time: DateTime<Utc>) -> Result<(), BooksError> {
+        self.not_to_come(time)?;
         if self.began_at.is_none_or(|began| time < began) {
             return Err(BooksError::BeforeTheBeginning);
         }
@@ -350,7 +429,7 @@ impl Standing {
 }
 
 /// What the journal was written with can be read.
-fn known<T: FromStr>(text: &str) -> Result<T, sqlx::Error>
+pub(crate) fn known<T: FromStr>(text: &str) -> Result<T, sqlx::Error>
 where
     T::Err: std::error::Error + Send + Sync + 'static,
 {

@@ -7,6 +7,7 @@ use crate::{
     articles, balance_transactions, balances, bank_lines, offers, orders, parked, payments,
     payouts, refunds, stripe_requests,
 };
+use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
 use aggregates::ledger;
@@ -139,6 +140,20 @@ pub fn article(
         (Some(facts), Some(last)) => vec![articles::row(id, facts, article.version, first + last)],
         _ => vec![],
     }
+}
+
+/// Applies `events` to the books, of which there are no rows.
+pub fn books(
+    (): (),
+    books: &mut Versioned<Books>,
+    events: &[BooksEvent],
+    _first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        books.state.apply(event);
+        books.version += 1;
+    }
+    vec![]
 }
 
 /// Applies `events` to the payout, balance transaction or bank's line and answers the rows that follow. `first` is the index of

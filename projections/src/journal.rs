@@ -1,5 +1,6 @@
 //! `journal`: every line of every entry, caught up behind the log.
 
+use aggregates::books::{Books, BooksEvent, Month, posting_month};
 use aggregates::ledger::{self, Entry, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -21,6 +22,8 @@ const KEPT: usize = 10_000;
 pub struct Journal {
     payments: Kept<Payment>,
     orders: Kept<Order>,
+    /// By ledger: at which position its books were closed through which month, oldest first.
+    closings: HashMap<String, Vec<(i64, Month)>>,
 }
 
 struct Kept<A> {
@@ -48,6 +51,7 @@ struct Rows {
     credit_minor: Vec<i64>,
     recorded_at: Vec<DateTime<Utc>>,
     effective_at: Vec<DateTime<Utc>>,
+    period: Vec<String>,
     position: Vec<i64>,
 }
 
@@ -60,7 +64,17 @@ impl Handler for Journal {
         let mut rows = Rows::default();
         for event in events {
             let posted = self.posted(transaction, event).await?;
-            rows.push(event, &posted)?;
+            if posted.entries.is_empty() {
+                continue;
+            }
+            let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
+            let closed = self.closed_before(transaction, event).await?;
+            rows.push(
+                event,
+                &posted,
+                effective_at,
+                posting_month(effective_at, closed),
+            )?;
         }
         rows.insert(transaction).await
     }
@@ -97,6 +111,10 @@ impl Journal {
                 entries
             }
             Settlement::TYPE => return Ok(of_settlement(&event.payload_as()?)),
+            Books::TYPE => {
+                self.close(event, &event.payload_as()?);
+                Vec::new()
+            }
             // Other aggregates post nothing.
             _ => Vec::new(),
         };
@@ -111,6 +129,58 @@ impl Journal {
     }
 }
 
+impl Journal {
+    /// Through which month the books of the event's ledger were closed when it was recorded.
+    async fn closed_before(
+        &mut self,
+        connection: &mut PgConnection,
+        event: &Recorded,
+    ) -> Result<Option<Month>, BoxError> {
+        if !self.closings.contains_key(&event.ledger) {
+            let read = read_closings(connection, event).await?;
+            self.closings.insert(event.ledger.clone(), read);
+        }
+        let closings = self.closings.get(&event.ledger);
+        let mut earlier = closings.into_iter().flatten().rev();
+        Ok(earlier
+            .find(|(position, _)| *position < event.position)
+            .map(|(_, month)| *month))
+    }
+
+    /// A page may be handled again, so a closing is known by its position and taken once.
+    fn close(&mut self, event: &Recorded, fact: &BooksEvent) {
+        let BooksEvent::PeriodClosed { through, .. } = fact;
+        if let Some(closings) = self.closings.get_mut(&event.ledger)
+            && closings.last().is_none_or(|(at, _)| *at < event.position)
+        {
+            closings.push((event.position, *through));
+        }
+    }
+}
+
+/// The closings of a ledger up to an event, oldest first.
+async fn read_closings(
+    connection: &mut PgConnection,
+    event: &Recorded,
+) -> Result<Vec<(i64, Month)>, BoxError> {
+    let stream = format!("{}/", event.ledger);
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "select position, payload::text from events
+         where aggregate_type = $1 and starts_with(aggregate_id, $2) and position <= $3 order by position",
+    )
+    .bind(Books::TYPE)
+    .bind(stream)
+    .bind(event.position)
+    .fetch_all(connection)
+    .await?;
+    let mut closings = Vec::new();
+    for (position, payload) in rows {
+        let BooksEvent::PeriodClosed { through, .. } = serde_json::from_str(&payload)?;
+        closings.push((position, through));
+    }
+    Ok(closings)
+}
+
 /// What of an event's metadata says when it happened.
 #[derive(serde::Deserialize)]
 struct Claimed {
@@ -121,7 +191,8 @@ struct Claimed {
 fn of_settlement(fact: &SettlementEvent) -> Posted {
     let happened_at = match fact {
         SettlementEvent::BalanceTransactionObserved(it) => DateTime::from_timestamp(it.created, 0),
-        SettlementEvent::BankLineMatched { booked_on, .. } => {
+        SettlementEvent::BankLineMatched { booked_on, .. }
+        | SettlementEvent::BankLineUnmatched { booked_on, .. } => {
             Some(booked_on.and_time(NaiveTime::MIN).and_utc())
         }
         _ => None,
@@ -180,8 +251,13 @@ async fn read_before<A: Aggregate>(
 }
 
 impl Rows {
-    fn push(&mut self, event: &Recorded, posted: &Posted) -> Result<(), BoxError> {
-        let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
+    fn push(
+        &mut self,
+        event: &Recorded,
+        posted: &Posted,
+        effective_at: DateTime<Utc>,
+        period: Month,
+    ) -> Result<(), BoxError> {
         for (entry, lines) in posted.entries.iter().enumerate() {
             for (line, it) in lines.lines().iter().enumerate() {
                 let (debit, credit) = match it.side {
@@ -198,6 +274,7 @@ impl Rows {
                 self.credit_minor.push(credit);
                 self.recorded_at.push(event.recorded_at);
                 self.effective_at.push(effective_at);
+                self.period.push(period.to_string());
                 self.position.push(event.position);
             }
         }
@@ -210,9 +287,9 @@ impl Rows {
             return Ok(());
         }
         sqlx::query(
-            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, effective_at, position)
+            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, effective_at, period, position)
              select * from unnest($1::text[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
-                                  $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::bigint[])
+                                  $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bigint[])
              on conflict do nothing",
         )
         .bind(&self.merchant)
@@ -225,6 +302,7 @@ impl Rows {
         .bind(&self.credit_minor)
         .bind(&self.recorded_at)
         .bind(&self.effective_at)
+        .bind(&self.period)
         .bind(&self.position)
         .execute(transaction)
         .await?;

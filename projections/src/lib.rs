@@ -9,6 +9,7 @@ pub mod balance_transactions;
 pub mod balances;
 pub mod bank_lines;
 pub mod books;
+pub mod entries;
 pub mod fold;
 pub mod journal;
 pub mod listed;
@@ -17,6 +18,7 @@ pub mod orders;
 pub mod parked;
 pub mod payments;
 pub mod payouts;
+pub mod periods;
 pub mod refunds;
 pub mod stripe_requests;
 

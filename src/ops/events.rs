@@ -1,5 +1,6 @@
 //! `counterfoil events tail` and `counterfoil events show`: the history, read from the log itself.
 
+use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
@@ -180,6 +181,7 @@ fn sentence(event: &Recorded) -> anyhow::Result<String> {
         Offer::TYPE => words::offer(&event.payload_as()?),
         Article::TYPE => words::article(&event.payload_as()?),
         Settlement::TYPE => words::settlement(&event.payload_as()?),
+        Books::TYPE => words::books(&event.payload_as()?),
         other => format!("{other} {}", event.event_type),
     };
     let id = event.aggregate_id.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Events in words: what a person reads in a history. One sentence per event; the compiler asks for one for each new event.
 
+use aggregates::books::BooksEvent;
 use aggregates::catalogue::{ArticleEvent, OfferEvent};
 use aggregates::order::OrderEvent;
 use aggregates::parking::ByHand;
@@ -88,10 +89,20 @@ pub fn settlement(event: &SettlementEvent) -> String {
         E::BankLineMatched { payout, amount, .. } => {
             format!("{amount} at the bank is payout {payout}")
         }
+        E::PayoutUnmatched { line } => format!("payout is not the bank's line {line}"),
+        E::BankLineUnmatched { payout, amount, .. } => {
+            format!("{amount} at the bank is NOT payout {payout}")
+        }
         E::ObservationRefused { said, because } => {
             format!("REFUSED what Stripe said ({said}): {because}")
         }
     }
+}
+
+/// What happened to the books.
+pub fn books(event: &BooksEvent) -> String {
+    let BooksEvent::PeriodClosed { through, .. } = event;
+    format!("books closed through {through}")
 }
 
 /// What happened to an offer.

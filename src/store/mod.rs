@@ -3,6 +3,7 @@
 //! Use cases load an aggregate, let it decide, and [`commit`](Store::commit) what it decided on the version they saw.
 //! A conflict means that somebody else was first: load and decide again.
 
+mod books;
 mod catalogue;
 mod claims;
 mod endpoints;
@@ -22,6 +23,7 @@ mod rows;
 mod settlements;
 mod vault;
 
+pub use books::BooksReader;
 pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
@@ -43,10 +45,11 @@ pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolle
 pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
 
+use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
     ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, RefundId,
-    SettlementId,
+    SettlementId, books_aggregate_id,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
@@ -86,6 +89,9 @@ pub struct Store {
     orders: Hot<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
+    books: CqrsStore<Books>,
+    /// Reads the books.
+    pub ledger: BooksReader,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
     /// Intentions that this process has recorded within the last minutes.
@@ -118,6 +124,7 @@ pub struct Commit {
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub settlements: Vec<Decided<SettlementId, Settlement, SettlementEvent>>,
+    pub books: Option<Decided<(), Books, BooksEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
@@ -177,7 +184,7 @@ impl Store {
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             work: Work::new(pool.clone()),
-            vault: Vault::new(pool, seal_key, ids.clone()),
+            vault: Vault::new(pool.clone(), seal_key, ids.clone()),
             payments: Hot::new(
                 CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
                 reader.clone(),
@@ -188,6 +195,8 @@ impl Store {
             ),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            books: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            ledger: BooksReader::new(pool.clone()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             fresh: Fresh::default(),
@@ -376,6 +385,10 @@ impl Store {
             add(&mut append, context, id, decided, fold::settlement, |_| {
                 ids()
             })?;
+        }
+        if let Some(decided) = it.books {
+            let id = ((), books_aggregate_id(merchant));
+            add(&mut append, context, id, decided, fold::books, |_| ids())?;
         }
         if let Some(decided) = it.offer {
             let id = (decided.id, decided.id.aggregate_id(merchant));

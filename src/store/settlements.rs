@@ -1,6 +1,7 @@
 //! How far each merchant's account was read at Stripe, and what is looked for among what is settled.
 
-use aggregates::ids::{IdError, MerchantId, SettlementId};
+use aggregates::books::Books;
+use aggregates::ids::{IdError, MerchantId, SettlementId, books_aggregate_id};
 use aggregates::settlement::{BankLineImported, Candidate, Settlement};
 use projections::balance_transactions::{self, Known};
 use projections::fold::Versioned;
@@ -29,6 +30,16 @@ impl Store {
         id: SettlementId,
     ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
         let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
+        let (state, version) = loaded.map_err(Trouble::Broken)?;
+        Ok(Arc::new(Versioned { state, version }))
+    }
+
+    /// A merchant's books as they stand, from the log.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn books(&self, merchant: &MerchantId) -> Result<Arc<Versioned<Books>>, Trouble> {
+        let loaded = self.books.load(&books_aggregate_id(merchant)).await;
         let (state, version) = loaded.map_err(Trouble::Broken)?;
         Ok(Arc::new(Versioned { state, version }))
     }

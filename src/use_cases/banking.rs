@@ -3,7 +3,7 @@
 use aggregates::ids::{MerchantId, SettlementId};
 use aggregates::metadata::Actor;
 use aggregates::settlement::{
-    BankLineImported, Match, SettlementCommand, SettlementError, match_of, what_it_names,
+    BankLine, BankLineImported, Match, SettlementCommand, SettlementError, match_of, what_it_names,
 };
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -159,7 +159,8 @@ impl App {
     ) -> Result<Match, AppError> {
         let store = &self.inner.store;
         let line = store.settlement(&merchant.id, id).await?;
-        let Some(known) = line.state.bank_line().filter(|it| it.matched.is_none()) else {
+        let free = |it: &&BankLine| it.matched.is_none() && !it.by_hand;
+        let Some(known) = line.state.bank_line().filter(free) else {
             return Ok(Match::None);
         };
         let awaited = store.awaited_payouts(&merchant.id, &known.line).await?;
@@ -167,37 +168,154 @@ impl App {
         let Match::One(payout) = &found else {
             return Ok(found);
         };
-        let amount = known.line.amount;
-        let meet = SettlementCommand::MeetBankLine { line: id, amount };
+        let meet = SettlementCommand::MeetBankLine {
+            line: id,
+            amount: known.line.amount,
+        };
         let of_line = SettlementCommand::MatchPayout {
             payout: payout.payout.clone(),
         };
         let both = [(id, of_line), (payout.id, meet)];
-        let mut settlements: Vec<DecidedSettlement> = Vec::new();
-        for (id, command) in both {
-            let before = store.settlement(&merchant.id, id).await?;
-            match before.state.decide(command) {
-                Ok(events) => settlements.push(Decided { id, before, events }),
-                Err(error) => return Ok(taken(&error)),
+        match self.bind(merchant, context, both).await {
+            Ok(()) => Ok(found),
+            // The row was older than the payout, or somebody else was first: the next reading sees what is left.
+            Err(MatchError::Refused(error)) => {
+                tracing::info!(%error, "a bank's line is not matched");
+                Ok(Match::None)
+            }
+            Err(MatchError::App(error)) => Err(error),
+        }
+    }
+
+    /// Decides for a line and its payout together, and records both or neither.
+    async fn bind(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        both: [(SettlementId, SettlementCommand); 2],
+    ) -> Result<(), MatchError> {
+        let store = &self.inner.store;
+        loop {
+            let mut settlements: Vec<DecidedSettlement> = Vec::new();
+            for (id, command) in both.clone() {
+                let before = store.settlement(&merchant.id, id).await;
+                let before = before.map_err(AppError::from)?;
+                let events = before.state.decide(command)?;
+                settlements.push(Decided { id, before, events });
+            }
+            let commit = Commit {
+                settlements,
+                ..Commit::default()
+            };
+            match store.commit(&merchant.id, context, commit).await {
+                Ok(_) => return Ok(()),
+                Err(Trouble::Conflict) => {}
+                Err(trouble) => return Err(AppError::from(trouble).into()),
             }
         }
-        let commit = Commit {
-            settlements,
-            ..Commit::default()
-        };
-        match store.commit(&merchant.id, context, commit).await {
-            Ok(_) => Ok(found),
-            // Somebody else was first: the next reading sees what is left.
-            Err(Trouble::Conflict) => Ok(Match::None),
-            Err(trouble) => Err(trouble.into()),
+    }
+
+    /// A person says which payout (`po_…`) a line is the arrival or the return of, and why they are sure: also where several
+    /// fit equally well, or where the machine had matched it with another before.
+    ///
+    /// # Errors
+    /// [`MatchError`]; the line stays as it was.
+    pub async fn match_by_hand(
+        &self,
+        by: Person,
+        line: SettlementId,
+        payout: String,
+    ) -> Result<BankLine, MatchError> {
+        let amount = self.line_of(&by.merchant, line).await?.line.amount;
+        let id = SettlementId::of_payout(&by.merchant, &payout);
+        let known = self.inner.store.settlement(&by.merchant, id).await;
+        if known.map_err(AppError::from)?.state.payout().is_none() {
+            return Err(not_found("payout", payout).into());
         }
+        let meet = SettlementCommand::MeetBankLine { line, amount };
+        let both = [
+            (line, SettlementCommand::MatchPayout { payout }),
+            (id, meet),
+        ];
+        self.bound_by_hand(by, line, both).await
+    }
+
+    /// A person says that a line is not the payout's that it was matched with, and why. From then on only people match it.
+    ///
+    /// # Errors
+    /// [`MatchError`]; the line stays as it was.
+    pub async fn unmatch_by_hand(
+        &self,
+        by: Person,
+        line: SettlementId,
+    ) -> Result<BankLine, MatchError> {
+        let known = self.line_of(&by.merchant, line).await?;
+        let payout = known.matched.ok_or(SettlementError::NotMatched)?;
+        let id = SettlementId::of_payout(&by.merchant, &payout);
+        let both = [
+            (line, SettlementCommand::UnmatchLine),
+            (id, SettlementCommand::PartFromLine { line }),
+        ];
+        self.bound_by_hand(by, line, both).await
+    }
+
+    async fn bound_by_hand(
+        &self,
+        by: Person,
+        line: SettlementId,
+        both: [(SettlementId, SettlementCommand); 2],
+    ) -> Result<BankLine, MatchError> {
+        let (app, whose) = (self.clone(), by.merchant.clone());
+        let work = async move {
+            let merchant = app.merchant(&by.merchant).await?;
+            let context = Context {
+                reason: Some(by.because),
+                ..app.context_of(by.actor)
+            };
+            Ok(app.bind(&merchant, &context, both).await)
+        };
+        match self.command(work).await {
+            Ok(Ok(())) => Ok(self.line_of(&whose, line).await?),
+            Ok(Err(error)) => Err(error),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A line of the merchant's as it stands.
+    ///
+    /// # Errors
+    /// [`AppError::NotFound`], also for another merchant's.
+    pub async fn line_of(
+        &self,
+        merchant: &MerchantId,
+        line: SettlementId,
+    ) -> Result<BankLine, AppError> {
+        let known = self.inner.store.settlement(merchant, line).await?;
+        let known = known.state.bank_line().cloned();
+        known.ok_or_else(|| not_found("bank line", line.to_string()))
     }
 }
 
-/// The row was older than the payout: it found its line meanwhile.
-fn taken(error: &SettlementError) -> Match {
-    tracing::info!(%error, "a bank's line is not matched");
-    Match::None
+/// Somebody who decides something of a merchant's books, and why.
+#[derive(Debug, Clone)]
+pub struct Person {
+    pub merchant: MerchantId,
+    pub actor: Actor,
+    pub because: String,
+}
+
+/// Why a line and a payout are not bound, or not parted.
+#[derive(Debug, thiserror::Error)]
+pub enum MatchError {
+    /// The rules say no; nothing was recorded.
+    #[error(transparent)]
+    Refused(#[from] SettlementError),
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+fn not_found(what: &'static str, id: String) -> AppError {
+    AppError::NotFound { what, id }
 }
 
 /// The lines under ids that are always the same for the same line: where the bank names it, by that name, else by its text;

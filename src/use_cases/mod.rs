@@ -6,6 +6,7 @@
 mod adoption;
 mod articles;
 mod banking;
+mod bookkeeping;
 mod catalogue_changes;
 mod checkouts;
 mod claims;
@@ -43,7 +44,8 @@ mod verdict;
 mod webhooks;
 
 pub use crate::gateway::{Card, StripeAnswer};
-pub use banking::{BankAccount, Imported, NotABankAccount};
+pub use banking::{BankAccount, Imported, MatchError, NotABankAccount, Person};
+pub use bookkeeping::{CloseError, PastError};
 pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
 pub use claims::KEYS_KEPT_FOR;
@@ -295,6 +297,15 @@ impl App {
             door: door.to_owned(),
         };
         self.context_of(actor)
+    }
+
+    /// A caller as somebody who decides something of their merchant's books.
+    pub fn person(&self, caller: &Caller, door: &str, because: String) -> Person {
+        Person {
+            merchant: caller.merchant.id.clone(),
+            actor: self.context(caller, door).actor,
+            because,
+        }
     }
 
     /// The circumstances of a new command of anybody.

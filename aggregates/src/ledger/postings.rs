@@ -100,12 +100,10 @@ pub fn settlement_entries(event: &SettlementEvent) -> Vec<Entry> {
     match event {
         SettlementEvent::BalanceTransactionObserved(it) => booked(it).into_iter().collect(),
         SettlementEvent::BankLineMatched { amount, .. } => {
-            let (minor, currency) = (amount.minor(), amount.currency());
-            let bank = Line::signed(Account::Bank, minor, currency);
-            let back = minor.checked_neg();
-            let in_transit = back.and_then(|it| Line::signed(Account::BankInTransit, it, currency));
-            let lines = bank.into_iter().chain(in_transit).collect();
-            Entry::new(lines).into_iter().collect()
+            between(*amount, Account::Bank, Account::BankInTransit)
+        }
+        SettlementEvent::BankLineUnmatched { amount, .. } => {
+            between(*amount, Account::BankInTransit, Account::Bank)
         }
         _ => vec![],
     }
@@ -156,6 +154,16 @@ fn counterpart(category: &str) -> Account {
         | "payout_minimum_balance_release" => Account::StripeReserve,
         _ => Account::Suspense,
     }
+}
+
+/// From one account to another; the other way where the amount is negative.
+fn between(amount: Money, to: Account, from: Account) -> Vec<Entry> {
+    let (minor, currency) = (amount.minor(), amount.currency());
+    let came = Line::signed(to, minor, currency);
+    let back = minor.checked_neg();
+    let went = back.and_then(|it| Line::signed(from, it, currency));
+    let lines = came.into_iter().chain(went).collect();
+    Entry::new(lines).into_iter().collect()
 }
 
 fn moved(amount: Money, debit: Account, credit: Account) -> Vec<Entry> {

@@ -37,6 +37,18 @@ impl Settlement {
             }]),
         }
     }
+
+    pub(super) fn unmatch(&self) -> Result<Vec<SettlementEvent>, SettlementError> {
+        let Some(known) = self.bank_line() else {
+            return Err(self.another("a line of a bank statement"));
+        };
+        let payout = known.matched.clone().ok_or(SettlementError::NotMatched)?;
+        Ok(vec![SettlementEvent::BankLineUnmatched {
+            payout,
+            amount: known.line.amount,
+            booked_on: known.line.booked_on,
+        }])
+    }
 }
 
 /// What the text of a bank's line says of Stripe: the payout (`po_…`) that it names, and whether it names Stripe at all.

@@ -28,6 +28,10 @@ pub enum SettlementCommand {
     /// To a line of a bank statement: it is the arrival, or the return, of this payout (`po_…`). Issued together with the
     /// payout's `MeetBankLine`.
     MatchPayout { payout: String },
+    /// A person says that the line is not its payout's. Issued together with the payout's `PartFromLine`.
+    UnmatchLine,
+    /// To a payout: this line is neither its arrival nor its return.
+    PartFromLine { line: SettlementId },
 }
 
 /// Stripe's payout, in our words. Times are Stripe's, seconds since 1970.

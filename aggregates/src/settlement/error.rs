@@ -15,6 +15,8 @@ pub enum SettlementError {
     AmountDiffers { line: Money, payout: Money },
     #[error("it is matched with {with} already")]
     MatchedAlready { with: String },
+    #[error("the line is matched with no payout")]
+    NotMatched,
     #[error("the bank sends back only what has failed, and the payout is {status}")]
     NotReturned { status: String },
 }

@@ -45,6 +45,8 @@ pub enum SettlementEvent {
     PayoutArrived { line: SettlementId },
     /// With this line the bank sent it back.
     PayoutReturned { line: SettlementId },
+    /// A person said that this line is not its own: it is awaited at the bank again.
+    PayoutUnmatched { line: SettlementId },
 
     /// Stripe booked a movement of the account's balance. Posts its entry.
     BalanceTransactionObserved(Box<BalanceTransactionObserved>),
@@ -57,6 +59,13 @@ pub enum SettlementEvent {
     BankLineImported(Box<BankLineImported>),
     /// The line is the arrival or the return of this payout (`po_…`). Posts its entry.
     BankLineMatched {
+        payout: String,
+        amount: Money,
+        booked_on: NaiveDate,
+    },
+    /// A person said that the line is not this payout's (`po_…`). Posts the reverse of its entry; from now on only people
+    /// match it.
+    BankLineUnmatched {
         payout: String,
         amount: Money,
         booked_on: NaiveDate,

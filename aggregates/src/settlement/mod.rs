@@ -54,6 +54,10 @@ impl Settlement {
                 payout.meet(line, amount)
             }
             C::MatchPayout { payout } => self.match_payout(payout),
+            C::UnmatchLine => self.unmatch(),
+            C::PartFromLine { line } => {
+                self.known_payout("the payout of a bank's line")?.part(line)
+            }
         }
     }
 

@@ -138,6 +138,14 @@ impl Payout {
             None => Ok(vec![event]),
         }
     }
+
+    /// It never met that line.
+    pub(super) fn part(&self, line: SettlementId) -> Result<Vec<SettlementEvent>, SettlementError> {
+        if self.arrived != Some(line) && self.returned != Some(line) {
+            return Err(SettlementError::NotMatched);
+        }
+        Ok(vec![SettlementEvent::PayoutUnmatched { line }])
+    }
 }
 
 /// How far along a payout is: whatever comes later ranks higher.

@@ -67,6 +67,8 @@ pub struct BankLine {
     pub line: BankLineImported,
     /// The payout (`po_…`) that it is the arrival or the return of.
     pub matched: Option<String>,
+    /// A person has taken a match apart: only people match it from then on.
+    pub by_hand: bool,
 }
 
 impl Settlement {
@@ -128,6 +130,10 @@ impl Settlement {
             (Some(Item::BankLine(it)), E::BankLineMatched { payout, .. }) => {
                 it.matched = Some(payout.clone());
             }
+            (Some(Item::BankLine(it)), E::BankLineUnmatched { .. }) => {
+                it.matched = None;
+                it.by_hand = true;
+            }
             (Some(Item::BankLine(_)), _) => {}
         }
     }
@@ -147,6 +153,7 @@ fn begun(event: &SettlementEvent) -> Option<Item> {
         SettlementEvent::BankLineImported(it) => Item::BankLine(Box::new(BankLine {
             line: BankLineImported::clone(it),
             matched: None,
+            by_hand: false,
         })),
         _ => return None,
     })
@@ -193,6 +200,10 @@ impl Payout {
             E::PayoutItemised(items) => self.items = Some(*items),
             E::PayoutArrived { line } => self.arrived = Some(*line),
             E::PayoutReturned { line } => self.returned = Some(*line),
+            E::PayoutUnmatched { line } => {
+                self.arrived.take_if(|it| it == line);
+                self.returned.take_if(|it| it == line);
+            }
             _ => {}
         }
     }

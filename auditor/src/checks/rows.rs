@@ -200,6 +200,7 @@ pub(super) fn checks() -> Vec<Check> {
         CLEARING,
         UNCLEARED,
         UNMATCHED,
+        POSTED_IN_A_CLOSED_MONTH,
     ];
     checks.extend(books.map(|it| Check::new(I::I5, it)));
     checks
@@ -309,3 +310,14 @@ const UNMATCHED: &str = "
                     select merchant, payout, position, returned from audit_payouts where returned is not null) p
          on p.merchant = l.merchant and p.line = l.id and p.payout = l.matched
     where l.id is null or p.line is null";
+
+/// What comes after a month was closed is posted in one that is open, and in no later one than it must.
+const POSTED_IN_A_CLOSED_MONTH: &str = "
+    select j.merchant, 'journal' as at, j.position,
+           'a line of ' || to_char(j.effective_at at time zone 'UTC', 'YYYY-MM') || ' is posted in ' || j.period
+           || ', where the books were closed through ' || coalesce(c.through, 'no month') as what
+    from journal j left join lateral (
+        select max(through) as through from audit_closings c where c.merchant = j.merchant and c.position < j.position) c on true
+    where j.period <> greatest(
+        to_char(j.effective_at at time zone 'UTC', 'YYYY-MM'),
+        to_char(to_date(c.through, 'YYYY-MM') + interval '1 month', 'YYYY-MM'))";

@@ -3,6 +3,7 @@
 //! A fold keeps what the promises are about (whose, how much, where it stands, what Stripe was asked and has answered) and says what
 //! is wrong with a history as it goes.
 
+mod books;
 mod catalogue;
 mod intentions;
 mod order;
@@ -34,6 +35,7 @@ pub(crate) struct Out {
     transactions: Spill,
     bank_lines: Spill,
     clearing: Spill,
+    closings: Spill,
     offers: Spill,
     articles: Spill,
     parked: Spill,
@@ -57,6 +59,7 @@ impl Out {
             transactions: Spill::new("audit_transactions"),
             bank_lines: Spill::new("audit_bank_lines"),
             clearing: Spill::new("audit_clearing"),
+            closings: Spill::new("audit_closings"),
             offers: Spill::new("audit_offers"),
             articles: Spill::new("audit_articles"),
             parked: Spill::new("audit_parked"),
@@ -84,6 +87,7 @@ impl Out {
             &mut self.transactions,
             &mut self.bank_lines,
             &mut self.clearing,
+            &mut self.closings,
             &mut self.offers,
             &mut self.articles,
             &mut self.parked,
@@ -185,6 +189,7 @@ enum What {
     Order(Box<order::Order>),
     Request(requests::Request),
     Settlement(Box<settlement::Settlement>),
+    Books(books::Books),
     Offer(catalogue::Offer),
     Article(catalogue::Article),
     Unknown,
@@ -198,6 +203,7 @@ impl Stream {
             "payment" => What::Payment(Box::default()),
             "order" => What::Order(Box::default()),
             "stripe_request" => What::Request(requests::Request::default()),
+            "books" => What::Books(books::Books::default()),
             "settlement" => What::Settlement(Box::default()),
             "offer" => What::Offer(catalogue::Offer::default()),
             "article" => What::Article(catalogue::Article::default()),
@@ -240,6 +246,7 @@ impl Stream {
             What::Order(it) => it.take(&self.of, event, &said, out),
             What::Request(it) => it.take(&self.of, event, &said, out),
             What::Settlement(it) => it.take(&self.of, event, &said, out),
+            What::Books(it) => it.take(event, &said, out),
             What::Offer(it) => it.take(event, &said, out),
             What::Article(it) => it.take(event, &said, out),
             What::Unknown => Err(Unreadable(format!("nobody knows what a {} is", self.kind))),
@@ -272,7 +279,7 @@ impl Stream {
             What::Settlement(it) => it.end(of, out),
             What::Offer(it) => it.end(of, out),
             What::Article(it) => it.end(of, out),
-            What::Unknown => {}
+            What::Books(_) | What::Unknown => {}
         }
     }
 

@@ -113,6 +113,15 @@ impl Settlement {
             }
             "PayoutArrived" => it.arrived = Some(named_line(event, body, out)?),
             "PayoutReturned" => it.returned = Some(named_line(event, body, out)?),
+            "PayoutUnmatched" => {
+                let line = Some(id(body, "line")?);
+                if it.arrived != line && it.returned != line {
+                    let what = "the payout parts from a line that it never met";
+                    out.wrong(Invariant::I5, event, what);
+                }
+                it.arrived = it.arrived.filter(|_| it.arrived != line);
+                it.returned = it.returned.filter(|_| it.returned != line);
+            }
             other => return Err(unknown(other)),
         }
         Ok(())
@@ -184,6 +193,13 @@ impl Settlement {
             "BankLineMatched" => {
                 it.matched = Some(text(&said.body, "payout")?.to_owned());
                 postings::at_the_bank(event, &amount, out);
+            }
+            "BankLineUnmatched" => {
+                if it.matched.take().as_deref() != maybe_text(&said.body, "payout") {
+                    let what = "the line parts from a payout that it was not matched with";
+                    out.wrong(Invariant::I5, event, what);
+                }
+                postings::at_the_bank(event, &amount.back(), out);
             }
             other => return Err(unknown(other)),
         }

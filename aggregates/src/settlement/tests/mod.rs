@@ -56,6 +56,7 @@ fn sample(kind: SettlementEventKind) -> SettlementEvent {
         }),
         K::PayoutArrived => E::PayoutArrived { line: line_id() },
         K::PayoutReturned => E::PayoutReturned { line: line_id() },
+        K::PayoutUnmatched => E::PayoutUnmatched { line: line_id() },
         K::BalanceTransactionObserved => E::BalanceTransactionObserved(Box::new(booked())),
         K::BalanceTransactionAvailable => E::BalanceTransactionAvailable {
             available_on: payouts::ARRIVAL,
@@ -65,6 +66,11 @@ fn sample(kind: SettlementEventKind) -> SettlementEvent {
         },
         K::BankLineImported => E::BankLineImported(Box::new(bank_line())),
         K::BankLineMatched => E::BankLineMatched {
+            payout: "po_1".to_owned(),
+            amount: usd(95_00),
+            booked_on: day(1),
+        },
+        K::BankLineUnmatched => E::BankLineUnmatched {
             payout: "po_1".to_owned(),
             amount: usd(95_00),
             booked_on: day(1),
@@ -188,7 +194,9 @@ proptest! {
             if let SettlementEvent::BalanceTransactionObserved(it) = &mut event {
                 (it.amount, it.fee) = (usd(minor), usd(minor.wrapping_mul(3)));
             }
-            if let SettlementEvent::BankLineMatched { amount, .. } = &mut event {
+            if let SettlementEvent::BankLineMatched { amount, .. }
+            | SettlementEvent::BankLineUnmatched { amount, .. } = &mut event
+            {
                 *amount = usd(minor);
             }
             for entry in crate::ledger::settlement_entries(&event) {
