@@ -4,6 +4,7 @@
 mod support;
 
 mod audit;
+mod books;
 mod checkout;
 mod crash;
 mod doors;

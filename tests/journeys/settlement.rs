@@ -12,11 +12,11 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-fn acme() -> MerchantId {
+pub fn acme() -> MerchantId {
     "acme".parse().unwrap()
 }
 
-async fn pay(world: &World, amount: i64, card: &str) -> String {
+pub async fn pay(world: &World, amount: i64, card: &str) -> String {
     let (status, intent) =
         send(world.pay("/v1/payment_intents", card_payment(amount, "usd", card))).await;
     assert_eq!(
@@ -27,19 +27,19 @@ async fn pay(world: &World, amount: i64, card: &str) -> String {
     intent["id"].as_str().unwrap().to_owned()
 }
 
-async fn refund(world: &World, intent: &str, amount: i64) {
+pub async fn refund(world: &World, intent: &str, amount: i64) {
     let body = json!({"payment_intent": intent, "amount": amount});
     let (status, refund) = send(world.pay("/v1/refunds", body)).await;
     assert_eq!(status, 200, "{refund}");
 }
 
-async fn days_pass(world: &World, days: i64) {
+pub async fn days_pass(world: &World, days: i64) {
     let body = json!({"advance_s": days * 24 * 3600});
     world.sim(Method::POST, "clock", Some(body)).await;
 }
 
 /// Waits until all that Stripe has to say to acme is said and applied.
-async fn quiet(world: &World) {
+pub async fn quiet(world: &World) {
     until("the webhooks are applied", async || {
         let log = world
             .sim(Method::GET, "webhooks/deliveries?account=acct_acme", None)
@@ -56,7 +56,7 @@ async fn quiet(world: &World) {
 }
 
 /// What Stripe says it holds, available or not.
-async fn held_at_stripe(world: &World) -> i64 {
+pub async fn held_at_stripe(world: &World) -> i64 {
     let (status, balance) = send(world.stripe(Method::GET, "/v1/balance")).await;
     assert_eq!(status, 200);
     let sum = |of: &str| -> i64 {
@@ -66,13 +66,13 @@ async fn held_at_stripe(world: &World) -> i64 {
     sum("available") + sum("pending")
 }
 
-async fn held_here(world: &World) -> i64 {
+pub async fn held_here(world: &World) -> i64 {
     let balances: BTreeMap<String, i64> = world.balances("acme", "usd").await.into_iter().collect();
     balances.get("assets:stripe:balance").copied().unwrap_or(0)
 }
 
 /// The journal, once it stands at the ledger's end.
-async fn journal(world: &World, as_of: AsOf) -> Result<Balances, BooksError> {
+pub async fn journal(world: &World, as_of: AsOf) -> Result<Balances, BooksError> {
     let store = world.app().store();
     let head = store.reader().ledger_head("acme").await.unwrap();
     until("the journal is caught up", async || {
@@ -101,7 +101,7 @@ fn bank() -> CsvFormat {
 }
 
 /// The bank's statement of one line.
-fn statement(day: i64, minor: i64, text: &str) -> Vec<StatementLine> {
+pub fn statement(day: i64, minor: i64, text: &str) -> Vec<StatementLine> {
     let day = chrono::DateTime::from_timestamp(day, 0)
         .unwrap()
         .date_naive();
@@ -110,7 +110,7 @@ fn statement(day: i64, minor: i64, text: &str) -> Vec<StatementLine> {
     read_csv(csv.as_bytes(), &bank()).unwrap()
 }
 
-async fn import(world: &World, lines: Vec<StatementLine>) -> counterfoil::use_cases::Imported {
+pub async fn import(world: &World, lines: Vec<StatementLine>) -> counterfoil::use_cases::Imported {
     let actor = Actor {
         name: "operator:test".to_owned(),
         key_id: None,
@@ -124,7 +124,7 @@ async fn import(world: &World, lines: Vec<StatementLine>) -> counterfoil::use_ca
     imported.await.unwrap()
 }
 
-async fn payouts(world: &World) -> Vec<Value> {
+pub async fn payouts(world: &World) -> Vec<Value> {
     let (status, list) = send(world.stripe(Method::GET, "/v1/payouts?limit=10")).await;
     assert_eq!(status, 200);
     list["data"].as_array().unwrap().clone()
