@@ -303,3 +303,72 @@ async fn balances_as_of_any_position_are_those_of_a_replay_stopped_there() {
     assert!(events.iter().all(|it| it.aggregate_type != Books::TYPE));
     world.stop().await;
 }
+
+/// What the command line answers: how it ended, and what it wrote.
+fn counterfoil(world: &World, arguments: &[&str]) -> (bool, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_counterfoil"))
+        .args(arguments)
+        .env_clear()
+        .env("DATABASE_URL", &world.database_url)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (
+        output.status.success(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// Planted bug: answering an empty list, and ending well, for a position that the ledger has not reached.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_shows_the_same_books_and_says_where_there_is_no_history() {
+    let world = World::start().await;
+    paid_out(&world).await;
+    let books = journal(&world, AsOf::Now).await.unwrap();
+    let ask = |arguments: &[&str]| {
+        let whose = ["--merchant", "acme", "--json"];
+        counterfoil(&world, &[&["ledger"], arguments, &whose].concat())
+    };
+    let lines = |text: &str| -> Vec<serde_json::Value> {
+        let lines = text.lines();
+        lines.map(|it| serde_json::from_str(it).unwrap()).collect()
+    };
+    let (well, trial, _) = ask(&["trial-balance"]);
+    assert!(well);
+    assert_eq!(lines(&trial)[0]["balanced"], true);
+    let (well, text, _) = ask(&["balances"]);
+    assert!(well);
+    assert_eq!(lines(&text).len(), books.balances.len());
+    for (it, known) in lines(&text).iter().zip(&books.balances) {
+        let minor = known.debit_minor - known.credit_minor;
+        assert_eq!(
+            (&it["account"], &it["balance_minor"]),
+            (&json!(known.account), &json!(minor))
+        );
+    }
+    let (well, text, _) = ask(&["explain", "assets:bank:in_transit", "usd"]);
+    assert!(well);
+    let entries = lines(&text);
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0]["event"]["type"], "BalanceTransactionObserved");
+    let (well, text, _) = ask(&["statement", "assets:stripe:clearing", "usd"]);
+    assert!(well);
+    assert_eq!(lines(&text).last().unwrap()["balance_minor"], 0);
+    let (well, text, _) = ask(&["journal"]);
+    assert!(well && lines(&text).len() >= 3);
+
+    let words = counterfoil(&world, &["ledger", "balances", "--merchant", "acme"]);
+    assert!(words.0 && words.1.contains("assets:bank:in_transit"));
+    for (as_of, why) in [
+        ("999999", "the ledger ends at position"),
+        ("2999-01-01T00:00:00Z", "still to come"),
+        ("0", "the ledger begins after that"),
+        ("yesterday", "neither a position of the ledger"),
+    ] {
+        let (well, text, error) = ask(&["balances", "--as-of", as_of]);
+        assert!(!well && text.is_empty(), "{as_of}: {text}");
+        assert!(error.contains(why), "{as_of}: {error}");
+    }
+    world.stop().await;
+}
