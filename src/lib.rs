@@ -1,5 +1,6 @@
 //! Counterfoil: an event-sourced payments ledger service. `ARCHITECTURE.md` has the map.
 
+pub mod bank;
 pub mod config;
 pub mod doors;
 pub mod firewall;

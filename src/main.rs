@@ -9,7 +9,9 @@ use counterfoil::http::openapi;
 use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{audit, events, inbox, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{
+    audit, bank, events, inbox, keys, ledger, parked, sandbox, serve, telemetry,
+};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -45,6 +47,12 @@ enum Command {
     /// What Stripe told: look at what could not be applied, and have it tried again
     #[command(subcommand)]
     Inbox(inbox::InboxCommand),
+    /// The books: as they stand, as they stood, and why
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
+    /// Bank statements: import them, and say which payout a line is
+    #[command(subcommand)]
+    Bank(bank::BankCommand),
     /// Check what the ledger promises, independently of all that keeps it
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -221,6 +229,10 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify { beside, json }) => {
             return Ok(audited(&config, *beside, json).await);
         }
+        Command::Ledger(command) => {
+            let balances = ledger::run(command, &config, &database(&config)?).await?;
+            return Ok(ExitCode::from(u8::from(!balances)));
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -263,6 +275,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         }
         Command::Keys(command) => change_keys(command, &config).await,
         Command::Inbox(command) => inbox::run(command, &database(&config)?).await,
+        Command::Bank(command) => bank::run(command, &config, &database(&config)?).await,
         Command::Parked(command) => settle_by_hand(command, &config).await,
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -48,6 +48,8 @@ pub struct Parts {
     /// How merchants' webhooks are sent.
     pub outbound: outbound::Options,
     pub recovery: Recovery,
+    /// How often each account's bookings are read at Stripe; none reads them only when it is asked to.
+    pub settle_every: Option<Duration>,
     pub limits: Limits,
     pub ids: Ids,
     pub metrics: PrometheusHandle,
@@ -84,6 +86,7 @@ pub enum StartError {
 pub struct Opened {
     pub app: App,
     listener: TcpListener,
+    settle_every: Option<Duration>,
     limits: Limits,
     metrics: PrometheusHandle,
 }
@@ -127,6 +130,7 @@ impl Opened {
         Ok(Self {
             app,
             listener: parts.listener,
+            settle_every: parts.settle_every,
             limits: parts.limits,
             metrics: parts.metrics,
         })
@@ -140,12 +144,13 @@ impl Opened {
         let Self {
             app,
             listener,
+            settle_every,
             limits,
             metrics,
         } = self;
         let address = listener.local_addr()?;
         let stop = app.stopping().clone();
-        let workers = vec![
+        let mut workers = vec![
             worker(&app, |app, stop| async move { app.run_inbox(stop).await }),
             worker(
                 &app,
@@ -162,6 +167,11 @@ impl Opened {
             ),
             worker(&app, |app, stop| async move { app.run_polling(stop).await }),
         ];
+        if let Some(every) = settle_every {
+            workers.push(worker(&app, move |app, stop| async move {
+                app.run_settling(every, stop).await;
+            }));
+        }
         let journal = journal::follow(app.store());
         let health = Health {
             readiness: Arc::new(Ready { app: app.clone() }),

@@ -125,8 +125,9 @@ uuid_id!(
     IntentionId, "intention id"
 );
 uuid_id!(
-    /// A payout of Stripe's to the merchant's bank. Derived, so that the stream itself guarantees one for each.
-    PayoutId, "payout id"
+    /// One thing that is settled: a payout, a balance transaction, or a line of a bank statement. Derived, so that the stream
+    /// itself guarantees one for each.
+    SettlementId, "settlement id"
 );
 uuid_id!(
     /// One whole command of a caller, through all of its steps.
@@ -201,10 +202,28 @@ impl PaymentId {
     }
 }
 
-impl PayoutId {
+/// The stream of a merchant's books.
+pub fn books_aggregate_id(merchant: &MerchantId) -> String {
+    format!("{merchant}/{}", derived(&["books", merchant.as_str()]))
+}
+
+impl SettlementId {
     /// The payout that Stripe calls `payout` (`po_…`) at this merchant's account.
-    pub fn derive(merchant: &MerchantId, payout: &str) -> Self {
+    pub fn of_payout(merchant: &MerchantId, payout: &str) -> Self {
         Self(derived(&["payout", merchant.as_str(), payout]))
+    }
+
+    /// The balance transaction that Stripe calls `transaction` (`txn_…`) at this merchant's account.
+    pub fn of_balance_transaction(merchant: &MerchantId, transaction: &str) -> Self {
+        let parts = ["balance-transaction", merchant.as_str(), transaction];
+        Self(derived(&parts))
+    }
+
+    /// A line of the statements of the merchant's bank `account`. `marks` are what tells it from the account's other lines:
+    /// the same line read again, from whatever statement, has the same.
+    pub fn of_bank_line(merchant: &MerchantId, account: &str, marks: &[&str]) -> Self {
+        let whose = ["bank-line", merchant.as_str(), account];
+        Self(derived(&[&whose, marks].concat()))
     }
 
     /// The id of its stream: `merchant/uuid`.

@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod books;
 pub mod catalogue;
 pub mod ids;
 pub mod ledger;

@@ -12,7 +12,7 @@ pub(crate) const TABLES: &str = include_str!("tables.sql");
 
 /// Tells the planner what is in them.
 pub(crate) const ANALYZE: &str = "analyze audit_streams, audit_payments, audit_refunds, audit_orders, audit_money_heard_of, \
-    audit_requests, audit_payouts, audit_offers, audit_articles, audit_parked, audit_lines, audit_intentions, audit_stripe_ids, \
+    audit_requests, audit_payouts, audit_transactions, audit_bank_lines, audit_clearing, audit_closings, audit_offers, audit_articles, audit_parked, audit_lines, audit_intentions, audit_stripe_ids, \
     audit_links, audit_at_stripe, audit_calls, audit_acknowledged";
 
 /// Rows on their way to one temporary table.

@@ -16,8 +16,18 @@ create temp table audit_requests (
     merchant text, id uuid, method text, path text, status text, object text, stripe_id text, pending uuid, version bigint,
     position bigint);
 create temp table audit_payouts (
-    merchant text, id uuid, payout text, status text, currency text, amount bigint, reconciled boolean, version bigint,
+    merchant text, id uuid, payout text, status text, currency text, amount bigint, reconciled boolean, items bigint,
+    items_net bigint, arrived uuid, returned uuid, version bigint, position bigint);
+create temp table audit_transactions (
+    merchant text, id uuid, transaction text, category text, source text, currency text, amount bigint, fee bigint,
+    available boolean, payout text, version bigint, position bigint);
+create temp table audit_bank_lines (
+    merchant text, id uuid, account text, booked_on text, currency text, amount bigint, matched text, version bigint,
     position bigint);
+create temp table audit_closings (merchant text, through text, position bigint);
+-- What was moved through clearing for each object of Stripe's, by whose word, and for what.
+create temp table audit_clearing (
+    merchant text, object text, why text, told boolean, currency text, minor bigint, position bigint);
 create temp table audit_offers (
     merchant text, id uuid, number text, currency text, products bigint, selected bigint, withdrawn boolean, version bigint,
     position bigint);

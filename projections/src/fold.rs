@@ -4,10 +4,12 @@
 mod tests;
 
 use crate::{
-    articles, balances, offers, orders, parked, payments, payouts, refunds, stripe_requests,
+    articles, balance_transactions, balances, bank_lines, offers, orders, parked, payments,
+    payouts, refunds, stripe_requests,
 };
+use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
-use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, PayoutId};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -140,21 +142,49 @@ pub fn article(
     }
 }
 
-/// Applies `events` to the payout and answers the row that follows. `first` is the index of the first of them in the append.
+/// Applies `events` to the books, of which there are no rows.
+pub fn books(
+    (): (),
+    books: &mut Versioned<Books>,
+    events: &[BooksEvent],
+    _first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        books.state.apply(event);
+        books.version += 1;
+    }
+    vec![]
+}
+
+/// Applies `events` to the payout, balance transaction or bank's line and answers the rows that follow. `first` is the index of
+/// the first of them in the append.
 pub fn settlement(
-    id: PayoutId,
+    id: SettlementId,
     settlement: &mut Versioned<Settlement>,
     events: &[SettlementEvent],
     first: usize,
 ) -> Vec<RowChange> {
-    for event in events {
+    let mut rows = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        let entries = ledger::settlement_entries(event);
         settlement.state.apply(event);
         settlement.version += 1;
-    }
-    match (settlement.state.facts(), events.len().checked_sub(1)) {
-        (Some(facts), Some(last)) => {
-            vec![payouts::row(id, facts, settlement.version, first + last)]
+        if let Some(merchant) = settlement.state.merchant() {
+            rows.extend(balances::rows(merchant, &entries, first + index));
         }
-        _ => vec![],
     }
+    let Some(last) = events.len().checked_sub(1) else {
+        return rows;
+    };
+    let (state, version, event) = (&settlement.state, settlement.version, first + last);
+    rows.extend(
+        state
+            .payout()
+            .map(|it| payouts::row(id, it, version, event)),
+    );
+    let transaction = state.transaction();
+    rows.extend(transaction.map(|it| balance_transactions::row(id, it, version, event)));
+    let line = state.bank_line();
+    rows.extend(line.map(|it| bank_lines::row(id, it, version, event)));
+    rows
 }

@@ -1,15 +1,18 @@
 //! `journal`: every line of every entry, caught up behind the log.
 
+use aggregates::books::{Books, BooksEvent, Month, posting_month};
 use aggregates::ledger::{self, Entry, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::settlement::{Settlement, SettlementEvent};
+use chrono::{DateTime, NaiveTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{BoxError, Handler, Recorded};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// The name of its checkpoint: the fold's name and version. A changed fold is a new version, filled from the start.
-pub const NAME: &str = "journal.v1";
+pub const NAME: &str = "journal.v2";
 
 /// How many aggregates are kept between pages, so that their history need not be read again.
 const KEPT: usize = 10_000;
@@ -19,6 +22,8 @@ const KEPT: usize = 10_000;
 pub struct Journal {
     payments: Kept<Payment>,
     orders: Kept<Order>,
+    /// By ledger: at which position its books were closed through which month, oldest first.
+    closings: HashMap<String, Vec<(i64, Month)>>,
 }
 
 struct Kept<A> {
@@ -44,7 +49,9 @@ struct Rows {
     currency: Vec<String>,
     debit_minor: Vec<i64>,
     credit_minor: Vec<i64>,
-    recorded_at: Vec<chrono::DateTime<chrono::Utc>>,
+    recorded_at: Vec<DateTime<Utc>>,
+    effective_at: Vec<DateTime<Utc>>,
+    period: Vec<String>,
     position: Vec<i64>,
 }
 
@@ -56,37 +63,143 @@ impl Handler for Journal {
     ) -> Result<(), BoxError> {
         let mut rows = Rows::default();
         for event in events {
-            rows.push(event, &self.entries(transaction, event).await?)?;
+            let posted = self.posted(transaction, event).await?;
+            if posted.entries.is_empty() {
+                continue;
+            }
+            let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
+            let closed = self.closed_before(transaction, event).await?;
+            rows.push(
+                event,
+                &posted,
+                effective_at,
+                posting_month(effective_at, closed),
+            )?;
         }
         rows.insert(transaction).await
     }
 }
 
+/// What an event posts.
+#[derive(Default)]
+struct Posted {
+    entries: Vec<Entry>,
+    /// When it happened, where Stripe or the bank says so.
+    happened_at: Option<DateTime<Utc>>,
+}
+
 impl Journal {
     /// What the event posts, told from the aggregate as it stood before it.
-    async fn entries(
+    async fn posted(
         &mut self,
         connection: &mut PgConnection,
         event: &Recorded,
-    ) -> Result<Vec<Entry>, BoxError> {
-        match event.aggregate_type.as_str() {
+    ) -> Result<Posted, BoxError> {
+        let entries = match event.aggregate_type.as_str() {
             Payment::TYPE => {
                 let fact: PaymentEvent = event.payload_as()?;
                 let before = self.payments.before(connection, event).await?;
                 let entries = ledger::payment_entries(&fact, &before.1);
                 before.1.apply(&fact);
-                Ok(entries)
+                entries
             }
             Order::TYPE => {
                 let fact: OrderEvent = event.payload_as()?;
                 let before = self.orders.before(connection, event).await?;
                 let entries = ledger::order_entries(&fact, &before.1);
                 before.1.apply(&fact);
-                Ok(entries)
+                entries
             }
-            // Other aggregates post nothing yet.
-            _ => Ok(Vec::new()),
+            Settlement::TYPE => return Ok(of_settlement(&event.payload_as()?)),
+            Books::TYPE => {
+                self.close(event, &event.payload_as()?);
+                Vec::new()
+            }
+            // Other aggregates post nothing.
+            _ => Vec::new(),
+        };
+        let happened_at = match entries.as_slice() {
+            [] => None,
+            _ => event.metadata_as::<Claimed>()?.claimed_at,
+        };
+        Ok(Posted {
+            entries,
+            happened_at,
+        })
+    }
+}
+
+impl Journal {
+    /// Through which month the books of the event's ledger were closed when it was recorded.
+    async fn closed_before(
+        &mut self,
+        connection: &mut PgConnection,
+        event: &Recorded,
+    ) -> Result<Option<Month>, BoxError> {
+        if !self.closings.contains_key(&event.ledger) {
+            let read = read_closings(connection, event).await?;
+            self.closings.insert(event.ledger.clone(), read);
         }
+        let closings = self.closings.get(&event.ledger);
+        let mut earlier = closings.into_iter().flatten().rev();
+        Ok(earlier
+            .find(|(position, _)| *position < event.position)
+            .map(|(_, month)| *month))
+    }
+
+    /// A page may be handled again, so a closing is known by its position and taken once.
+    fn close(&mut self, event: &Recorded, fact: &BooksEvent) {
+        let BooksEvent::PeriodClosed { through, .. } = fact;
+        if let Some(closings) = self.closings.get_mut(&event.ledger)
+            && closings.last().is_none_or(|(at, _)| *at < event.position)
+        {
+            closings.push((event.position, *through));
+        }
+    }
+}
+
+/// The closings of a ledger up to an event, oldest first.
+async fn read_closings(
+    connection: &mut PgConnection,
+    event: &Recorded,
+) -> Result<Vec<(i64, Month)>, BoxError> {
+    let stream = format!("{}/", event.ledger);
+    let rows: Vec<(i64, String)> = sqlx::query_as(
+        "select position, payload::text from events
+         where aggregate_type = $1 and starts_with(aggregate_id, $2) and position <= $3 order by position",
+    )
+    .bind(Books::TYPE)
+    .bind(stream)
+    .bind(event.position)
+    .fetch_all(connection)
+    .await?;
+    let mut closings = Vec::new();
+    for (position, payload) in rows {
+        let BooksEvent::PeriodClosed { through, .. } = serde_json::from_str(&payload)?;
+        closings.push((position, through));
+    }
+    Ok(closings)
+}
+
+/// What of an event's metadata says when it happened.
+#[derive(serde::Deserialize)]
+struct Claimed {
+    #[serde(default)]
+    claimed_at: Option<DateTime<Utc>>,
+}
+
+fn of_settlement(fact: &SettlementEvent) -> Posted {
+    let happened_at = match fact {
+        SettlementEvent::BalanceTransactionObserved(it) => DateTime::from_timestamp(it.created, 0),
+        SettlementEvent::BankLineMatched { booked_on, .. }
+        | SettlementEvent::BankLineUnmatched { booked_on, .. } => {
+            Some(booked_on.and_time(NaiveTime::MIN).and_utc())
+        }
+        _ => None,
+    };
+    Posted {
+        entries: ledger::settlement_entries(fact),
+        happened_at,
     }
 }
 
@@ -138,9 +251,15 @@ async fn read_before<A: Aggregate>(
 }
 
 impl Rows {
-    fn push(&mut self, event: &Recorded, entries: &[Entry]) -> Result<(), BoxError> {
-        for (entry, posted) in entries.iter().enumerate() {
-            for (line, it) in posted.lines().iter().enumerate() {
+    fn push(
+        &mut self,
+        event: &Recorded,
+        posted: &Posted,
+        effective_at: DateTime<Utc>,
+        period: Month,
+    ) -> Result<(), BoxError> {
+        for (entry, lines) in posted.entries.iter().enumerate() {
+            for (line, it) in lines.lines().iter().enumerate() {
                 let (debit, credit) = match it.side {
                     Side::Debit => (it.amount.minor(), 0),
                     Side::Credit => (0, it.amount.minor()),
@@ -154,6 +273,8 @@ impl Rows {
                 self.debit_minor.push(debit);
                 self.credit_minor.push(credit);
                 self.recorded_at.push(event.recorded_at);
+                self.effective_at.push(effective_at);
+                self.period.push(period.to_string());
                 self.position.push(event.position);
             }
         }
@@ -166,9 +287,9 @@ impl Rows {
             return Ok(());
         }
         sqlx::query(
-            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, position)
+            "insert into journal (merchant, ledger_position, entry, line, account, currency, debit_minor, credit_minor, recorded_at, effective_at, period, position)
              select * from unnest($1::text[], $2::bigint[], $3::int[], $4::int[], $5::text[], $6::text[], $7::bigint[],
-                                  $8::bigint[], $9::timestamptz[], $10::bigint[])
+                                  $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::bigint[])
              on conflict do nothing",
         )
         .bind(&self.merchant)
@@ -180,6 +301,8 @@ impl Rows {
         .bind(&self.debit_minor)
         .bind(&self.credit_minor)
         .bind(&self.recorded_at)
+        .bind(&self.effective_at)
+        .bind(&self.period)
         .bind(&self.position)
         .execute(transaction)
         .await?;

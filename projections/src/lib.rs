@@ -5,7 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod articles;
+pub mod balance_transactions;
 pub mod balances;
+pub mod bank_lines;
+pub mod books;
+pub mod entries;
 pub mod fold;
 pub mod journal;
 pub mod listed;
@@ -14,6 +18,7 @@ pub mod orders;
 pub mod parked;
 pub mod payments;
 pub mod payouts;
+pub mod periods;
 pub mod refunds;
 pub mod stripe_requests;
 
@@ -27,6 +32,8 @@ pub const TABLES: &[Table] = &[
     balances::TABLE,
     stripe_requests::TABLE,
     payouts::TABLE,
+    balance_transactions::TABLE,
+    bank_lines::TABLE,
     offers::TABLE,
     articles::TABLE,
     parked::TABLE,

@@ -15,6 +15,7 @@
 //! }
 //! ```
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -62,12 +63,26 @@ pub struct Account {
     /// Whether what is available is paid out every Monday.
     #[serde(default = "yes")]
     pub weekly_payouts: bool,
+    /// Into what Stripe exchanges what comes in; where none is named, every currency is kept as it came.
+    #[serde(default)]
+    pub settlement: Option<Settlement>,
     /// Where events are delivered.
     #[serde(default)]
     pub webhook_endpoints: Vec<WebhookEndpoint>,
     /// Intents that stand on the account from the start.
     #[serde(default)]
     pub planted_intents: Vec<PlantedIntent>,
+}
+
+/// The currency that an account settles in, and the rates into it.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settlement {
+    /// Lower-case ISO-4217 code.
+    pub currency: String,
+    /// By the currency that comes in: so many minor units of `currency` for a million minor units of it. What has no rate is
+    /// kept as it came.
+    pub rates_per_million: BTreeMap<String, i64>,
 }
 
 /// A URL to which events are delivered.
@@ -124,6 +139,7 @@ impl Account {
             minimum_charge: true,
             cards_judged_in: None,
             weekly_payouts: true,
+            settlement: None,
             webhook_endpoints: Vec::new(),
             planted_intents: Vec::new(),
         }

@@ -6,6 +6,7 @@
 //! answers in Stripe's own shapes.
 
 mod answers;
+mod balance_transactions;
 mod client;
 mod disputes;
 mod events;
@@ -16,6 +17,7 @@ mod wire;
 pub use answers::{
     IntentView, RefundView, Unreadable, adoption_from, error_from, intent_from, refund_from,
 };
+pub use balance_transactions::{TransactionPage, TransactionView, transactions_from};
 pub use client::{Card, Gateway};
 pub use disputes::{dispute_from, dispute_state_from};
 pub use events::EventPage;

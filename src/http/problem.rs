@@ -60,6 +60,16 @@ impl Fault {
         }
     }
 
+    /// Somewhere in a body that is no JSON: `detail` says where.
+    pub fn of_body(detail: impl Into<String>) -> Self {
+        Self {
+            pointer: None,
+            parameter: None,
+            header: None,
+            detail: detail.into(),
+        }
+    }
+
     /// In a header.
     pub fn of_header(name: &'static str, detail: impl Into<String>) -> Self {
         Self {

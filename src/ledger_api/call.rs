@@ -128,6 +128,11 @@ impl Call {
         &self.parts.headers
     }
 
+    /// The body as it came, for what is not JSON.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// The parameters of the query.
     pub fn query(&self) -> Result<Query, Problem> {
         Query::of(self.parts.uri.query().unwrap_or_default())

@@ -2,14 +2,18 @@
 
 use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
+use aggregates::settlement::SettlementError;
 use http::StatusCode;
+use projections::books::BooksError;
 use std::fmt::Display;
 
 use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
-use crate::use_cases::{AppError, FeedError, RegisterError, SettleError};
+use crate::use_cases::{
+    AppError, CloseError, FeedError, MatchError, PastError, RegisterError, SettleError,
+};
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
 pub fn unauthenticated() -> Problem {
@@ -143,6 +147,64 @@ impl From<SettleError> for Problem {
         };
         let detail = sentence(&refused);
         Self::new(status, (&refused).into(), detail)
+    }
+}
+
+impl From<BooksError> for Problem {
+    fn from(error: BooksError) -> Self {
+        let code = match &error {
+            BooksError::AheadOfLedger { .. } => "beyond_the_head",
+            BooksError::InTheFuture { .. } | BooksError::MonthToCome { .. } => "in_the_future",
+            BooksError::BeforeTheBeginning => "before_the_beginning",
+            BooksError::CatchingUp { .. } => {
+                let detail = "The journal has not come that far yet. Repeat the request.";
+                return unavailable("catching_up", detail, 1);
+            }
+            BooksError::Database(error) => {
+                tracing::error!(%error, "the books cannot be read");
+                return AppError::Unavailable.into();
+            }
+        };
+        Self::new(StatusCode::BAD_REQUEST, code, sentence(&error))
+    }
+}
+
+impl From<PastError> for Problem {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::NoHistory(error) => error.into(),
+            PastError::App(error) => error.into(),
+        }
+    }
+}
+
+impl From<CloseError> for Problem {
+    fn from(error: CloseError) -> Self {
+        match error {
+            CloseError::App(error) => error.into(),
+            CloseError::Refused(refused) => {
+                Self::new(StatusCode::CONFLICT, "period_not_ended", sentence(&refused))
+            }
+        }
+    }
+}
+
+impl From<MatchError> for Problem {
+    fn from(error: MatchError) -> Self {
+        let refused = match error {
+            MatchError::App(error) => return error.into(),
+            MatchError::Refused(refused) => refused,
+        };
+        let (status, code) = match &refused {
+            SettlementError::AmountDiffers { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "amount_differs")
+            }
+            SettlementError::MatchedAlready { .. } => (StatusCode::CONFLICT, "matched_already"),
+            SettlementError::NotReturned { .. } => (StatusCode::CONFLICT, "not_returned"),
+            SettlementError::NotMatched => (StatusCode::CONFLICT, "not_matched"),
+            SettlementError::Another { .. } => return no_such("bank_line"),
+        };
+        Self::new(status, code, sentence(&refused))
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod accept;
 mod articles;
+mod bank;
+mod books;
 mod call;
 mod cursor;
 mod error;
@@ -38,6 +40,7 @@ const NAME: &str = "native";
 pub fn routes() -> Routes<App> {
     register(Routes::new(NAME))
         .merge(catalogue(Routes::new(NAME)))
+        .merge(bookkeeping(Routes::new(NAME)))
         .get("/ledger/v1/orders", orders::list)
         .post("/ledger/v1/orders", orders::place)
         .get("/ledger/v1/orders/{id}", orders::get)
@@ -72,6 +75,25 @@ fn register(routes: Routes<App>) -> Routes<App> {
         .get("/ledger/v1/customers/tokens", keys::list_tokens)
         .post("/ledger/v1/customers/tokens", keys::create_token)
         .delete("/ledger/v1/customers/tokens/{id}", keys::revoke_token)
+}
+
+/// The books, and what the bank says.
+fn bookkeeping(routes: Routes<App>) -> Routes<App> {
+    routes
+        .get("/ledger/v1/accounts", books::accounts)
+        .get("/ledger/v1/accounts/{id}/statement", books::statement)
+        .get("/ledger/v1/entries", books::entries)
+        .get("/ledger/v1/balances", books::balances)
+        .get("/ledger/v1/trial-balance", books::trial_balance)
+        .get("/ledger/v1/explain", books::explain)
+        .get("/ledger/v1/closings", books::closings)
+        .get("/ledger/v1/periods/{month}", books::period)
+        .post("/ledger/v1/periods/{month}/close", books::close)
+        .post("/ledger/v1/bank-statements", bank::import)
+        .get("/ledger/v1/bank-lines", bank::list)
+        .get("/ledger/v1/bank-lines/{id}", bank::get)
+        .post("/ledger/v1/bank-lines/{id}/match", bank::bind)
+        .post("/ledger/v1/bank-lines/{id}/unmatch", bank::part)
 }
 
 /// Offers and articles.

@@ -10,9 +10,11 @@ enum Answers {
     One(&'static str),
     Made(&'static str),
     Page(&'static str),
+    /// A page that says as of which position it is, and what more.
+    PageAsOf(&'static str, &'static str),
     Feed,
 }
-use Answers::{Feed, Made, One, Page};
+use Answers::{Feed, Made, One, Page, PageAsOf};
 
 /// Method, path, the operation's name, what it does, the scope it needs, what it answers with, and what it is told: the
 /// parameters of its query, or the schema of its body and one that works.
@@ -30,14 +32,19 @@ type Row = (
 enum Told {
     Query(&'static [&'static str]),
     Body(&'static str, &'static str),
+    /// The same, where a repeated request needs no key.
+    Keyless(&'static str, &'static str),
+    /// A bank's statement, and the parameters of the query.
+    Statement(&'static [&'static str]),
     /// A body that may be left out, and says nothing.
     Nothing,
 }
-use Told::{Body, Nothing, Query};
+use Told::{Body, Keyless, Nothing, Query, Statement};
 
 const READ: &str = "payments:read";
 const WRITE: &str = "payments:write";
 const ADMIN: &str = "admin";
+const BOOKS: &str = "ledger:read";
 
 const OF_ORDERS: &[&str] = &[
     "LedgerLimit",
@@ -62,22 +69,63 @@ const OF_FEED: &[&str] = &[
     "LedgerLastEventId",
 ];
 
+const AS_OF: &[&str] = &["LedgerAsOf", "LedgerEffective"];
+const OF_ENTRIES: &[&str] = &[
+    "LedgerAccount",
+    "LedgerCurrency",
+    "LedgerPeriod",
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerAsOf",
+    "LedgerEffective",
+];
+const OF_STATEMENT: &[&str] = &[
+    "LedgerCurrencyNeeded",
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerAsOf",
+    "LedgerEffective",
+];
+const OF_FIGURE: &[&str] = &[
+    "LedgerAccountNeeded",
+    "LedgerCurrencyNeeded",
+    "LedgerPeriod",
+    "LedgerLimit",
+    "LedgerAfter",
+    "LedgerAsOf",
+    "LedgerEffective",
+];
+
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     ("get", "/ledger/v1/orders", "listOrders", "List orders", READ, Page("LedgerOrderListed"), Query(OF_ORDERS)),
     ("post", "/ledger/v1/orders", "placeOrder", "Place an order", WRITE, Made("LedgerOrder"), Body("LedgerOrderPlace", r#"{"source": "shop", "reference": "10", "currency": "usd", "lines": [{"name": "Shoes", "unit_minor": 1500, "quantity": 1}]}"#)),
-    ("get", "/ledger/v1/orders/{id}", "getOrder", "Read an order", READ, One("LedgerOrder"), Query(&[])),
+    ("get", "/ledger/v1/orders/{id}", "getOrder", "Read an order", READ, One("LedgerOrder"), Query(&["LedgerAsOf"])),
     ("post", "/ledger/v1/orders/{id}/reprice", "repriceOrder", "Give an order another price", WRITE, One("LedgerOrder"), Body("LedgerOrderReprice", r#"{"currency": "usd", "lines": [{"name": "Shoes", "unit_minor": 1400, "quantity": 1}]}"#)),
     ("post", "/ledger/v1/orders/{id}/cancel", "cancelOrder", "Cancel an order, and whatever it could be paid by", WRITE, One("LedgerOrder"), Body("LedgerReason", r#"{"reason": "out of stock"}"#)),
     ("get", "/ledger/v1/orders/{id}/events", "orderEvents", "All that happened to an order and its payments", READ, Page("LedgerEvent"), Query(&[])),
     ("get", "/ledger/v1/payments", "listPayments", "List payments, newest first", READ, Page("LedgerPaymentListed"), Query(OF_PAYMENTS)),
-    ("get", "/ledger/v1/payments/{id}", "getPayment", "Read a payment, by our id or by Stripe's", READ, One("LedgerPayment"), Query(&[])),
+    ("get", "/ledger/v1/payments/{id}", "getPayment", "Read a payment, by our id or by Stripe's", READ, One("LedgerPayment"), Query(&["LedgerAsOf"])),
     ("get", "/ledger/v1/payments/{id}/events", "paymentEvents", "All that happened to a payment", READ, Page("LedgerEvent"), Query(&[])),
     ("get", "/ledger/v1/parked", "listParked", "List what no machine could find out", READ, Page("LedgerParked"), Query(&["LedgerLimit", "LedgerAfter", "LedgerParkedState"])),
     ("get", "/ledger/v1/parked/{id}", "getParked", "Read a parked intention", READ, One("LedgerParked"), Query(&[])),
     ("post", "/ledger/v1/parked/{id}/settle", "settleParked", "Say what became of a parked intention; it counts once another key approves", WRITE, One("LedgerParked"), Body("LedgerSettlement", r#"{"outcome": "did_not_happen", "because": "Stripe's dashboard shows no such refund"}"#)),
     ("post", "/ledger/v1/parked/{id}/approve", "approveParked", "Approve what another key said became of it; Stripe is read first", "approve", One("LedgerParked"), Body("LedgerApproval", "{}")),
     ("get", "/ledger/v1/events", "events", "The feed of the ledger: a page, lines of JSON, or server-sent events", "ledger:read", Feed, Query(OF_FEED)),
+    ("get", "/ledger/v1/accounts", "listAccounts", "The chart of accounts", BOOKS, Page("LedgerAccount"), Query(&[])),
+    ("get", "/ledger/v1/accounts/{id}/statement", "accountStatement", "The lines of an account in one currency, with what it stands at after each", BOOKS, PageAsOf("LedgerStatementLine", "opening_minor"), Query(OF_STATEMENT)),
+    ("get", "/ledger/v1/entries", "listEntries", "The journal: entries in the order in which they were recorded, with the events that posted them", BOOKS, PageAsOf("LedgerEntry", ""), Query(OF_ENTRIES)),
+    ("get", "/ledger/v1/balances", "balances", "What every account stands at, or stood at", BOOKS, One("LedgerBalances"), Query(AS_OF)),
+    ("get", "/ledger/v1/trial-balance", "trialBalance", "The sums of all accounts, by currency", BOOKS, One("LedgerTrialBalance"), Query(AS_OF)),
+    ("get", "/ledger/v1/explain", "explain", "Why an account stands where it does: its entries, who did it, and Stripe's objects", BOOKS, PageAsOf("LedgerEntry", "balance"), Query(OF_FIGURE)),
+    ("get", "/ledger/v1/closings", "listClosings", "When the books were closed, by whom and why", BOOKS, Page("LedgerClosing"), Query(&[])),
+    ("get", "/ledger/v1/periods/{month}", "getPeriod", "What a month came to on every account", BOOKS, One("LedgerMonth"), Query(AS_OF)),
+    ("post", "/ledger/v1/periods/{month}/close", "closePeriod", "Close a month and all before it: what comes later is posted in a later one", ADMIN, One("LedgerMonth"), Keyless("LedgerBecause", r#"{"because": "the accountant has signed it"}"#)),
+    ("post", "/ledger/v1/bank-statements", "importBankStatement", "Import a statement of the bank: camt.053, or CSV in the format that is told", WRITE, One("LedgerBankStatement"), Statement(&["LedgerBankAccount", "LedgerCsvFormat"])),
+    ("get", "/ledger/v1/bank-lines", "listBankLines", "The lines of all statements", BOOKS, Page("LedgerBankLine"), Query(&["LedgerLimit", "LedgerAfter", "LedgerMatched"])),
+    ("get", "/ledger/v1/bank-lines/{id}", "getBankLine", "Read a line", BOOKS, One("LedgerBankLine"), Query(&[])),
+    ("post", "/ledger/v1/bank-lines/{id}/match", "matchBankLine", "Say which payout a line is", WRITE, One("LedgerBankLine"), Keyless("LedgerBankMatch", r#"{"payout": "po_1234XXX", "because": "the bank's advice names it"}"#)),
+    ("post", "/ledger/v1/bank-lines/{id}/unmatch", "unmatchBankLine", "Say that a line is not the payout that it was matched with", WRITE, One("LedgerBankLine"), Keyless("LedgerBecause", r#"{"because": "the bank's advice names another"}"#)),
     ("get", "/ledger/v1/merchants", "getMerchant", "Read the own merchant", ADMIN, One("LedgerMerchant"), Query(&[])),
     ("post", "/ledger/v1/merchants", "createMerchant", "Make a merchant, and its first key", "operator", Made("LedgerMerchant"), Body("LedgerMerchantCreate", r#"{"id": "shoes", "name": "Shoes", "stripe_account": "acct_shoes"}"#)),
     ("patch", "/ledger/v1/merchants", "updateMerchant", "Change the own merchant", ADMIN, One("LedgerMerchant"), Body("LedgerMerchantUpdate", r#"{"name": "Shoes"}"#)),
@@ -124,9 +172,9 @@ fn operation(&(method, path, name, summary, scope, answers, told): &Row) -> Valu
         json!({"name": part, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });
     let shared: &[&str] = match told {
-        Query(parameters) => parameters,
+        Query(parameters) | Statement(parameters) => parameters,
         Body(..) if method == "post" => &["IdempotencyKey"],
-        Body(..) | Nothing => &[],
+        Body(..) | Keyless(..) | Nothing => &[],
     };
     let shared = shared.iter().map(|it| refer("parameters", it));
     let mut operation = json!({
@@ -137,10 +185,15 @@ fn operation(&(method, path, name, summary, scope, answers, told): &Row) -> Valu
         "parameters": placed.chain(shared).collect::<Vec<_>>(),
         "responses": responses(method, answers),
     });
-    if let Body(schema, example) = told {
+    if let Body(schema, example) | Keyless(schema, example) = told {
         operation["requestBody"] = json!({"required": true, "content": {"application/json": {
             "schema": refer("schemas", schema), "example": openapi::fragment(example),
         }}});
+    }
+    if let Statement(_) = told {
+        let text = json!({"schema": {"type": "string"}});
+        operation["requestBody"] =
+            json!({"required": true, "content": {"application/xml": text, "text/csv": text}});
     }
     operation
 }
@@ -150,6 +203,7 @@ fn responses(method: &str, answers: Answers) -> Map<String, Value> {
     let mut done = match answers {
         One(schema) | Made(schema) => of(refer("schemas", schema)),
         Page(schema) => of(page(schema)),
+        PageAsOf(schema, more) => of(page_as_of(schema, more)),
         Feed => of(page("LedgerEvent")),
     };
     if answers == Feed {
@@ -186,6 +240,27 @@ fn page(schema: &str) -> Value {
             "next": {"type": ["string", "null"], "description": "To be given as `after`."},
         },
     })
+}
+
+/// A page that says up to which position of the ledger the whole goes.
+fn page_as_of(schema: &str, more: &str) -> Value {
+    let mut page = page(schema);
+    let mut required = vec!["object", "data", "has_more", "next", "position"];
+    page["properties"]["position"] =
+        json!({"type": "integer", "description": "The last position of the ledger that is in it."});
+    match more {
+        "opening_minor" => {
+            page["properties"][more] = json!({"type": "integer", "description": "Debits less credits before the first line of the page."});
+            required.push(more);
+        }
+        "balance" => {
+            page["properties"][more] = refer("schemas", "LedgerBalance");
+            required.push(more);
+        }
+        _ => {}
+    }
+    page["required"] = json!(required);
+    page
 }
 
 fn refer(section: &str, name: &str) -> Value {

@@ -12,6 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::NAME;
+use super::books::point;
 use super::call::{Answer, Call, Said, json, outcome};
 use super::error::no_such;
 use super::fields::{self, Fields};
@@ -158,11 +159,17 @@ pub async fn place(State(app): State<App>, request: Request) -> Answer {
     )
 }
 
-/// One order.
+/// One order, as it stands or as it stood.
 pub async fn get(State(app): State<App>, request: Request) -> Answer {
     let call = Call::open(app, request, Scope::PaymentsRead).await?;
-    call.query()?.end()?;
-    let it = call.app.order(&call.caller, id(&call)?).await?;
+    let mut query = call.query()?;
+    let as_of = point(&mut query);
+    query.end()?;
+    let id = id(&call)?;
+    let it = match as_of {
+        None => call.app.order(&call.caller, id).await?,
+        Some(as_of) => call.app.order_as_of(&call.caller, id, as_of).await?,
+    };
     json(StatusCode::OK, &OrderShown::of(it)?)
 }
 

@@ -10,6 +10,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
+use super::books::point;
 use super::call::{Answer, Call, json};
 use super::shapes::{self, List};
 use crate::http::problem::Problem;
@@ -134,12 +135,18 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
     json(StatusCode::OK, &shown)
 }
 
-/// One payment, by our id or by Stripe's.
+/// One payment, by our id or by Stripe's, as it stands or as it stood.
 pub async fn get(State(app): State<App>, request: Request) -> Answer {
     let call = Call::open(app, request, Scope::PaymentsRead).await?;
-    call.query()?.end()?;
-    let it = call.app.known_payment(&call.caller, call.named("id"));
-    json(StatusCode::OK, &PaymentShown::of(&it.await?)?)
+    let mut query = call.query()?;
+    let as_of = point(&mut query);
+    query.end()?;
+    let name = call.named("id");
+    let it = match as_of {
+        None => call.app.known_payment(&call.caller, name).await?,
+        Some(as_of) => call.app.payment_as_of(&call.caller, name, as_of).await?,
+    };
+    json(StatusCode::OK, &PaymentShown::of(&it)?)
 }
 
 /// All that happened to a payment.

@@ -1,8 +1,10 @@
 //! `counterfoil events tail` and `counterfoil events show`: the history, read from the log itself.
 
+use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::settlement::Settlement;
 use anyhow::{Context as _, bail};
 use cqrs_es::Aggregate;
 use eventstore::{Reader, Recorded, Role};
@@ -178,6 +180,8 @@ fn sentence(event: &Recorded) -> anyhow::Result<String> {
         Order::TYPE => words::order(&event.payload_as()?),
         Offer::TYPE => words::offer(&event.payload_as()?),
         Article::TYPE => words::article(&event.payload_as()?),
+        Settlement::TYPE => words::settlement(&event.payload_as()?),
+        Books::TYPE => words::books(&event.payload_as()?),
         other => format!("{other} {}", event.event_type),
     };
     let id = event.aggregate_id.rsplit('/').next().unwrap_or_default();

@@ -113,8 +113,8 @@ async fn work(url: &str) -> anyhow::Result<Work> {
     Ok(Work::new(pool))
 }
 
-/// The application without its doors and workers.
-async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
+/// The application without its doors and workers, for one command.
+pub(super) async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
     let seal_key = config
         .seal_key
         .clone()
@@ -144,7 +144,7 @@ async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
     ))
 }
 
-async fn close(app: &App) {
+pub(super) async fn close(app: &App) {
     app.drain().await;
     app.store().close().await;
 }

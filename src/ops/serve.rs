@@ -16,7 +16,7 @@ use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
-use crate::use_cases::{Options, Polling, Recovery, WebhookSecrets};
+use crate::use_cases::{Options, Polling, Recovery, SETTLE_EVERY, WebhookSecrets};
 
 /// Serves until it is told to stop.
 ///
@@ -96,6 +96,7 @@ pub fn parts(
             ..outbound::Options::default()
         },
         recovery: Recovery::default(),
+        settle_every: Some(SETTLE_EVERY),
         limits: Limits {
             connections_max: config.connections_max,
             drain_within: config.timeouts.drain,

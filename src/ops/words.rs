@@ -1,10 +1,12 @@
 //! Events in words: what a person reads in a history. One sentence per event; the compiler asks for one for each new event.
 
+use aggregates::books::BooksEvent;
 use aggregates::catalogue::{ArticleEvent, OfferEvent};
 use aggregates::order::OrderEvent;
 use aggregates::parking::ByHand;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Changes, CreateRequested, Decline, Refusal};
+use aggregates::settlement::SettlementEvent;
 
 /// What happened to an order.
 pub fn order(event: &OrderEvent) -> String {
@@ -50,6 +52,57 @@ pub fn order(event: &OrderEvent) -> String {
         OrderEvent::OrderCancelled { reason } => format!("cancelled: {reason}"),
         OrderEvent::PersonalDataErased { subject } => format!("personal data of {subject} erased"),
     }
+}
+
+/// What happened to a payout, a balance transaction or a bank's line.
+pub fn settlement(event: &SettlementEvent) -> String {
+    use SettlementEvent as E;
+    match event {
+        E::PayoutObserved(it) => format!("payout {} of {} made", it.payout, it.amount),
+        E::PayoutInTransit(_) => "payout on its way to the bank".to_owned(),
+        E::PayoutPaid(_) => "payout at the bank, as Stripe says".to_owned(),
+        E::PayoutFailed { code, .. } => {
+            let why = code.as_deref().unwrap_or("no reason given");
+            format!("payout FAILED ({why}): the money is at Stripe again")
+        }
+        E::PayoutCanceled(_) => "payout called off".to_owned(),
+        E::PayoutReconciled => "Stripe can tell what the payout is made of".to_owned(),
+        E::PayoutItemised(it) => {
+            format!("payout made of {} bookings, together {}", it.count, it.net)
+        }
+        E::PayoutArrived { line } => format!("payout found at the bank: line {line}"),
+        E::PayoutReturned { line } => format!("payout sent back by the bank: line {line}"),
+        E::BalanceTransactionObserved(it) => {
+            let of = it.source.as_deref().unwrap_or("nothing named");
+            let (name, kind) = (&it.balance_transaction, &it.category);
+            format!(
+                "Stripe booked {name}: {kind} of {} less {}, for {of}",
+                it.amount, it.fee
+            )
+        }
+        E::BalanceTransactionAvailable { .. } => "available to be paid out".to_owned(),
+        E::BalanceTransactionPaidOut { payout } => format!("paid out with {payout}"),
+        E::BankLineImported(it) => format!(
+            "the bank's statement of {} has {} on {}",
+            it.account, it.amount, it.booked_on
+        ),
+        E::BankLineMatched { payout, amount, .. } => {
+            format!("{amount} at the bank is payout {payout}")
+        }
+        E::PayoutUnmatched { line } => format!("payout is not the bank's line {line}"),
+        E::BankLineUnmatched { payout, amount, .. } => {
+            format!("{amount} at the bank is NOT payout {payout}")
+        }
+        E::ObservationRefused { said, because } => {
+            format!("REFUSED what Stripe said ({said}): {because}")
+        }
+    }
+}
+
+/// What happened to the books.
+pub fn books(event: &BooksEvent) -> String {
+    let BooksEvent::PeriodClosed { through, .. } = event;
+    format!("books closed through {through}")
 }
 
 /// What happened to an offer.

@@ -3,6 +3,7 @@
 //! Use cases load an aggregate, let it decide, and [`commit`](Store::commit) what it decided on the version they saw.
 //! A conflict means that somebody else was first: load and decide again.
 
+mod books;
 mod catalogue;
 mod claims;
 mod endpoints;
@@ -20,8 +21,10 @@ mod presence;
 mod recovery;
 mod register;
 mod rows;
+mod settlements;
 mod vault;
 
+pub use books::BooksReader;
 pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
 pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
@@ -40,11 +43,14 @@ pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
+pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
 
+use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
-    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, PayoutId, RefundId,
+    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, RefundId,
+    SettlementId, books_aggregate_id,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
@@ -84,6 +90,9 @@ pub struct Store {
     orders: Hot<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
+    books: CqrsStore<Books>,
+    /// Reads the books.
+    pub ledger: BooksReader,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
     /// Intentions that this process has recorded within the last minutes.
@@ -115,7 +124,8 @@ pub struct Commit {
     pub order: Option<Decided<OrderId, Order, OrderEvent>>,
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
-    pub settlement: Option<Decided<PayoutId, Settlement, SettlementEvent>>,
+    pub settlements: Vec<Decided<SettlementId, Settlement, SettlementEvent>>,
+    pub books: Option<Decided<(), Books, BooksEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
@@ -175,7 +185,7 @@ impl Store {
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             work: Work::new(pool.clone()),
-            vault: Vault::new(pool, seal_key, ids.clone()),
+            vault: Vault::new(pool.clone(), seal_key, ids.clone()),
             payments: Hot::new(
                 CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
                 reader.clone(),
@@ -186,6 +196,8 @@ impl Store {
             ),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            books: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            ledger: BooksReader::new(pool.clone()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             fresh: Fresh::default(),
@@ -307,20 +319,6 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
-    /// A payout as it stands, from the log; an empty one where it was never seen.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn settlement(
-        &self,
-        merchant: &MerchantId,
-        id: PayoutId,
-    ) -> Result<Arc<Versioned<Settlement>>, Trouble> {
-        let loaded = self.settlements.load(&id.aggregate_id(merchant)).await;
-        let (state, version) = loaded.map_err(Trouble::Broken)?;
-        Ok(Arc::new(Versioned { state, version }))
-    }
-
     /// The database's time, by which what expires has expired.
     ///
     /// # Errors
@@ -383,11 +381,15 @@ impl Store {
                 |event| event_id(event).unwrap_or_else(ids),
             )?;
         }
-        if let Some(decided) = it.settlement {
+        for decided in it.settlements {
             let id = (decided.id, decided.id.aggregate_id(merchant));
             add(&mut append, context, id, decided, fold::settlement, |_| {
                 ids()
             })?;
+        }
+        if let Some(decided) = it.books {
+            let id = ((), books_aggregate_id(merchant));
+            add(&mut append, context, id, decided, fold::books, |_| ids())?;
         }
         if let Some(decided) = it.offer {
             let id = (decided.id, decided.id.aggregate_id(merchant));

@@ -39,6 +39,40 @@ impl Store {
         })
     }
 
+    /// An order as it stood after the event at that position of the ledger. None where it was not placed yet.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn order_at(
+        &self,
+        merchant: &MerchantId,
+        id: OrderId,
+        ledger_position: i64,
+    ) -> Result<Option<Past<Order>>, Trouble> {
+        let mut life = self.life(Order::TYPE, &id.aggregate_id(merchant)).await?;
+        life.retain(|it| it.ledger_position <= ledger_position);
+        folded(self.orders.store(), &life, None, |it, event| {
+            it.apply(event)
+        })
+    }
+
+    /// A payment; see [`order_at`](Self::order_at).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn payment_at(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+        ledger_position: i64,
+    ) -> Result<Option<Past<Payment>>, Trouble> {
+        let mut life = self.life(Payment::TYPE, &id.aggregate_id(merchant)).await?;
+        life.retain(|it| it.ledger_position <= ledger_position);
+        folded(self.payments.store(), &life, None, |it, event| {
+            it.apply(event)
+        })
+    }
+
     /// A payment; see [`past_order`](Self::past_order).
     ///
     /// # Errors

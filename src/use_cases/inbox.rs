@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::sessions::Noticed;
 use super::webhooks::{about, payment_in};
 use super::worker::{NowAndThen, gauge, under_lease};
-use super::{App, AppError};
+use super::{App, AppError, settling};
 use crate::gateway::{self, MERCHANT_KEY, Outcome};
 use crate::pauses::doubled;
 use crate::store::{Applied, Context, Delivery, LeasedEvent, Merchant, Next};
@@ -249,6 +249,9 @@ impl App {
         let Some(object) = object.and_then(Value::as_object) else {
             return Ok(Applied::Skipped);
         };
+        if settling::moves_balance(&delivery.event_type) {
+            self.inner.due.add(&delivery.merchant);
+        }
         let merchant = self.merchant(&delivery.merchant).await?;
         let context = self.context_of_event(leased);
         if delivery.event_type.starts_with("payout.") {

@@ -5,6 +5,8 @@
 
 mod adoption;
 mod articles;
+mod banking;
+mod bookkeeping;
 mod catalogue_changes;
 mod checkouts;
 mod claims;
@@ -35,6 +37,7 @@ mod refunds;
 mod refusals;
 mod register;
 mod sessions;
+mod settling;
 mod steps;
 mod stripe_requests;
 mod verdict;
@@ -42,6 +45,8 @@ mod webhooks;
 mod worker;
 
 pub use crate::gateway::{Card, StripeAnswer};
+pub use banking::{BankAccount, Imported, MatchError, NotABankAccount, Person};
+pub use bookkeeping::{CloseError, PastError};
 pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
 pub use claims::KEYS_KEPT_FOR;
@@ -70,6 +75,7 @@ pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
 };
 pub use sessions::CheckoutStatus;
+pub use settling::{SETTLE_EVERY, Settled};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
@@ -111,6 +117,7 @@ struct Inner {
     locks: Locks,
     allowances: Option<Allowances>,
     delivered: Notify,
+    due: settling::Due,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
     recovery: Recovery,
@@ -213,6 +220,7 @@ impl App {
             locks: Locks::default(),
             allowances: options.rate_limit.and_then(Allowances::new),
             delivered: Notify::new(),
+            due: settling::Due::default(),
             webhook_secrets,
             outbound,
             recovery,
@@ -290,6 +298,15 @@ impl App {
             door: door.to_owned(),
         };
         self.context_of(actor)
+    }
+
+    /// A caller as somebody who decides something of their merchant's books.
+    pub fn person(&self, caller: &Caller, door: &str, because: String) -> Person {
+        Person {
+            merchant: caller.merchant.id.clone(),
+            actor: self.context(caller, door).actor,
+            because,
+        }
     }
 
     /// The circumstances of a new command of anybody.

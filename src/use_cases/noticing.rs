@@ -1,6 +1,6 @@
 //! What Stripe shows to whoever asks is noticed here as well: how a payment, its refund, its dispute, or a payout stands now.
 
-use aggregates::ids::PayoutId;
+use aggregates::ids::SettlementId;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::settlement::{PayoutSnapshot, SettlementCommand};
 use serde_json::Value;
@@ -18,6 +18,9 @@ impl App {
         object: &Value,
     ) -> Result<(), AppError> {
         let text = |name: &str| object.get(name).and_then(Value::as_str);
+        if let Some("charge" | "refund" | "dispute" | "payout") = text("object") {
+            self.inner.due.add(&merchant.id);
+        }
         let whole = || object.clone();
         let of_payment = match text("object") {
             Some("payment_intent") => gateway::intent_from(whole())
@@ -67,11 +70,11 @@ impl App {
         context: &Context,
         seen: PayoutSnapshot,
     ) -> Result<(), AppError> {
-        let id = PayoutId::derive(&merchant.id, &seen.payout);
+        let id = SettlementId::of_payout(&merchant.id, &seen.payout);
         let seen = Box::new(seen);
         loop {
             let before = self.inner.store.settlement(&merchant.id, id).await?;
-            let command = SettlementCommand::Observe {
+            let command = SettlementCommand::ObservePayout {
                 merchant: merchant.id.clone(),
                 seen: seen.clone(),
             };
@@ -80,7 +83,7 @@ impl App {
                 AppError::Internal
             })?;
             let commit = Commit {
-                settlement: Some(Decided { id, before, events }),
+                settlements: vec![Decided { id, before, events }],
                 ..Commit::default()
             };
             match self.inner.store.commit(&merchant.id, context, commit).await {

@@ -149,7 +149,7 @@ pub async fn whole(world: &World) {
     let head = world.events().await;
     support::until("the journal has come to the end of the log", async || {
         let reached: Option<i64> =
-            sqlx::query_scalar("select position from checkpoints where name = 'journal.v1'")
+            sqlx::query_scalar("select position from checkpoints where name = 'journal.v2'")
                 .fetch_optional(pool)
                 .await
                 .unwrap();

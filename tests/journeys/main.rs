@@ -4,6 +4,7 @@
 mod support;
 
 mod audit;
+mod books;
 mod checkout;
 mod crash;
 mod doors;
@@ -16,4 +17,5 @@ mod receiver;
 mod recovery;
 mod recovery_parked;
 mod replay;
+mod settlement;
 mod webhooks;

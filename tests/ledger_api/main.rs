@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod books;
 mod catalogue;
 mod feed;
 mod keys;

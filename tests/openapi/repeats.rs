@@ -61,6 +61,21 @@ const WITHOUT: &[(&str, &str, &str)] = &[
         "it is refused, always",
     ),
     (
+        "post",
+        "/ledger/v1/periods/",
+        "a month is closed once; closing it again changes nothing",
+    ),
+    (
+        "post",
+        "/ledger/v1/bank-statements",
+        "each line of a statement is known again",
+    ),
+    (
+        "post",
+        "/ledger/v1/bank-lines/",
+        "a line is one payout's or none's, and is left as it was asked to be",
+    ),
+    (
         "patch",
         "/ledger/v1/merchants",
         "it sets what is given to what is given",

@@ -107,6 +107,10 @@ impl Things {
             ("/v1/webhook_endpoints/", endpoint),
             // What is parked comes of a silent Stripe, and is kept apart by the journeys of recovery.
             ("/ledger/v1/parked/", Uuid::from_u128(7).to_string()),
+            // A bank's line comes of a statement, and is kept apart by the journeys of settlement; months are everybody's.
+            ("/ledger/v1/bank-lines/", Uuid::from_u128(7).to_string()),
+            ("/ledger/v1/accounts/", "assets:bank".to_owned()),
+            ("/ledger/v1/periods/", "2020-01".to_owned()),
             // Deliveries wait for webhooks; one that is made up is as unknown to everybody.
             (
                 "/v1/webhook_endpoints/{id}/deliveries/",

@@ -149,6 +149,8 @@ pub async fn opened(
         options: setup.options,
         outbound: setup.outbound,
         recovery: setup.recovery,
+        // Only when a test asks for it: `App::settle`.
+        settle_every: None,
         limits: setup.limits,
         ids: Ids::seeded(setup.seed),
         metrics,

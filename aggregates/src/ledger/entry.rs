@@ -34,6 +34,21 @@ pub enum Account {
     #[serde(rename = "assets:stripe:disputed")]
     #[strum(serialize = "assets:stripe:disputed")]
     StripeDisputed,
+    /// What Stripe holds back in case of later losses.
+    #[serde(rename = "assets:stripe:reserve")]
+    #[strum(serialize = "assets:stripe:reserve")]
+    StripeReserve,
+    /// Paid out by Stripe, not seen at the bank yet.
+    #[serde(rename = "assets:bank:in_transit")]
+    #[strum(serialize = "assets:bank:in_transit")]
+    BankInTransit,
+    #[serde(rename = "assets:bank")]
+    #[strum(serialize = "assets:bank")]
+    Bank,
+    /// What was given in one currency for what was got in another: each side is kept in its own.
+    #[serde(rename = "assets:exchange")]
+    #[strum(serialize = "assets:exchange")]
+    Exchange,
     /// Money of customers that pays no order.
     #[serde(rename = "liabilities:customers:unapplied")]
     #[strum(serialize = "liabilities:customers:unapplied")]
@@ -55,6 +70,10 @@ pub enum Account {
     #[serde(rename = "expenses:disputes")]
     #[strum(serialize = "expenses:disputes")]
     Disputes,
+    /// What Stripe moved and nothing here can explain: for people to look at.
+    #[serde(rename = "suspense")]
+    #[strum(serialize = "suspense")]
+    Suspense,
 }
 
 impl Account {
@@ -111,6 +130,19 @@ impl Line {
             account,
             side: Side::Credit,
             amount,
+        }
+    }
+}
+
+impl Line {
+    /// What `minor` of `currency` adds to the account: a debit where it is positive, a credit of as much where it is
+    /// negative. None for zero, and for what cannot be counted.
+    pub fn signed(account: Account, minor: i64, currency: Currency) -> Option<Self> {
+        let amount = Money::new(minor.checked_abs()?, currency);
+        match minor.signum() {
+            1 => Some(Self::debit(account, amount)),
+            -1 => Some(Self::credit(account, amount)),
+            _ => None,
         }
     }
 }

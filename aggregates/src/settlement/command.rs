@@ -1,16 +1,37 @@
-//! What may be told of a payout.
+//! What may be told of a payout, a balance transaction, or a line of a bank statement.
 
-use crate::ids::MerchantId;
+use crate::ids::{MerchantId, SettlementId};
 use crate::money::Money;
+use crate::settlement::event::{BankLineImported, Fee, Items};
+use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
-/// There is one: Stripe said how it stands.
+/// Something became known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SettlementCommand {
-    Observe {
+    /// Stripe said how a payout stands.
+    ObservePayout {
         merchant: MerchantId,
         seen: Box<PayoutSnapshot>,
     },
+    /// Stripe listed all that a payout is made of.
+    Itemise(Items),
+    /// Stripe said how a balance transaction stands.
+    ObserveTransaction {
+        merchant: MerchantId,
+        seen: Box<TransactionSnapshot>,
+    },
+    /// A bank statement was read.
+    ImportBankLine(Box<BankLineImported>),
+    /// To a payout: this line of a bank statement is its arrival, or its return.
+    MeetBankLine { line: SettlementId, amount: Money },
+    /// To a line of a bank statement: it is the arrival, or the return, of this payout (`po_…`). Issued together with the
+    /// payout's `MeetBankLine`.
+    MatchPayout { payout: String },
+    /// A person says that the line is not its payout's. Issued together with the payout's `PartFromLine`.
+    UnmatchLine,
+    /// To a payout: this line is neither its arrival nor its return.
+    PartFromLine { line: SettlementId },
 }
 
 /// Stripe's payout, in our words. Times are Stripe's, seconds since 1970.
@@ -66,4 +87,27 @@ pub enum ReconciliationStatus {
     NotApplicable,
     InProgress,
     Completed,
+}
+
+/// Stripe's balance transaction, in our words. Amounts are signed. Times are Stripe's, seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionSnapshot {
+    /// Stripe's id (`txn_…`).
+    pub balance_transaction: String,
+    pub kind: String,
+    pub category: String,
+    pub amount: Money,
+    pub fee: Money,
+    pub fees: Vec<Fee>,
+    pub net: Money,
+    /// Stripe's id of what moved it.
+    pub source: Option<String>,
+    /// What was moved in the currency of its source, as the source tells it: without a sign.
+    pub source_amount: Option<Money>,
+    pub exchange_rate: Option<Decimal>,
+    pub created: i64,
+    pub available_on: i64,
+    pub available: bool,
+    /// The automatic payout (`po_…`) in whose list it was seen.
+    pub payout: Option<String>,
 }

@@ -84,13 +84,13 @@ fn heads() -> Vec<Check> {
         Check::new(
             I::I7,
             "select j.merchant, 'journal' as at, j.position, 'a line is of an event that its follower has not read' as what
-             from journal j, (select coalesce(max(position), 0) as position from checkpoints where name = 'journal.v1') c
+             from journal j, (select coalesce(max(position), 0) as position from checkpoints where name = 'journal.v2') c
              where j.position > c.position",
         ),
         Check::new(
             I::I7,
             "select l.merchant, 'journal' as at, l.position, 'the follower has read past this event, and skipped what it posts' as what
-             from audit_lines l join (select position from checkpoints where name = 'journal.v1') c on l.position <= c.position
+             from audit_lines l join (select position from checkpoints where name = 'journal.v2') c on l.position <= c.position
              where not exists (select from journal j where j.merchant = l.merchant and j.ledger_position = l.ledger_position)",
         ),
         Check::new(
@@ -143,6 +143,8 @@ fn belonging() -> Vec<Check> {
              from (select merchant, 'payment' as kind, payment_id::text as id, position from payments
                    union all select merchant, 'order', order_id::text, position from orders
                    union all select merchant, 'settlement', payout_id::text, position from payouts
+                   union all select merchant, 'settlement', transaction_id::text, position from balance_transactions
+                   union all select merchant, 'settlement', line_id::text, position from bank_lines
                    union all select merchant, 'stripe_request', request_id::text, position from stripe_requests
                    union all select merchant, 'offer', offer_id::text, position from offers
                    union all select merchant, 'article', article_id::text, position from articles) l

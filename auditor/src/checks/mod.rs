@@ -118,6 +118,8 @@ async fn count(
         (I::I8, "refunds", "refunds"),
         (I::I8, "requests", "stripe_requests"),
         (I::I8, "payouts", "payouts"),
+        (I::I8, "balance transactions", "balance_transactions"),
+        (I::I8, "bank lines", "bank_lines"),
         (I::I8, "journal lines", "journal"),
         (I::I8, "balances", "balances"),
         (I::I10, "references", "audit_links"),

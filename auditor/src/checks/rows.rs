@@ -96,6 +96,43 @@ const PAIRS: &[Pair] = &[
             ("currency", "currency"),
             ("amount_minor", "amount"),
             ("reconciled", "reconciled"),
+            ("items_count", "items"),
+            ("items_net_minor", "items_net"),
+            ("arrived_line", "arrived"),
+            ("returned_line", "returned"),
+            ("version", "version"),
+            ("position", "position"),
+        ],
+    },
+    Pair {
+        live: "balance_transactions",
+        folded: "audit_transactions",
+        what: "settlement",
+        id: ("transaction_id", "id"),
+        columns: &[
+            ("balance_transaction", "transaction"),
+            ("category", "category"),
+            ("source", "source"),
+            ("currency", "currency"),
+            ("amount_minor", "amount"),
+            ("fee_minor", "fee"),
+            ("available", "available"),
+            ("payout", "payout"),
+            ("version", "version"),
+            ("position", "position"),
+        ],
+    },
+    Pair {
+        live: "bank_lines",
+        folded: "audit_bank_lines",
+        what: "settlement",
+        id: ("line_id", "id"),
+        columns: &[
+            ("account", "account"),
+            ("booked_on", "booked_on"),
+            ("currency", "currency"),
+            ("amount_minor", "amount"),
+            ("matched", "matched"),
             ("version", "version"),
             ("position", "position"),
         ],
@@ -157,7 +194,15 @@ pub(super) fn checks() -> Vec<Check> {
         .map(|pair| Check::new(I::I8, differences(pair)))
         .collect();
     checks.extend([BALANCES, MISSING_LINES, EXTRA_LINES].map(|it| Check::new(I::I8, it)));
-    checks.extend([UNBALANCED_ENTRIES, UNBALANCED, CLEARING].map(|it| Check::new(I::I5, it)));
+    let books = [
+        UNBALANCED_ENTRIES,
+        UNBALANCED,
+        CLEARING,
+        UNCLEARED,
+        UNMATCHED,
+        POSTED_IN_A_CLOSED_MONTH,
+    ];
+    checks.extend(books.map(|it| Check::new(I::I5, it)));
     checks
 }
 
@@ -213,7 +258,7 @@ const MISSING_LINES: &str = "
     from (select merchant, ledger_position, account, currency, debit, credit, position from audit_lines
           except all
           select merchant, ledger_position, account, currency, debit_minor, credit_minor, position from journal) l
-         join checkpoints c on c.name = 'journal.v1' and l.position <= c.position
+         join checkpoints c on c.name = 'journal.v2' and l.position <= c.position
     where exists (select from journal j where j.merchant = l.merchant and j.ledger_position = l.ledger_position)";
 
 const EXTRA_LINES: &str = "
@@ -233,13 +278,46 @@ const UNBALANCED: &str = "
            'all accounts together: ' || sum(debit_minor) || ' debited and ' || sum(credit_minor) || ' credited ' || currency as what
     from balances group by merchant, currency having sum(debit_minor) <> sum(credit_minor)";
 
-/// Everything that was captured went through clearing, and nothing else did: what is left there is what Stripe has not booked. (As
-/// long as no balance transactions are recorded, it cannot be zero.)
+/// What is told of payments goes into clearing, what Stripe booked for it comes off again: what is left there is what the two do
+/// not agree on yet.
 const CLEARING: &str = "
-    select coalesce(p.merchant, b.merchant) as merchant, 'assets:stripe:clearing' as at, null as position,
-           coalesce(b.debit_minor, 0) || ' ' || coalesce(p.currency, b.currency) || ' went into clearing, where '
-           || coalesce(p.captured, 0) || ' were captured' as what
-    from (select merchant, currency, sum(captured) as captured from audit_payments group by merchant, currency) p
-         full join (select merchant, currency, debit_minor from balances where account = 'assets:stripe:clearing') b
-         on b.merchant = p.merchant and b.currency = p.currency
-    where coalesce(b.debit_minor, 0) <> coalesce(p.captured, 0)";
+    select coalesce(c.merchant, b.merchant) as merchant, 'assets:stripe:clearing' as at, null as position,
+           coalesce(b.minor, 0) || ' ' || coalesce(c.currency, b.currency) || ' are left in clearing, where what was told and what '
+           || 'Stripe booked for it differ by ' || coalesce(c.minor, 0) as what
+    from (select merchant, currency, sum(minor) as minor from audit_clearing group by merchant, currency) c
+         full join (select merchant, currency, debit_minor - credit_minor as minor from balances
+                    where account = 'assets:stripe:clearing') b
+         on b.merchant = c.merchant and b.currency = c.currency
+    where coalesce(b.minor, 0) <> coalesce(c.minor, 0)";
+
+/// What is told and what is booked of the same thing cancel each other, where both are known.
+const UNCLEARED: &str = "
+    select merchant, why || ' of ' || object as at, max(position) as position,
+           sum(minor) filter (where told) || ' ' || currency || ' were told of, and ' || -sum(minor) filter (where not told)
+           || ' were booked' as what
+    from audit_clearing group by merchant, object, why, currency
+    having bool_or(told) and bool_or(not told) and sum(minor) <> 0";
+
+/// A payout and the line of its arrival, or its return, name each other.
+const UNMATCHED: &str = "
+    select coalesce(l.merchant, p.merchant) as merchant, 'settlement ' || coalesce(l.id, p.line) as at,
+           coalesce(l.position, p.position) as position,
+           case when l.id is null then 'the payout ' || p.payout || ' has a line that is not matched with it'
+                else 'the line is matched with ' || l.matched || ', which does not know it' end as what
+    from (select * from audit_bank_lines where matched is not null) l
+         full join (select merchant, payout, position, arrived as line from audit_payouts where arrived is not null
+                    union all
+                    select merchant, payout, position, returned from audit_payouts where returned is not null) p
+         on p.merchant = l.merchant and p.line = l.id and p.payout = l.matched
+    where l.id is null or p.line is null";
+
+/// What comes after a month was closed is posted in one that is open, and in no later one than it must.
+const POSTED_IN_A_CLOSED_MONTH: &str = "
+    select j.merchant, 'journal' as at, j.position,
+           'a line of ' || to_char(j.effective_at at time zone 'UTC', 'YYYY-MM') || ' is posted in ' || j.period
+           || ', where the books were closed through ' || coalesce(c.through, 'no month') as what
+    from journal j left join lateral (
+        select max(through) as through from audit_closings c where c.merchant = j.merchant and c.position < j.position) c on true
+    where j.period <> greatest(
+        to_char(j.effective_at at time zone 'UTC', 'YYYY-MM'),
+        to_char(to_date(c.through, 'YYYY-MM') + interval '1 month', 'YYYY-MM'))";

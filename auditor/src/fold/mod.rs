@@ -3,6 +3,7 @@
 //! A fold keeps what the promises are about (whose, how much, where it stands, what Stripe was asked and has answered) and says what
 //! is wrong with a history as it goes.
 
+mod books;
 mod catalogue;
 mod intentions;
 mod order;
@@ -11,12 +12,13 @@ mod postings;
 mod read;
 mod refunds;
 mod requests;
+mod settlement;
 
 use crate::events::{Event, Said};
 use crate::report::{Invariant, Report, Violation};
 use crate::spill::{Spill, row};
 use chrono::{DateTime, Utc};
-use read::Unreadable;
+use read::{Money, Unreadable};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,6 +32,10 @@ pub(crate) struct Out {
     heard_of: Spill,
     requests: Spill,
     payouts: Spill,
+    transactions: Spill,
+    bank_lines: Spill,
+    clearing: Spill,
+    closings: Spill,
     offers: Spill,
     articles: Spill,
     parked: Spill,
@@ -50,6 +56,10 @@ impl Out {
             heard_of: Spill::new("audit_money_heard_of"),
             requests: Spill::new("audit_requests"),
             payouts: Spill::new("audit_payouts"),
+            transactions: Spill::new("audit_transactions"),
+            bank_lines: Spill::new("audit_bank_lines"),
+            clearing: Spill::new("audit_clearing"),
+            closings: Spill::new("audit_closings"),
             offers: Spill::new("audit_offers"),
             articles: Spill::new("audit_articles"),
             parked: Spill::new("audit_parked"),
@@ -74,6 +84,10 @@ impl Out {
             &mut self.heard_of,
             &mut self.requests,
             &mut self.payouts,
+            &mut self.transactions,
+            &mut self.bank_lines,
+            &mut self.clearing,
+            &mut self.closings,
             &mut self.offers,
             &mut self.articles,
             &mut self.parked,
@@ -122,6 +136,19 @@ impl Out {
         ]);
     }
 
+    /// What is moved through clearing for Stripe's object: `told` by what it belongs to, or booked by Stripe. Debits are positive.
+    fn clears(&mut self, event: &Event, told: bool, (object, why): (&str, &str), it: &Money) {
+        self.clearing.push(row![
+            event.ledger,
+            object,
+            why,
+            told,
+            it.currency,
+            it.minor,
+            event.position
+        ]);
+    }
+
     /// One line of an entry that the event posts.
     fn posts(&mut self, event: &Event, currency: &str, lines: &[(&str, i64, i64)]) {
         for (account, debit, credit) in lines.iter().filter(|it| it.1 > 0 || it.2 > 0) {
@@ -161,7 +188,8 @@ enum What {
     Payment(Box<payment::Payment>),
     Order(Box<order::Order>),
     Request(requests::Request),
-    Payout(requests::Payout),
+    Settlement(Box<settlement::Settlement>),
+    Books(books::Books),
     Offer(catalogue::Offer),
     Article(catalogue::Article),
     Unknown,
@@ -175,7 +203,8 @@ impl Stream {
             "payment" => What::Payment(Box::default()),
             "order" => What::Order(Box::default()),
             "stripe_request" => What::Request(requests::Request::default()),
-            "settlement" => What::Payout(requests::Payout::default()),
+            "books" => What::Books(books::Books::default()),
+            "settlement" => What::Settlement(Box::default()),
             "offer" => What::Offer(catalogue::Offer::default()),
             "article" => What::Article(catalogue::Article::default()),
             _ => What::Unknown,
@@ -216,7 +245,8 @@ impl Stream {
             What::Payment(it) => it.take(&self.of, event, &said, out),
             What::Order(it) => it.take(&self.of, event, &said, out),
             What::Request(it) => it.take(&self.of, event, &said, out),
-            What::Payout(it) => it.take(&self.of, event, &said, out),
+            What::Settlement(it) => it.take(&self.of, event, &said, out),
+            What::Books(it) => it.take(event, &said, out),
             What::Offer(it) => it.take(event, &said, out),
             What::Article(it) => it.take(event, &said, out),
             What::Unknown => Err(Unreadable(format!("nobody knows what a {} is", self.kind))),
@@ -246,10 +276,10 @@ impl Stream {
             What::Payment(it) => it.end(of, out),
             What::Order(it) => it.end(of, out),
             What::Request(it) => it.end(of, out),
-            What::Payout(it) => it.end(of, out),
+            What::Settlement(it) => it.end(of, out),
             What::Offer(it) => it.end(of, out),
             What::Article(it) => it.end(of, out),
-            What::Unknown => {}
+            What::Books(_) | What::Unknown => {}
         }
     }
 

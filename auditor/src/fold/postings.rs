@@ -1,11 +1,17 @@
-//! What a payment's and an order's events post in double entry, by the table of the design.
+//! What events post in double entry, by the table of the design and its record of decisions: what is told of a payment against
+//! clearing, what Stripe booked off it.
 
 use super::Out;
-use super::read::{Money, Taken, flag, money, number, text};
+use super::read::{Money, Taken, flag, money, text};
 use crate::events::{Event, Said};
 use std::collections::BTreeMap;
 
 const CLEARING: &str = "assets:stripe:clearing";
+const BANK: &str = "assets:bank";
+const IN_TRANSIT: &str = "assets:bank:in_transit";
+const EXCHANGE: &str = "assets:exchange";
+const RESERVE: &str = "assets:stripe:reserve";
+const SUSPENSE: &str = "suspense";
 const BALANCE: &str = "assets:stripe:balance";
 const DISPUTED: &str = "assets:stripe:disputed";
 const UNAPPLIED: &str = "liabilities:customers:unapplied";
@@ -36,7 +42,11 @@ impl Posted {
         let body = &said.body;
         let amount = || money(body, "amount");
         match said.name.as_str() {
-            "Captured" => moved(event, &amount()?, CLEARING, UNAPPLIED, out),
+            "Captured" => {
+                let charge = text(body, "charge").unwrap_or_default();
+                out.clears(event, true, (charge, "charge"), &amount()?);
+                moved(event, &amount()?, CLEARING, UNAPPLIED, out);
+            }
             "Applied" => self.sold = amount()?.minor,
             "Refunded" => {
                 // What was sold is taken back from the sales; the rest was the customer's own all along.
@@ -49,18 +59,28 @@ impl Posted {
                     (CLEARING, 0, it.minor),
                 ];
                 out.posts(event, &it.currency, &lines);
+                out.clears(
+                    event,
+                    true,
+                    (text(body, "stripe_refund")?, "refund"),
+                    &it.back(),
+                );
             }
             "RefundFailed" if flag(body, "had_succeeded") => {
-                moved(event, &amount()?, BALANCE, UNAPPLIED, out);
+                let object = (text(body, "stripe_refund")?, "refund_failure");
+                out.clears(event, true, object, &amount()?);
+                moved(event, &amount()?, CLEARING, UNAPPLIED, out);
             }
             "DisputeFundsWithdrawn" => {
-                self.withdrawn(event, text(body, "dispute")?, &amount()?, said, out)?;
+                self.withdrawn(event, text(body, "dispute")?, &amount()?, out);
             }
             "DisputeFundsReinstated" => {
                 let dispute = self.dispute(text(body, "dispute")?);
                 dispute.reinstated = true;
                 dispute.withheld = 0;
-                moved(event, &amount()?, BALANCE, DISPUTED, out);
+                let object = (text(body, "dispute")?, "dispute_reversal");
+                out.clears(event, true, object, &amount()?);
+                moved(event, &amount()?, CLEARING, DISPUTED, out);
             }
             "DisputeClosed" if !flag(body, "won") => {
                 let dispute = self.dispute(text(body, "dispute")?);
@@ -81,29 +101,15 @@ impl Posted {
         self.disputes.entry(id.to_owned()).or_default()
     }
 
-    /// The turns of a dispute may be told in any order.
-    fn withdrawn(
-        &mut self,
-        event: &Event,
-        dispute: &str,
-        amount: &Money,
-        said: &Said,
-        out: &mut Out,
-    ) -> Taken {
-        let fee = number(&said.body, "fee_minor")?;
-        let dispute = self.dispute(dispute);
-        let lines = [
-            (DISPUTED, amount.minor, 0),
-            (FEES, fee, 0),
-            (BALANCE, 0, amount.minor),
-            (BALANCE, 0, fee),
-        ];
-        out.posts(event, &amount.currency, &lines);
+    /// The turns of a dispute may be told in any order. Its fee is posted with Stripe's booking.
+    fn withdrawn(&mut self, event: &Event, name: &str, amount: &Money, out: &mut Out) {
+        let dispute = self.dispute(name);
+        out.clears(event, true, (name, "dispute"), &amount.back());
+        moved(event, amount, DISPUTED, CLEARING, out);
         if dispute.lost && !dispute.reinstated {
             moved(event, amount, LOST, DISPUTED, out);
         }
         dispute.withheld = if dispute.reinstated { 0 } else { amount.minor };
-        Ok(())
     }
 }
 
@@ -120,6 +126,77 @@ pub(super) fn paid(event: &Event, amount: &Money, tax: &Money, out: &mut Out) {
         (SALES, 0, amount.minor.saturating_sub(tax)),
         (TAX, 0, tax),
     ];
+    out.posts(event, &amount.currency, &lines);
+}
+
+/// What Stripe booked.
+pub(super) struct Booking<'a> {
+    pub category: &'a str,
+    pub source: Option<&'a str>,
+    pub gross: &'a Money,
+    pub fee: i64,
+    /// What moved it, in its own currency.
+    pub origin: Option<Money>,
+    pub exchanged: bool,
+}
+
+impl Booking<'_> {
+    /// The balance takes the net, fees what Stripe kept, and the rest comes from where its category says.
+    pub fn post(&self, event: &Event, out: &mut Out) {
+        let (gross, currency) = (self.gross.minor, self.gross.currency.as_str());
+        let mut post = |account, currency: &str, minor: i64| {
+            let lines = [(account, minor.max(0), minor.saturating_neg().max(0))];
+            out.posts(event, currency, &lines);
+        };
+        post(BALANCE, currency, gross.saturating_sub(self.fee));
+        post(FEES, currency, self.fee);
+        let (account, cleared) = self.comes_from();
+        let back = gross.saturating_neg();
+        match cleared {
+            Some(Money {
+                minor,
+                currency: of,
+            }) if *of != *currency => {
+                post(EXCHANGE, currency, back);
+                post(EXCHANGE, of, *minor);
+                post(account, of, minor.saturating_neg());
+            }
+            _ => post(account, currency, back),
+        }
+        if let Some(cleared) = cleared {
+            let object = (self.source.unwrap_or_default(), self.category);
+            out.clears(event, false, object, &cleared.back());
+        }
+    }
+
+    /// The account, and where it is clearing, what is taken off there.
+    fn comes_from(&self) -> (&'static str, Option<&Money>) {
+        match self.category {
+            "charge"
+            | "refund"
+            | "refund_failure"
+            | "dispute"
+            | "dispute_reversal"
+            | "partial_capture_reversal" => match &self.origin {
+                None if self.exchanged => (SUSPENSE, None),
+                Some(origin) if origin.currency != self.gross.currency => (CLEARING, Some(origin)),
+                _ => (CLEARING, Some(self.gross)),
+            },
+            "payout" | "payout_reversal" | "topup" | "topup_reversal" => (IN_TRANSIT, None),
+            "fee" | "network_cost" | "tax" => (FEES, None),
+            "risk_reserved_funds"
+            | "connect_reserved_funds"
+            | "payout_minimum_balance_hold"
+            | "payout_minimum_balance_release" => (RESERVE, None),
+            _ => (SUSPENSE, None),
+        }
+    }
+}
+
+/// A payout came to the bank, or the bank sent it back (negative).
+pub(super) fn at_the_bank(event: &Event, amount: &Money, out: &mut Out) {
+    let (came, went) = (amount.minor.max(0), amount.minor.saturating_neg().max(0));
+    let lines = [(BANK, came, went), (IN_TRANSIT, went, came)];
     out.posts(event, &amount.currency, &lines);
 }
 

@@ -13,6 +13,16 @@ pub(super) struct Money {
     pub currency: String,
 }
 
+impl Money {
+    /// The same, the other way.
+    pub fn back(&self) -> Self {
+        Self {
+            minor: self.minor.saturating_neg(),
+            currency: self.currency.clone(),
+        }
+    }
+}
+
 pub(super) type Taken = Result<(), Unreadable>;
 
 /// A text that must be there.

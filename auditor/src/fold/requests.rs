@@ -1,7 +1,7 @@
-//! What was asked of Stripe outside of payments, and what Stripe pays out.
+//! What was asked of Stripe outside of payments.
 
 use super::intentions::{End, Intentions};
-use super::read::{Money, Taken, Unreadable, flag, id, maybe_text, money, text};
+use super::read::{Taken, Unreadable, id, maybe_text, text};
 use super::{Of, Out};
 use crate::events::{Event, Said};
 use crate::report::Invariant;
@@ -89,65 +89,5 @@ impl Request {
             of.position
         ]);
         self.intentions.finish(of, "stripe_request", out);
-    }
-}
-
-/// What Stripe sends to the merchant's bank.
-#[derive(Default)]
-pub(super) struct Payout {
-    payout: Option<String>,
-    status: &'static str,
-    amount: Money,
-    reconciled: bool,
-}
-
-impl Payout {
-    pub fn take(&mut self, of: &Of, event: &Event, said: &Said, out: &mut Out) -> Taken {
-        self.status = match said.name.as_str() {
-            "PayoutObserved" => {
-                let body = &said.body;
-                let payout = text(body, "payout")?;
-                if self.payout.as_deref().is_some_and(|it| it != payout) {
-                    out.wrong(
-                        Invariant::I4,
-                        event,
-                        format!("one payout is also {payout} at Stripe"),
-                    );
-                }
-                out.owns(event, of, "payout", payout);
-                self.payout = Some(payout.to_owned());
-                self.amount = money(body, "amount")?;
-                self.reconciled = flag(body, "reconciled");
-                "pending"
-            }
-            "PayoutInTransit" => "in_transit",
-            "PayoutPaid" => "paid",
-            "PayoutFailed" => "failed",
-            "PayoutCanceled" => "canceled",
-            "PayoutReconciled" => {
-                self.reconciled = true;
-                self.status
-            }
-            "ObservationRefused" => self.status,
-            other => return Err(Unreadable(format!("nobody knows {other}"))),
-        };
-        Ok(())
-    }
-
-    pub fn end(self, of: &Of, out: &mut Out) {
-        let Some(payout) = self.payout else {
-            return;
-        };
-        out.payouts.push(row![
-            of.merchant,
-            of.id,
-            payout,
-            self.status,
-            self.amount.currency,
-            self.amount.minor,
-            self.reconciled,
-            of.version,
-            of.position
-        ]);
     }
 }

@@ -1,9 +1,9 @@
-//! The rows that payments from elsewhere and payouts leave behind.
+//! The rows that payments from elsewhere and what is settled leave behind.
 
 use super::*;
 use aggregates::catalogue::offer::{Choice, Group, Product, Published};
 use aggregates::catalogue::{Offer, OfferCommand};
-use aggregates::ids::{MerchantId, OfferId, PayoutId};
+use aggregates::ids::{MerchantId, OfferId, SettlementId};
 use aggregates::money::{Currency, Money};
 use aggregates::payment::command::{
     Adopt, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
@@ -11,7 +11,8 @@ use aggregates::payment::command::{
 use aggregates::payment::terms::{CaptureMethod, Metadata};
 use aggregates::payment::{Observation, PaymentCommand, Said};
 use aggregates::settlement::{
-    PayoutSnapshot, PayoutStatus, ReconciliationStatus, Settlement, SettlementCommand,
+    BankLineImported, PayoutSnapshot, PayoutStatus, ReconciliationStatus, Settlement,
+    SettlementCommand, TransactionSnapshot,
 };
 use eventstore::{Table, Value};
 
@@ -100,7 +101,7 @@ fn an_adopted_payment_and_its_refund_have_their_rows() {
 
 fn seen(status: PayoutStatus) -> SettlementCommand {
     let failed = status == PayoutStatus::Failed;
-    SettlementCommand::Observe {
+    SettlementCommand::ObservePayout {
         merchant: merchant(),
         seen: Box::new(PayoutSnapshot {
             payout: "po_1".to_owned(),
@@ -120,7 +121,7 @@ fn seen(status: PayoutStatus) -> SettlementCommand {
 
 #[test]
 fn a_payout_has_one_row_that_says_where_it_stands() {
-    let id = PayoutId::derive(&merchant(), "po_1");
+    let id = SettlementId::of_payout(&merchant(), "po_1");
     let mut known = Versioned::<Settlement>::default();
     let events = known.state.decide(seen(PayoutStatus::Paid)).unwrap();
     let rows = settlement(id, &mut known, &events, 4);
@@ -143,6 +144,70 @@ fn a_payout_has_one_row_that_says_where_it_stands() {
         "txn_2".into()
     );
     assert!(settlement(id, &mut known, &[], 0).is_empty());
+}
+
+/// Red when the entry of a transaction is left out of the balances, or a settlement's row is always taken for a payout's.
+#[test]
+fn a_balance_transaction_and_a_banks_line_have_their_rows_and_their_entries() {
+    let id = SettlementId::of_balance_transaction(&merchant(), "txn_1");
+    let mut known = Versioned::<Settlement>::default();
+    let told = SettlementCommand::ObserveTransaction {
+        merchant: merchant(),
+        seen: Box::new(TransactionSnapshot {
+            balance_transaction: "txn_1".to_owned(),
+            kind: "charge".to_owned(),
+            category: "charge".to_owned(),
+            amount: usd(10_000),
+            fee: usd(320),
+            fees: vec![],
+            net: usd(9_680),
+            source: Some("ch_1".to_owned()),
+            source_amount: Some(usd(10_000)),
+            exchange_rate: None,
+            created: 1_743_415_050,
+            available_on: 1_743_500_000,
+            available: true,
+            payout: Some("po_1".to_owned()),
+        }),
+    };
+    let events = known.state.decide(told).unwrap();
+    let rows = settlement(id, &mut known, &events, 3);
+    let of_transaction = |column| cell(&balance_transactions::TABLE, &rows, column);
+    assert_eq!(of_transaction("transaction_id"), id.uuid().into());
+    assert_eq!(of_transaction("net_minor"), 9_680.into());
+    assert_eq!(of_transaction("origin_minor"), 10_000.into());
+    assert_eq!(of_transaction("exchange_rate"), Value::Null);
+    assert_eq!(of_transaction("payout"), "po_1".into());
+    assert_eq!(of_transaction("version"), 2.into());
+    let mut booked = rows.iter().filter(|row| row.table == balances::TABLE.name);
+    assert!(booked.all(|row| row.event == 3));
+    assert_eq!(rows.len(), 4, "three lines of the entry and the row");
+
+    let line = SettlementId::of_bank_line(&merchant(), "main", &["1"]);
+    let mut known = Versioned::<Settlement>::default();
+    let import = SettlementCommand::ImportBankLine(Box::new(BankLineImported {
+        merchant: merchant(),
+        account: "main".to_owned(),
+        booked_on: chrono::NaiveDate::from_ymd_opt(2025, 4, 1).unwrap(),
+        value_on: None,
+        amount: usd(9_680),
+        names_payout: None,
+        names_stripe: true,
+    }));
+    let events = known.state.decide(import).unwrap();
+    let rows = settlement(line, &mut known, &events, 0);
+    assert_eq!(rows.len(), 1, "what nobody matched is in no account");
+    assert_eq!(
+        cell(&bank_lines::TABLE, &rows, "booked_on"),
+        "2025-04-01".into()
+    );
+    let payout = "po_1".to_owned();
+    let events = known
+        .state
+        .decide(SettlementCommand::MatchPayout { payout });
+    let rows = settlement(line, &mut known, &events.unwrap(), 0);
+    assert_eq!(cell(&bank_lines::TABLE, &rows, "matched"), "po_1".into());
+    assert_eq!(rows.len(), 3);
 }
 
 fn product(code: &str, minor: i64) -> Product {

@@ -27,12 +27,21 @@ pub(super) struct Movement<'m> {
 
 /// Books a movement, and answers the id of its balance transaction.
 pub(super) fn book(tx: &mut Tx<'_>, movement: Movement<'_>) -> String {
+    let rate = rate(tx, movement.currency);
+    let into = |minor: i64| {
+        rate.as_ref()
+            .map_or(minor, |(_, rate)| exchanged(minor, *rate))
+    };
     let transaction = BalanceTransaction {
         id: tx.new_id("txn"),
         created: tx.now,
-        amount: movement.amount,
-        fee: movement.fee,
-        currency: movement.currency.to_owned(),
+        amount: into(movement.amount),
+        fee: into(movement.fee),
+        currency: match &rate {
+            Some((currency, _)) => currency.clone(),
+            None => movement.currency.to_owned(),
+        },
+        rate_per_million: rate.as_ref().map(|(_, rate)| *rate),
         balance_type: movement.balance_type,
         source: movement.source.to_owned(),
         description: movement.description,
@@ -42,6 +51,20 @@ pub(super) fn book(tx: &mut Tx<'_>, movement: Movement<'_>) -> String {
     let id = transaction.id.clone();
     tx.put(transaction);
     id
+}
+
+/// The currency that the account settles in, and the rate into it; none where what comes in is kept as it is.
+fn rate(tx: &Tx<'_>, currency: &str) -> Option<(String, i64)> {
+    let settlement = tx.cell.settings.settlement.as_ref()?;
+    let rate = settlement.rates_per_million.get(currency)?;
+    (settlement.currency != currency).then(|| (settlement.currency.clone(), *rate))
+}
+
+/// Rounded half away from nought.
+fn exchanged(minor: i64, per_million: i64) -> i64 {
+    let millionths = i128::from(minor) * i128::from(per_million);
+    let half = if millionths < 0 { -500_000 } else { 500_000 };
+    i64::try_from((millionths + half) / 1_000_000).unwrap_or(i64::MAX)
 }
 
 /// Books a captured charge, less Stripe's fee.

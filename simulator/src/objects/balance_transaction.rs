@@ -52,6 +52,9 @@ pub struct BalanceTransaction {
     pub description: Option<String>,
     /// Pending until then.
     pub available_on: i64,
+    /// Minor units of `currency` for a million of the source's, where it was exchanged.
+    #[serde(default)]
+    pub rate_per_million: Option<i64>,
     /// The automatic payout that it went into, which for that payout's own transaction is itself.
     #[serde(default)]
     pub payout: Option<String>,
@@ -98,7 +101,7 @@ impl BalanceTransaction {
             "created": self.created,
             "currency": self.currency,
             "description": self.description,
-            "exchange_rate": null,
+            "exchange_rate": self.rate_per_million.map(exchange_rate),
             "fee": self.fee,
             "fee_details": fee_details,
             "net": self.net(),
@@ -108,4 +111,11 @@ impl BalanceTransaction {
             "type": self.balance_type.as_type(),
         })
     }
+}
+
+/// The rate as Stripe shows it: a number.
+fn exchange_rate(per_million: i64) -> Value {
+    let (whole, part) = (per_million / 1_000_000, per_million % 1_000_000);
+    let text = format!("{whole}.{part:06}");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
 }

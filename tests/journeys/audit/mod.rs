@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 pub async fn until_followed(world: &World) {
     until("the journal has followed the log", async || {
         let behind: bool = sqlx::query_scalar(
-            "select coalesce((select position from checkpoints where name = 'journal.v1'), 0) < position from log_head",
+            "select coalesce((select position from checkpoints where name = 'journal.v2'), 0) < position from log_head",
         )
         .fetch_one(world.app().store().pool())
         .await

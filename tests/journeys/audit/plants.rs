@@ -66,7 +66,7 @@ pub const PLANTS: &[Plant] = &[
     plant(
         "update balances set debit_minor = debit_minor + 1 where account = 'assets:stripe:clearing'",
         &[I::I5, I::I8],
-        "went into clearing",
+        "are left in clearing",
     ),
     // I7
     plant(

@@ -1,0 +1,140 @@
+//! Months of the books: what each account opened with, what moved on it, and up to which month nothing moves any more.
+
+use crate::books::{AsOf, BooksError, known, scope};
+use aggregates::books::{Books, BooksEvent, Month};
+use aggregates::ids::{MerchantId, books_aggregate_id};
+use aggregates::ledger::Account;
+use aggregates::money::Currency;
+use chrono::{DateTime, Utc};
+use cqrs_es::Aggregate;
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+
+/// What a month came to on one account, in minor units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Total {
+    pub account: Account,
+    pub currency: Currency,
+    /// Debits less credits of all months before.
+    pub opening_minor: i64,
+    pub debit_minor: i64,
+    pub credit_minor: i64,
+}
+
+impl Total {
+    /// Debits less credits, this month included.
+    pub fn closing_minor(&self) -> i64 {
+        let moved = self.debit_minor.saturating_sub(self.credit_minor);
+        self.opening_minor.saturating_add(moved)
+    }
+}
+
+/// A month of the books.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Period {
+    pub month: Month,
+    /// The last position of the ledger that is in it.
+    pub ledger_position: i64,
+    /// The closing that it is covered by, as of then.
+    pub closed: Option<Closing>,
+    pub totals: Vec<Total>,
+}
+
+/// A closing of the books: who, when, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closing {
+    pub through: Month,
+    pub ledger_position: i64,
+    pub recorded_at: DateTime<Utc>,
+    pub by: Option<String>,
+    pub because: Option<String>,
+}
+
+/// The closings of a merchant's books, oldest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn closings(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+) -> Result<Vec<Closing>, sqlx::Error> {
+    let rows: Vec<(i64, DateTime<Utc>, String, String)> = sqlx::query_as(
+        "select ledger_position, recorded_at, payload::text, metadata::text from events
+         where aggregate_type = $1 and aggregate_id = $2 order by sequence",
+    )
+    .bind(Books::TYPE)
+    .bind(books_aggregate_id(merchant))
+    .fetch_all(connection)
+    .await?;
+    let unreadable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
+    rows.into_iter()
+        .map(|(ledger_position, recorded_at, payload, metadata)| {
+            let BooksEvent::PeriodClosed { through, .. } =
+                serde_json::from_str(&payload).map_err(unreadable)?;
+            let mut metadata: BTreeMap<String, String> =
+                serde_json::from_str(&metadata).map_err(unreadable)?;
+            Ok(Closing {
+                through,
+                ledger_position,
+                recorded_at,
+                by: metadata.remove("actor"),
+                because: metadata.remove("reason"),
+            })
+        })
+        .collect()
+}
+
+/// What a month came to, on every account that was touched in it or before.
+///
+/// # Errors
+/// [`BooksError`].
+pub async fn period(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    month: Month,
+    as_of: AsOf,
+) -> Result<Period, BooksError> {
+    let scope = scope(connection, merchant, as_of).await?;
+    if month > Month::of(scope.now) {
+        return Err(BooksError::MonthToCome {
+            month,
+            now: scope.now,
+        });
+    }
+    let rows: Vec<(String, String, i64, i64, i64)> = sqlx::query_as(
+        "select account, currency, coalesce(sum(debit_minor - credit_minor) filter (where period < $2), 0)::bigint,
+                coalesce(sum(debit_minor) filter (where period = $2), 0)::bigint,
+                coalesce(sum(credit_minor) filter (where period = $2), 0)::bigint
+         from journal where merchant = $1 and period <= $2 and ledger_position <= $3
+           and ($4::timestamptz is null or effective_at <= $4)
+         group by account, currency order by account, currency",
+    )
+    .bind(merchant.as_str())
+    .bind(month.to_string())
+    .bind(scope.ledger_position)
+    .bind(scope.effective)
+    .fetch_all(&mut *connection)
+    .await?;
+    let totals: Result<Vec<Total>, sqlx::Error> = rows
+        .into_iter()
+        .map(
+            |(account, currency, opening_minor, debit_minor, credit_minor)| {
+                Ok(Total {
+                    account: known(&account)?,
+                    currency: known(&currency)?,
+                    opening_minor,
+                    debit_minor,
+                    credit_minor,
+                })
+            },
+        )
+        .collect();
+    let covers = |it: &Closing| it.through >= month && it.ledger_position <= scope.ledger_position;
+    let closings = closings(connection, merchant).await?;
+    Ok(Period {
+        month,
+        ledger_position: scope.ledger_position,
+        closed: closings.into_iter().find(covers),
+        totals: totals?,
+    })
+}
