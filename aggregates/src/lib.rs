@@ -18,6 +18,7 @@ pub mod metadata;
 pub mod money;
 pub mod order;
 pub mod payment;
+pub mod reconciliation;
 pub mod sealed;
 pub mod settlement;
 pub mod stripe_request;
