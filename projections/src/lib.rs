@@ -16,6 +16,7 @@ pub mod offers;
 pub mod orders;
 pub mod payments;
 pub mod payouts;
+pub mod reconciliations;
 pub mod refunds;
 pub mod stripe_requests;
 
@@ -33,6 +34,8 @@ pub const TABLES: &[Table] = &[
     payouts::TABLE,
     balance_transactions::TABLE,
     bank_lines::TABLE,
+    reconciliations::RUNS,
+    reconciliations::BREAKS,
     offers::TABLE,
     articles::TABLE,
 ];

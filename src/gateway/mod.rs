@@ -10,6 +10,7 @@ mod balance_transactions;
 mod client;
 mod disputes;
 mod payouts;
+mod snapshots;
 mod wire;
 
 pub use answers::{
@@ -19,6 +20,7 @@ pub use balance_transactions::{TransactionPage, TransactionView, transactions_fr
 pub use client::{Card, Gateway};
 pub use disputes::{dispute_from, dispute_state_from};
 pub use payouts::payout_from;
+pub use snapshots::{ShownList, ShownPage, balance_from, shown_from};
 pub use wire::{Account, GatewayOptions};
 
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};

@@ -11,6 +11,7 @@ mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod reconciliations;
 mod register;
 mod settlements;
 mod vault;
@@ -27,18 +28,23 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use reconciliations::{
+    BreakRow, Gathered, Numbered, Place, Reconciliations, RunRow, Step as RunStep,
+    Told as ToldEvent,
+};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
 
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
-    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, RefundId,
-    SettlementId,
+    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, ReconciliationId,
+    RefundId, SettlementId,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::reconciliation::{Reconciliation, ReconciliationEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
@@ -65,6 +71,7 @@ pub struct Store {
     pub inbox: Inbox,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
+    pub reconciliations: Reconciliations,
     pub vault: Vault,
     pub ids: Ids,
     log: Log,
@@ -73,6 +80,7 @@ pub struct Store {
     orders: CqrsStore<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
+    reconciled: CqrsStore<Reconciliation>,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
     hot_payments: Cache<String, Arc<Versioned<Payment>>>,
@@ -105,6 +113,7 @@ pub struct Commit {
     /// By the intention that it is named by.
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub settlements: Vec<Decided<SettlementId, Settlement, SettlementEvent>>,
+    pub reconciliations: Vec<Decided<ReconciliationId, Reconciliation, ReconciliationEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
@@ -161,11 +170,13 @@ impl Store {
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
+            reconciliations: Reconciliations::new(pool.clone()),
             vault: Vault::new(pool, seal_key, ids.clone()),
             payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            reconciled: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             hot_payments: Cache::new(HOT_AGGREGATES),
@@ -397,6 +408,11 @@ impl Store {
             add(&mut append, context, id, decided, fold::settlement, |_| {
                 ids()
             })?;
+        }
+        for decided in it.reconciliations {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            let folded = fold::reconciliation;
+            add(&mut append, context, id, decided, folded, |_| ids())?;
         }
         if let Some(decided) = it.offer {
             let id = (decided.id, decided.id.aggregate_id(merchant));

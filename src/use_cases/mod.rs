@@ -23,6 +23,7 @@ mod orders;
 mod payment_sources;
 mod payments;
 mod reading;
+mod reconciling;
 mod recovery;
 mod refunds;
 mod refusals;
@@ -55,6 +56,10 @@ pub use payment_sources::{
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
+pub use reconciling::{
+    Amount as ReportAmount, BreakChange, Head as ReportHead, Line as ReportLine, ReconcileError,
+    Repeated, Report, Seen as ReconcileSeen, Tail as ReportTail, json_head, json_line, json_tail,
+};
 pub use recovery::Recovery;
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{

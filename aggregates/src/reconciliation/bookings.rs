@@ -44,6 +44,11 @@ impl BookingSides {
             if self.theirs.iter().all(|it| it.id != ours.id) {
                 let says = format!("recorded here as {}", ours.what());
                 let sides = (Some(ours.net), None);
+                if ours.recorded_at.is_some_and(|it| it >= found.terms.at) {
+                    // Booked while Stripe's answers were read, after its bookings were.
+                    found.is_moving(&ours.id, sides, ours.created, says);
+                    continue;
+                }
                 found.breaks(
                     BreakClass::MissingAtStripe,
                     &ours.id,

@@ -9,6 +9,7 @@ use crate::reconciliation::items::{Booking, Item, Ours, Shown, Theirs};
 use crate::reconciliation::payments::PaymentSides;
 use crate::reconciliation::payouts::{LineSides, PayoutSides};
 use crate::reconciliation::subject::{BreakClass, Kind, Subject};
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::iter::Peekable;
@@ -29,6 +30,8 @@ pub struct Comparison {
     totals: Totals,
     /// By how much Stripe's bookings exceed ours, as far as it was found and named.
     explained: BTreeMap<Currency, i64>,
+    /// The last day of which the bank tells.
+    bank_told: BTreeMap<Currency, NaiveDate>,
     /// What our bookings come to.
     booked: BTreeMap<Currency, i64>,
     /// The subject that is looked at, as far as it was shown.
@@ -128,6 +131,7 @@ impl Comparison {
             terms,
             totals: Totals::default(),
             explained: BTreeMap::new(),
+            bank_told: BTreeMap::new(),
             booked: BTreeMap::new(),
             at: None,
         }
@@ -144,7 +148,10 @@ impl Comparison {
             let sides = Sides::of(item.subject.kind());
             (item.subject, sides)
         });
-        at.1.show(item.shown);
+        match item.shown {
+            Shown::Ours(Ours::BankTold(told)) => self.bank_told = told,
+            shown => at.1.show(shown),
+        }
         found
     }
 
@@ -153,7 +160,7 @@ impl Comparison {
         let Some((subject, sides)) = self.at.take() else {
             return vec![];
         };
-        let mut found = Findings::new(self.terms, subject);
+        let mut found = Findings::new(self.terms, subject, self.bank_told.clone());
         match &sides {
             Sides::Payment(it) => {
                 self.totals.payments += 1;
@@ -170,7 +177,7 @@ impl Comparison {
                 self.count_bookings(it);
             }
             Sides::BankLine(it) => {
-                self.totals.bank_lines += 1;
+                self.totals.bank_lines += u64::from(it.line.is_some());
                 it.compare(&mut found);
             }
             Sides::Whole { journal, balance } => self.compare_whole(*journal, *balance, &mut found),
@@ -296,6 +303,8 @@ fn add(sums: &mut BTreeMap<Currency, i64>, currency: Currency, minor: i64) {
 /// What was found of one subject.
 pub(super) struct Findings {
     pub terms: Terms,
+    /// The last day of which the bank tells, by currency.
+    pub bank_told: BTreeMap<Currency, NaiveDate>,
     subject: Subject,
     /// Set where the subject changed while Stripe's answers were read: nothing that differs is a break then.
     pub moving: bool,
@@ -303,9 +312,10 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    fn new(terms: Terms, subject: Subject) -> Self {
+    fn new(terms: Terms, subject: Subject, bank_told: BTreeMap<Currency, NaiveDate>) -> Self {
         Self {
             terms,
+            bank_told,
             subject,
             moving: false,
             found: vec![],
@@ -347,6 +357,17 @@ impl Findings {
 
     pub fn explained(&mut self, part: &str, ours: Money, since: i64, says: String) {
         self.add(Verdict::Explained, part, (Some(ours), None), since, says);
+    }
+
+    /// Seen on one side while the other was read.
+    pub fn is_moving(
+        &mut self,
+        part: &str,
+        sides: (Option<Money>, Option<Money>),
+        since: i64,
+        says: String,
+    ) {
+        self.add(Verdict::Moving, part, sides, since, says);
     }
 
     /// Two amounts that should be the same; answers whether they agree. Where the currencies differ, that is the break.

@@ -1,7 +1,7 @@
 //! What the two sides show of a subject. Times are seconds since 1970; amounts of bookings are signed.
 
 use crate::ids::{OrderId, PaymentId, RefundId, SettlementId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
 use crate::payment::command::{
     DisputeState, IntentSnapshot, RefundSnapshot, StripeRefundStatus, StripeStatus,
 };
@@ -14,6 +14,7 @@ use crate::settlement::{
 use chrono::NaiveDate;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One thing that one side shows of a subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,45 @@ pub enum Shown {
     Theirs(Theirs),
 }
 
+impl Item {
+    /// The side, 0 for ours, and the kind and id of what is shown: what is shown twice of a subject under one name is one thing.
+    pub fn name(&self) -> (i16, String) {
+        match &self.shown {
+            Shown::Ours(it) => (0, it.name()),
+            Shown::Theirs(it) => (1, it.name()),
+        }
+    }
+}
+
+impl Ours {
+    fn name(&self) -> String {
+        match self {
+            Self::Payment(it) => format!("payment/{}", it.payment),
+            Self::Order(it) => format!("order/{}/{}", it.order, it.about),
+            Self::Booking(it) => format!("booking/{}", it.id),
+            Self::Payout(it) => format!("payout/{}", it.payout),
+            Self::BankLine(it) => format!("line/{}", it.line),
+            Self::BankTold(_) => "told".to_owned(),
+            Self::Journal(it) => format!("journal/{}", it.currency()),
+        }
+    }
+}
+
+impl Theirs {
+    fn name(&self) -> String {
+        match self {
+            Self::Intent(it) => format!("intent/{}", it.intent),
+            Self::Charge(it) => format!("charge/{}", it.charge),
+            Self::Refund(it) => format!("refund/{}", it.refund),
+            Self::Dispute(it) => format!("dispute/{}", it.dispute),
+            Self::Booking(it) => format!("booking/{}", it.id),
+            Self::Payout(it) => format!("payout/{}", it.payout),
+            Self::PayoutItem { id, .. } => format!("item/{id}"),
+            Self::Balance(it) => format!("balance/{}", it.currency()),
+        }
+    }
+}
+
 /// What the ledger shows, up to the pinned position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -38,6 +78,8 @@ pub enum Ours {
     Booking(Box<Booking>),
     Payout(Box<OurPayout>),
     BankLine(Box<OurBankLine>),
+    /// The last day of which the merchant's bank statements tell, by currency. Shown before everything else.
+    BankTold(BTreeMap<Currency, NaiveDate>),
     /// What the journal says that Stripe holds.
     Journal(Money),
 }
@@ -52,8 +94,11 @@ pub enum Theirs {
     Dispute(TheirDispute),
     Booking(Box<Booking>),
     Payout(Box<TheirPayout>),
-    /// The net of one balance transaction that went into the payout.
-    PayoutItem(Money),
+    /// The net of one balance transaction, by its id, that went into the payout.
+    PayoutItem {
+        id: String,
+        net: Money,
+    },
     /// What Stripe says that it holds, pending or available.
     Balance(Money),
 }
@@ -144,6 +189,8 @@ pub struct Booking {
     pub created: i64,
     /// The automatic payout that it went into, where that is known.
     pub payout: Option<String>,
+    /// When it was recorded here, of one of ours.
+    pub recorded_at: Option<i64>,
 }
 
 /// A payout, as it is known here.
@@ -159,8 +206,6 @@ pub struct OurPayout {
     pub arrived: bool,
     pub returned: bool,
     pub moved_at: i64,
-    /// The last day of which the merchant's bank statements tell in this currency; none where none were imported.
-    pub bank_told_until: Option<NaiveDate>,
 }
 
 /// A line of a bank statement that names Stripe, or that is a payout's.
@@ -325,6 +370,7 @@ impl From<&Transaction> for Booking {
             exchange_rate: booked.exchange_rate,
             created: booked.created,
             payout: it.payout.clone(),
+            recorded_at: None,
         }
     }
 }
@@ -347,6 +393,7 @@ impl From<&TransactionSnapshot> for Booking {
             exchange_rate: it.exchange_rate,
             created: it.created,
             payout: it.payout.clone(),
+            recorded_at: None,
         }
     }
 }
@@ -412,8 +459,8 @@ impl TheirPayout {
 }
 
 impl OurPayout {
-    /// `moved_at` is when something of it was recorded last; `bank_told_until`, how far bank statements tell.
-    pub fn of(it: &Payout, moved_at: i64, bank_told_until: Option<NaiveDate>) -> Self {
+    /// `moved_at` is when something of it was recorded last.
+    pub fn of(it: &Payout, moved_at: i64) -> Self {
         Self {
             payout: it.payout.clone(),
             amount: it.amount,
@@ -424,7 +471,6 @@ impl OurPayout {
             arrived: it.arrived.is_some(),
             returned: it.returned.is_some(),
             moved_at,
-            bank_told_until,
         }
     }
 }

@@ -47,7 +47,7 @@ impl PayoutSides {
     pub fn show_theirs(&mut self, shown: Theirs) {
         match shown {
             Theirs::Payout(it) => self.theirs = Some(*it),
-            Theirs::PayoutItem(net) => self.items.add(net),
+            Theirs::PayoutItem { net, .. } => self.items.add(net),
             Theirs::Booking(it) => self.bookings.theirs.push(*it),
             _ => {}
         }
@@ -194,7 +194,7 @@ impl PayoutSides {
         if !(awaits_arrival || awaits_return) {
             return;
         }
-        let Some(told_until) = ours.bank_told_until else {
+        let Some(told_until) = found.bank_told.get(&ours.amount.currency()).copied() else {
             return;
         };
         let due = ours.arrival_date.saturating_add(BANK_DAYS * DAY_S);

@@ -72,6 +72,11 @@ impl Subject {
         Self::new(Kind::Whole, currency.code())
     }
 
+    /// What the bank tells in all: the first of all subjects.
+    pub fn bank() -> Self {
+        Self::new(Kind::BankLine, "")
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }

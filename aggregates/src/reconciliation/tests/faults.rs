@@ -417,9 +417,9 @@ impl Fault {
             }
             Self::PayoutItems => {
                 let at = pick(items, seed, |it| {
-                    matches!(it, Shown::Theirs(Theirs::PayoutItem(_)))
+                    matches!(it, Shown::Theirs(Theirs::PayoutItem { .. }))
                 })?;
-                let Shown::Theirs(Theirs::PayoutItem(it)) = &mut items[at].shown else {
+                let Shown::Theirs(Theirs::PayoutItem { net: it, .. }) = &mut items[at].shown else {
                     return None;
                 };
                 *it = more(*it, 1);

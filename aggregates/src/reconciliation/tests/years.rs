@@ -95,6 +95,9 @@ pub fn clean(seed: u64, payments: u64) -> Year {
     }
     let fee = booking("txn_fee", "fee", Money::new(-200, Currency::USD), 0, None);
     year.booked(&Subject::booking("txn_fee"), fee);
+    let told_until = DateTime::from_timestamp(AT, 0).unwrap().date_naive();
+    let told = Ours::BankTold([(Currency::USD, told_until)].into());
+    year.ours(&Subject::bank(), told);
     for (currency, minor) in year.held.clone() {
         let held = Money::new(minor, currency);
         year.ours(&Subject::whole(currency), Ours::Journal(held));
@@ -117,6 +120,7 @@ fn booking(id: &str, category: &str, amount: Money, fee: i64, source: Option<&st
         exchange_rate: None,
         created: BEGIN,
         payout: None,
+        recorded_at: None,
     }
 }
 
@@ -350,7 +354,6 @@ fn payout(year: &mut Year, number: u64, created: i64, week: &mut Vec<Money>) {
         failure_booking: None,
     };
     year.theirs(&subject, Theirs::Payout(Box::new(theirs)));
-    let told_until = DateTime::from_timestamp(AT, 0).unwrap().date_naive();
     let ours = OurPayout {
         payout: name.clone(),
         amount,
@@ -361,12 +364,12 @@ fn payout(year: &mut Year, number: u64, created: i64, week: &mut Vec<Money>) {
         arrived: !failed,
         returned: false,
         moved_at: created + 3 * DAY,
-        bank_told_until: Some(told_until),
     };
     year.ours(&subject, Ours::Payout(Box::new(ours)));
     if !manual {
-        for net in nets {
-            year.theirs(&subject, Theirs::PayoutItem(net));
+        for (item, net) in nets.into_iter().enumerate() {
+            let id = format!("txn_{name}_{item}");
+            year.theirs(&subject, Theirs::PayoutItem { id, net });
         }
     }
     let out = Money::new(-amount.minor(), Currency::USD);
