@@ -9,7 +9,7 @@ use counterfoil::http::openapi;
 use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{audit, events, inbox, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{audit, events, inbox, keys, parked, reconcile, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -48,6 +48,8 @@ enum Command {
     /// Check what the ledger promises, independently of all that keeps it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Compare the books with Stripe's: exit code 0 where they agree, 1 for breaks, 2 where it could not be finished
+    Reconcile(Box<reconcile::Wanted>),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -221,6 +223,13 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify { beside, json }) => {
             return Ok(audited(&config, *beside, json).await);
         }
+        Command::Reconcile(wanted) => {
+            let clean = match database(&config) {
+                Ok(url) => reconcile::run(&config, &url, *wanted).await,
+                Err(error) => Err(error),
+            };
+            return Ok(ended(clean));
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -268,13 +277,17 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-/// An audit has three ends, and so three exit codes.
 async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
     let form = if json { Form::Json } else { Form::Words };
     let clean = match database(config) {
         Ok(url) => audit::verify(config, &url, beside, form).await,
         Err(error) => Err(error),
     };
+    ended(clean)
+}
+
+/// An audit has three ends, and so has a reconciliation, and so three exit codes.
+fn ended(clean: anyhow::Result<bool>) -> ExitCode {
     match clean {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

@@ -47,6 +47,8 @@ pub struct Parts {
     pub recovery: Recovery,
     /// How often each account's bookings are read at Stripe; none reads them only when it is asked to.
     pub settle_every: Option<Duration>,
+    /// How often each account is compared with Stripe's; none compares only when it is asked to.
+    pub reconcile_every: Option<Duration>,
     pub limits: Limits,
     pub ids: Ids,
     pub metrics: PrometheusHandle,
@@ -84,6 +86,7 @@ pub struct Opened {
     pub app: App,
     listener: TcpListener,
     settle_every: Option<Duration>,
+    reconcile_every: Option<Duration>,
     limits: Limits,
     metrics: PrometheusHandle,
 }
@@ -128,6 +131,7 @@ impl Opened {
             app,
             listener: parts.listener,
             settle_every: parts.settle_every,
+            reconcile_every: parts.reconcile_every,
             limits: parts.limits,
             metrics: parts.metrics,
         })
@@ -142,6 +146,7 @@ impl Opened {
             app,
             listener,
             settle_every,
+            reconcile_every,
             limits,
             metrics,
         } = self;
@@ -172,6 +177,12 @@ impl Opened {
                 async move { app.run_settling(every, stop).await }.boxed()
             });
             workers.push(tokio::spawn(settling));
+        }
+        if let Some(every) = reconcile_every {
+            let reconciling = worker(app.clone(), stop.clone(), move |app, stop| {
+                async move { app.run_reconciling(every, stop).await }.boxed()
+            });
+            workers.push(tokio::spawn(reconciling));
         }
         let journal = journal::follow(app.store());
         let health = Health {

@@ -7,6 +7,8 @@ pub mod inbox;
 pub mod keys;
 pub mod parked;
 pub mod postgres;
+pub mod reconcile;
+pub mod report;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;

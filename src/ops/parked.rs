@@ -114,7 +114,7 @@ async fn work(url: &str) -> anyhow::Result<Work> {
 }
 
 /// The application without its doors and workers.
-async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
+pub(super) async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
     let seal_key = config
         .seal_key
         .clone()
@@ -144,7 +144,8 @@ async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
     ))
 }
 
-async fn close(app: &App) {
+/// Finishes what runs, and closes the connections.
+pub(super) async fn close(app: &App) {
     app.drain().await;
     app.store().close().await;
 }

@@ -68,8 +68,9 @@ pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
 pub use reconciling::{
-    Amount as ReportAmount, BreakChange, Head as ReportHead, Line as ReportLine, ReconcileError,
-    Repeated, Report, Seen as ReconcileSeen, Tail as ReportTail, json_head, json_line, json_tail,
+    Amount as ReportAmount, BreakChange, BreakError, Head as ReportHead, Line as ReportLine,
+    ReconcileError, Repeated, Report, Seen as ReconcileSeen, Tail as ReportTail, json_head,
+    json_line, json_tail,
 };
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
@@ -90,7 +91,6 @@ use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
 use aggregates::payment::PaymentError;
 use aggregates::payment::event::Refusal;
-use aggregates::reconciliation::ReconciliationError;
 use moka::sync::Cache;
 use std::future::Future;
 use std::sync::Arc;
@@ -174,8 +174,6 @@ pub enum AppError {
     Offer(#[from] OfferError),
     #[error(transparent)]
     Article(#[from] ArticleError),
-    #[error(transparent)]
-    Reconciliation(#[from] ReconciliationError),
     /// Stripe refused for good; nothing was done.
     #[error("{}", .0.message)]
     Refused(Refusal),

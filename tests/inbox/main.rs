@@ -107,6 +107,7 @@ pub async fn instance(database_url: &str, simulator: &simulator::Running, setup:
         outbound: setup.outbound,
         recovery: setup.recovery,
         settle_every: None,
+        reconcile_every: None,
         limits: Limits::default(),
         ids: Ids::seeded(setup.seed),
         metrics: metrics_exporter_prometheus::PrometheusBuilder::new()

@@ -9,6 +9,7 @@ mod order;
 mod payment;
 mod postings;
 mod read;
+mod reconciliation;
 mod refunds;
 mod requests;
 mod settlement;
@@ -33,6 +34,8 @@ pub(crate) struct Out {
     payouts: Spill,
     transactions: Spill,
     bank_lines: Spill,
+    runs: Spill,
+    breaks: Spill,
     clearing: Spill,
     offers: Spill,
     articles: Spill,
@@ -56,6 +59,8 @@ impl Out {
             payouts: Spill::new("audit_payouts"),
             transactions: Spill::new("audit_transactions"),
             bank_lines: Spill::new("audit_bank_lines"),
+            runs: Spill::new("audit_runs"),
+            breaks: Spill::new("audit_breaks"),
             clearing: Spill::new("audit_clearing"),
             offers: Spill::new("audit_offers"),
             articles: Spill::new("audit_articles"),
@@ -83,6 +88,8 @@ impl Out {
             &mut self.payouts,
             &mut self.transactions,
             &mut self.bank_lines,
+            &mut self.runs,
+            &mut self.breaks,
             &mut self.clearing,
             &mut self.offers,
             &mut self.articles,
@@ -185,6 +192,7 @@ enum What {
     Order(Box<order::Order>),
     Request(requests::Request),
     Settlement(Box<settlement::Settlement>),
+    Reconciliation(Box<reconciliation::Reconciliation>),
     Offer(catalogue::Offer),
     Article(catalogue::Article),
     Unknown,
@@ -199,6 +207,7 @@ impl Stream {
             "order" => What::Order(Box::default()),
             "stripe_request" => What::Request(requests::Request::default()),
             "settlement" => What::Settlement(Box::default()),
+            "reconciliation" => What::Reconciliation(Box::default()),
             "offer" => What::Offer(catalogue::Offer::default()),
             "article" => What::Article(catalogue::Article::default()),
             _ => What::Unknown,
@@ -240,6 +249,7 @@ impl Stream {
             What::Order(it) => it.take(&self.of, event, &said, out),
             What::Request(it) => it.take(&self.of, event, &said, out),
             What::Settlement(it) => it.take(&self.of, event, &said, out),
+            What::Reconciliation(it) => it.take(&self.of, event, &said, out),
             What::Offer(it) => it.take(event, &said, out),
             What::Article(it) => it.take(event, &said, out),
             What::Unknown => Err(Unreadable(format!("nobody knows what a {} is", self.kind))),
@@ -270,6 +280,7 @@ impl Stream {
             What::Order(it) => it.end(of, out),
             What::Request(it) => it.end(of, out),
             What::Settlement(it) => it.end(of, out),
+            What::Reconciliation(it) => it.end(of, out),
             What::Offer(it) => it.end(of, out),
             What::Article(it) => it.end(of, out),
             What::Unknown => {}

@@ -3,7 +3,6 @@
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::reconciliation::{Break, ReconciliationCommand, ReconciliationError, Run};
 
-use super::ReconcileError;
 use crate::store::{BreakRow, Caller, Commit, Decided, RunRow, Trouble};
 use crate::use_cases::{App, AppError};
 
@@ -16,31 +15,40 @@ pub enum BreakChange {
     Refuse { because: String },
 }
 
+/// Why a break was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum BreakError {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Refused(ReconciliationError),
+}
+
 impl App {
     /// Records what a person does about a break, and answers the break after it.
     ///
     /// # Errors
-    /// [`AppError::Reconciliation`] where it cannot be, [`AppError::NotFound`] where the merchant has no such break.
+    /// [`BreakError`]; [`AppError::NotFound`] where the merchant has no such break.
     pub async fn change_break(
         &self,
         caller: &Caller,
         door: &'static str,
         id: ReconciliationId,
         change: BreakChange,
-    ) -> Result<Break, AppError> {
+    ) -> Result<Break, BreakError> {
         let (app, merchant) = (self.clone(), caller.merchant.clone());
         let context = self.context(caller, door);
-        // A person is whoever holds the key: rolled keys keep their id's line, and a customer's token never comes here.
         let by = format!("key:{}", caller.key_id);
-        self.command(async move {
+        let changed = self.command(async move {
             let store = &app.inner.store;
             loop {
                 let before = store.reconciliation(&merchant.id, id).await?;
                 let command = change.clone().by(by.clone());
-                let events = before
-                    .state
-                    .decide(command)
-                    .map_err(|error| refused(error, id))?;
+                let events = match before.state.decide(command) {
+                    Ok(events) => events,
+                    Err(ReconciliationError::NoSuchBreak) => return Err(no_such("break", id)),
+                    Err(error) => return Ok(Err(error)),
+                };
                 let mut after = before.state.clone();
                 events.iter().for_each(|it| after.apply(it));
                 let commit = Commit {
@@ -48,13 +56,13 @@ impl App {
                     ..Commit::default()
                 };
                 match store.commit(&merchant.id, &context, commit).await {
-                    Ok(_) => return after.found().cloned().ok_or(AppError::Internal),
+                    Ok(_) => return Ok(Ok(after.found().cloned().ok_or(AppError::Internal)?)),
                     Err(Trouble::Conflict) => {}
                     Err(trouble) => return Err(trouble.into()),
                 }
             }
-        })
-        .await
+        });
+        changed.await?.map_err(BreakError::Refused)
     }
 
     /// A run of the merchant's.
@@ -137,23 +145,9 @@ impl BreakChange {
     }
 }
 
-fn refused(error: ReconciliationError, id: ReconciliationId) -> AppError {
-    match error {
-        ReconciliationError::NoSuchBreak => no_such("break", id),
-        ReconciliationError::NoSuchRun => no_such("reconciliation", id),
-        error => AppError::Reconciliation(error),
-    }
-}
-
 fn no_such(what: &'static str, id: ReconciliationId) -> AppError {
     AppError::NotFound {
         what,
         id: id.to_string(),
-    }
-}
-
-impl From<ReconciliationError> for ReconcileError {
-    fn from(error: ReconciliationError) -> Self {
-        Self::App(AppError::Reconciliation(error))
     }
 }

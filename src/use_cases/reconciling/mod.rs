@@ -13,7 +13,7 @@ mod recording;
 mod repeating;
 mod report;
 
-pub use breaks::BreakChange;
+pub use breaks::{BreakChange, BreakError};
 pub use repeating::Repeated;
 pub use report::{Amount, Head, Line, Report, Tail, json_head, json_line, json_tail};
 

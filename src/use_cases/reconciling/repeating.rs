@@ -10,13 +10,18 @@ use super::{Progress, ReconcileError, Seen, Working, unreadable};
 use crate::store::RunStep;
 use crate::use_cases::{App, AppError};
 
-/// A run compared again. [`forget`](Repeated::forget) it when its report was read.
+/// A run compared again.
 pub struct Repeated {
     pub report: Report,
     /// The hash of the report that was made now.
     pub report_hash: String,
     /// The hash that the run was closed with.
     pub expected: String,
+    kept: Kept,
+}
+
+/// What a repetition keeps until it is forgotten.
+pub struct Kept {
     app: App,
     kept_as: ReconciliationId,
 }
@@ -27,6 +32,13 @@ impl Repeated {
         self.report_hash == self.expected
     }
 
+    /// The report, and what is to be forgotten once it was read.
+    pub fn into_parts(self) -> (Report, Kept) {
+        (self.report, self.kept)
+    }
+}
+
+impl Kept {
     /// Removes what the repetition kept.
     ///
     /// # Errors
@@ -82,8 +94,10 @@ impl App {
                     report_hash: report(totals.clone()).hash().await?,
                     report: report(totals),
                     expected: closed.report_hash.clone(),
-                    app: self.clone(),
-                    kept_as,
+                    kept: Kept {
+                        app: self.clone(),
+                        kept_as,
+                    },
                 })
             }
             Err(error) => {
