@@ -279,6 +279,8 @@ async fn worker(
             tracing::error!(%error, "a worker failed and starts again");
             metrics::counter!("counterfoil_worker_failures_total").increment(1);
             tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        } else {
+            return;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
+use aggregates::reconciliation::ReconciliationError;
 use http::StatusCode;
 use std::fmt::Display;
 
@@ -9,7 +10,7 @@ use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
-use crate::use_cases::{AppError, FeedError, RegisterError, SettleError};
+use crate::use_cases::{AppError, BreakError, FeedError, RegisterError, SettleError};
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
 pub fn unauthenticated() -> Problem {
@@ -125,6 +126,21 @@ impl From<FeedError> for Problem {
             }
             FeedError::App(error) => error.into(),
         }
+    }
+}
+
+impl From<BreakError> for Problem {
+    fn from(error: BreakError) -> Self {
+        let refused = match error {
+            BreakError::App(error) => return error.into(),
+            BreakError::Refused(refused) => refused,
+        };
+        let status = match refused {
+            ReconciliationError::SamePerson => StatusCode::FORBIDDEN,
+            _ => StatusCode::CONFLICT,
+        };
+        let detail = sentence(&refused);
+        Self::new(status, (&refused).into(), detail)
     }
 }
 

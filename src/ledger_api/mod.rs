@@ -18,6 +18,7 @@ mod orders;
 mod parked;
 mod payments;
 mod query;
+mod reconciliations;
 mod shapes;
 
 use axum::extract::Request;
@@ -38,6 +39,7 @@ const NAME: &str = "native";
 pub fn routes() -> Routes<App> {
     register(Routes::new(NAME))
         .merge(catalogue(Routes::new(NAME)))
+        .merge(reconciling(Routes::new(NAME)))
         .get("/ledger/v1/orders", orders::list)
         .post("/ledger/v1/orders", orders::place)
         .get("/ledger/v1/orders/{id}", orders::get)
@@ -72,6 +74,38 @@ fn register(routes: Routes<App>) -> Routes<App> {
         .get("/ledger/v1/customers/tokens", keys::list_tokens)
         .post("/ledger/v1/customers/tokens", keys::create_token)
         .delete("/ledger/v1/customers/tokens/{id}", keys::revoke_token)
+}
+
+/// Runs of reconciliations, and their breaks.
+fn reconciling(routes: Routes<App>) -> Routes<App> {
+    routes
+        .get("/ledger/v1/reconciliations", reconciliations::list)
+        .post("/ledger/v1/reconciliations", reconciliations::open)
+        .get("/ledger/v1/reconciliations/{id}", reconciliations::get)
+        .get(
+            "/ledger/v1/reconciliation_breaks",
+            reconciliations::list_breaks,
+        )
+        .get(
+            "/ledger/v1/reconciliation_breaks/{id}",
+            reconciliations::get_break,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/assign",
+            reconciliations::assign,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/resolve",
+            reconciliations::resolve,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/approve",
+            reconciliations::approve,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/refuse",
+            reconciliations::refuse,
+        )
 }
 
 /// Offers and articles.

@@ -36,6 +36,27 @@ impl Store {
         Ok(Arc::new(Versioned { state, version }))
     }
 
+    /// A run or a break as its first `version` events left it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn reconciliation_at(
+        &self,
+        merchant: &MerchantId,
+        id: ReconciliationId,
+        version: u64,
+    ) -> Result<Reconciliation, Trouble> {
+        let life = self
+            .life(Reconciliation::TYPE, &id.aggregate_id(merchant))
+            .await?;
+        let mut state = Reconciliation::default();
+        for recorded in life.iter().filter(|it| it.sequence <= version) {
+            let event = self.reconciled.domain_event(recorded);
+            state.apply(&event.map_err(|error| Trouble::Broken(error.into()))?);
+        }
+        Ok(state)
+    }
+
     /// Breaks and runs as they stood at a ledger position, by their ids; those that had not begun are left out.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::reconciliation::{Break, ReconciliationCommand, ReconciliationError, Run};
 
-use crate::store::{BreakRow, Caller, Commit, Decided, RunRow, Trouble};
-use crate::use_cases::{App, AppError};
+use crate::store::{BreakRow, Caller, Commit, Decided, Merchant, RunRow};
+use crate::use_cases::once::{Left, Then};
+use crate::use_cases::{App, AppError, Idempotency, Outcome};
 
 /// What a person does about a break. Who does it is the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub enum BreakError {
 }
 
 impl App {
-    /// Records what a person does about a break, and answers the break after it.
+    /// Records what a person does about a break, under the caller's idempotency key where there is one, and answers the break
+    /// after it.
     ///
     /// # Errors
     /// [`BreakError`]; [`AppError::NotFound`] where the merchant has no such break.
@@ -35,34 +37,54 @@ impl App {
         door: &'static str,
         id: ReconciliationId,
         change: BreakChange,
-    ) -> Result<Break, BreakError> {
+        key: Option<Idempotency>,
+    ) -> Result<Outcome<Break>, BreakError> {
         let (app, merchant) = (self.clone(), caller.merchant.clone());
         let context = self.context(caller, door);
         let by = format!("key:{}", caller.key_id);
         let changed = self.command(async move {
-            let store = &app.inner.store;
+            let key = key.as_ref();
             loop {
-                let before = store.reconciliation(&merchant.id, id).await?;
+                if let Some(left) = app.before(&merchant, key).await? {
+                    return Ok(Ok(app.break_left(&merchant, left).await?));
+                }
+                let before = app.inner.store.reconciliation(&merchant.id, id).await?;
                 let command = change.clone().by(by.clone());
                 let events = match before.state.decide(command) {
                     Ok(events) => events,
                     Err(ReconciliationError::NoSuchBreak) => return Err(no_such("break", id)),
                     Err(error) => return Ok(Err(error)),
                 };
-                let mut after = before.state.clone();
-                events.iter().for_each(|it| after.apply(it));
+                let then = Then::after(id, before.version, events.len())?;
                 let commit = Commit {
                     reconciliations: vec![Decided { id, before, events }],
                     ..Commit::default()
                 };
-                match store.commit(&merchant.id, &context, commit).await {
-                    Ok(_) => return Ok(Ok(after.found().cloned().ok_or(AppError::Internal)?)),
-                    Err(Trouble::Conflict) => {}
-                    Err(trouble) => return Err(trouble.into()),
+                let left = app.answer_at_once(&merchant, &context, then, commit, key);
+                if let Some(left) = left.await? {
+                    return Ok(Ok(app.break_left(&merchant, left).await?));
                 }
             }
         });
         changed.await?.map_err(BreakError::Refused)
+    }
+
+    /// The break as it stood when the command had ended.
+    async fn break_left(
+        &self,
+        merchant: &Merchant,
+        left: Left<ReconciliationId>,
+    ) -> Result<Outcome<Break>, AppError> {
+        let done = left.with::<()>(|_| None);
+        let store = &self.inner.store;
+        let past = store
+            .reconciliation_at(&merchant.id, done.about, done.version)
+            .await?;
+        Ok(Outcome {
+            it: past.found().cloned().ok_or(AppError::Internal)?,
+            made: false,
+            replayed: done.replayed,
+        })
     }
 
     /// A run of the merchant's.

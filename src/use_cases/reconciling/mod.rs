@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 use super::{App, AppError};
 use crate::gateway::ShownList;
-use crate::store::{Commit, Context, Decided, Merchant, Numbered, Place, RunStep, Trouble};
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Numbered, Place, RunStep, Trouble};
 use gathering::Shows;
 
 /// How long a run is a process's own after each of its steps.
@@ -261,6 +261,45 @@ impl App {
             tracing::error!(%panic, "a reconciliation failed");
             AppError::Internal
         })?
+    }
+
+    /// Begins a run for a caller, or finds the one that is open, and answers its id; it goes on by itself.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn open_reconciliation(
+        &self,
+        caller: &Caller,
+        door: &'static str,
+        tolerance_minor: i64,
+    ) -> Result<ReconciliationId, AppError> {
+        let (merchant, context) = (caller.merchant.clone(), self.context(caller, door));
+        let app = self.clone();
+        let actor = context.actor.clone();
+        let id = merchant.id.clone();
+        let run = self.command(async move {
+            let runs = &app.inner.store.reconciliations;
+            let open = runs.open_run(&merchant.id).await;
+            match open.map_err(AppError::from_sqlx)? {
+                Some(run) => Ok(run),
+                None => app.open_run(&merchant, &context, tolerance_minor).await,
+            }
+        });
+        let run = run.await?;
+        let app = self.clone();
+        let stop = self.stopping().clone();
+        tokio::spawn(async move {
+            match app
+                .reconcile(&id, actor, tolerance_minor, &stop, |_| {})
+                .await
+            {
+                Ok(_) | Err(ReconcileError::Busy | ReconcileError::Stopped) => {}
+                Err(error) => {
+                    tracing::error!(merchant = %id, %error, "an account could not be reconciled")
+                }
+            }
+        });
+        Ok(run)
     }
 
     async fn work_on(
