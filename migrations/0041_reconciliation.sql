@@ -84,6 +84,8 @@ CREATE TABLE reconciliation_findings (
     number  bigint NOT NULL,
     subject text   COLLATE "C" NOT NULL,
     part    text   COLLATE "C" NOT NULL,
+    -- Of a break; none for what is still open (in transit, moving); empty for what agrees well enough.
+    class   text,
     body    text   NOT NULL,
     PRIMARY KEY (run_id, number)
 );

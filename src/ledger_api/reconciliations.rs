@@ -185,7 +185,7 @@ pub async fn refuse(State(app): State<App>, request: Request) -> Answer {
     .await
 }
 
-async fn change(call: Call, what: impl FnOnce(&mut Fields<'_>) -> BreakChange) -> Answer {
+async fn change(call: Call, what: impl FnOnce(&mut Fields<'_, '_>) -> BreakChange) -> Answer {
     let Said { call, body, key } = call.read()?;
     let id = named(&call, "break")?;
     let it = fields::read(&body, what)?;

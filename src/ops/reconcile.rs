@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::report::{self, Form};
-use super::{parked, sandbox, serve};
+use super::{parked, sandbox};
 use crate::config::{Config, StripeAccount};
 use crate::journal;
 use crate::use_cases::{App, ReconcileError, ReconcileSeen};
@@ -153,7 +153,7 @@ fn with_simulator(config: &Config) -> anyhow::Result<Config> {
         .port()
         .checked_add(1)
         .context("the simulator's port")?;
-    let base = format!("http://127.0.0.1:{port}/")
+    let base: reqwest::Url = format!("http://127.0.0.1:{port}/")
         .parse()
         .context("the simulator's address")?;
     config.seal_key = Some(sandbox::seal_key(&config)?);

@@ -2,7 +2,7 @@
 //! who works on a run. All times are the database's.
 
 use aggregates::ids::{MerchantId, PaymentId, ReconciliationId};
-use aggregates::reconciliation::{Finding, Item};
+use aggregates::reconciliation::{Finding, Item, Verdict};
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
@@ -342,7 +342,7 @@ impl Reconciliations {
             .collect()
     }
 
-    /// Breaks that are not gone and of whose part the run says nothing, after `after`.
+    /// Breaks that are not gone and that the run neither found again nor leaves open, after `after`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -356,7 +356,8 @@ impl Reconciliations {
         let rows: Vec<Uuid> = sqlx::query_scalar(
             "select break_id from reconciliation_breaks b
              where merchant = $1 and break_id > $3 and status <> 'gone' and not exists (
-                 select from reconciliation_findings f where f.run_id = $2 and f.subject = b.subject and f.part = b.part)
+                 select from reconciliation_findings f where f.run_id = $2 and f.subject = b.subject and f.part = b.part
+                   and (f.class is null or f.class = b.class))
              order by break_id limit $4",
         )
         .bind(merchant.as_str())
@@ -513,17 +514,27 @@ async fn put_findings(
 ) -> Result<(), sqlx::Error> {
     for (number, it) in findings {
         sqlx::query(
-            "insert into reconciliation_findings (run_id, number, subject, part, body) values ($1, $2, $3, $4, $5)",
+            "insert into reconciliation_findings (run_id, number, subject, part, class, body) values ($1, $2, $3, $4, $5, $6)",
         )
         .bind(run.uuid())
         .bind(number)
         .bind(it.subject.to_string())
         .bind(&it.part)
+        .bind(class_of(it.verdict))
         .bind(serde_json::to_string(it).map_err(encoding)?)
         .execute(&mut *connection)
         .await?;
     }
     Ok(())
+}
+
+/// The class of a break; none where nobody can say yet whether it is one.
+fn class_of(it: Verdict) -> Option<&'static str> {
+    match it {
+        Verdict::Break { class, .. } => Some(class.into()),
+        Verdict::InTransit { .. } | Verdict::Moving => None,
+        Verdict::Explained | Verdict::Tolerated => Some(""),
+    }
 }
 
 fn encoding(error: serde_json::Error) -> sqlx::Error {

@@ -1,10 +1,10 @@
 //! What the log tells of whole kinds of aggregates, as far as a position of the ledger: for whoever compares what was known then.
 
 use aggregates::ids::{MerchantId, OrderId, PaymentId, ReconciliationId, SettlementId};
-use aggregates::order::{Order, OrderEvent};
-use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::order::OrderEvent;
+use aggregates::payment::PaymentEvent;
 use aggregates::reconciliation::{Reconciliation, ReconciliationEvent};
-use aggregates::settlement::{Settlement, SettlementEvent};
+use aggregates::settlement::SettlementEvent;
 use cqrs_es::Aggregate;
 use eventstore::{CqrsStore, Recorded};
 use projections::fold::Versioned;

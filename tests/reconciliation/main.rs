@@ -55,6 +55,7 @@ pub async fn try_reconcile(world: &World) -> Result<ReconciliationId, ReconcileE
 }
 
 pub async fn reconcile(world: &World) -> Read {
+    next_second(world).await;
     let run = try_reconcile(world).await.unwrap();
     read(world, run).await
 }
@@ -92,8 +93,7 @@ pub async fn refund(world: &World, intent: &str, amount: i64) {
     assert_eq!(status, 200, "{refund}");
 }
 
-/// Waits until all that Stripe has to say to acme is said and applied, and until the second in which it was is over: what changes in
-/// the second in which a run begins is for the next run.
+/// Waits until all that Stripe has to say to acme is said and applied, and until the second in which it was is over.
 pub async fn quiet(world: &World) {
     until("the webhooks are applied", async || {
         let log = world
@@ -103,6 +103,11 @@ pub async fn quiet(world: &World) {
         log.all(|it| it["last_status"] == 200) && is_applied(world).await
     })
     .await;
+    next_second(world).await;
+}
+
+/// What changes in the second in which a run begins is for the next run.
+pub async fn next_second(world: &World) {
     until("the second is over", async || {
         let over: bool = sqlx::query_scalar(
             "select floor(extract(epoch from clock_timestamp())) > floor(extract(epoch from recorded_at)) from log_head",

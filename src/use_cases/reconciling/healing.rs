@@ -88,7 +88,11 @@ impl Working {
             shown.extend(self.observe_one(ShownList::Payouts, &path).await?);
         } else if name.starts_with("pi_") {
             let path = format!("/payment_intents/{name}");
-            shown.extend(self.observe_one(ShownList::PaymentIntents, &path).await?);
+            let intent = self.observe_one(ShownList::PaymentIntents, &path).await?;
+            if intent.is_empty() {
+                return Ok((vec![], false));
+            }
+            shown.extend(intent);
             let of = serde_urlencoded::to_string([("payment_intent", name)]);
             let of = format!("limit=100&{}", of.map_err(|_| AppError::Internal)?);
             for list in [ShownList::Charges, ShownList::Refunds, ShownList::Disputes] {
