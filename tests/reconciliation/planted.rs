@@ -110,6 +110,8 @@ async fn each_thing_that_is_planted_at_stripe_is_found_and_named() {
     let unknown =
         json!({"id": "pi_unknown", "amount": 700, "currency": "usd", "account": "acct_acme"});
     world.sim(Method::POST, "objects", Some(unknown)).await;
+    let paid = json!({"id": "pi_unknown", "set": {"status": "succeeded", "amount_received": 700}});
+    forge(&world, paid).await;
     expected.push(a_break("missing_here", "payment/pi_unknown", "pi_unknown"));
     // A refund of another amount.
     let refunds = at_stripe(&world, "refunds").await;

@@ -35,7 +35,7 @@ async fn what_went_through_us_has_no_break() {
         (whole.journal_minor, whole.explained_minor),
         (whole.balance_minor, 0)
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

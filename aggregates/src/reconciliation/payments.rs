@@ -362,10 +362,25 @@ fn missing_here(theirs: &TheirIntent, found: &mut Findings) {
             let says = format!("a second intent of the payment that has {twin}");
             found.breaks(BreakClass::Duplicate, part, sides, since, says);
         }
+        // Made elsewhere, and nothing is held or was taken: there is nothing to account for.
+        None if theirs.names.is_none() && !theirs.moves_money() => {
+            let says = format!("an intent of somebody else's that is {}", theirs.status);
+            found.explained(part, theirs.amount, since, says);
+        }
         None => {
             let says = format!("an intent that is {} at Stripe", theirs.status);
             found.breaks(BreakClass::MissingHere, part, sides, since, says);
         }
+    }
+}
+
+impl TheirIntent {
+    fn moves_money(&self) -> bool {
+        let held = matches!(
+            self.status,
+            StripeStatus::Processing | StripeStatus::RequiresCapture | StripeStatus::Succeeded
+        );
+        held || self.amount_received.is_positive()
     }
 }
 

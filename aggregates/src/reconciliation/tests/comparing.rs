@@ -3,11 +3,12 @@
 use super::faults::Fault;
 use super::years::{AT, Seed, Year, clean, is_payment, terms};
 use crate::ids::{PaymentId, RefundId};
-use crate::money::Money;
+use crate::money::{Currency, Money};
+use crate::payment::command::StripeStatus;
 use crate::reconciliation::comparison::joined;
-use crate::reconciliation::items::Shown;
+use crate::reconciliation::items::{Shown, TheirIntent};
 use crate::reconciliation::{
-    Age, BreakClass, Comparison, Finding, Item, Kind, Ours, Subject, Terms, Totals, Verdict,
+    Age, BreakClass, Comparison, Finding, Item, Kind, Ours, Subject, Terms, Theirs, Totals, Verdict,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -207,6 +208,32 @@ fn a_payment_whose_intent_was_never_answered_is_late_after_a_day() {
     let mut year = Year::default();
     year.ours(&subject, Ours::Payment(known));
     assert_eq!(breaks(&compared(year.ordered(), terms()).0), vec![]);
+}
+
+/// Red when money at Stripe that nobody here knows of is taken for a plan of somebody else's.
+#[test]
+fn an_intent_of_somebody_elses_is_a_break_once_it_moves_money() {
+    let shown = |status: StripeStatus, received: i64| {
+        let intent = TheirIntent {
+            intent: "pi_else".to_owned(),
+            status,
+            amount: Money::new(500, Currency::USD),
+            amount_received: Money::new(received, Currency::USD),
+            created: AT - 86_400,
+            names: None,
+            twin_of: None,
+        };
+        let mut year = Year::default();
+        year.theirs(
+            &Subject::payment("pi_else"),
+            Theirs::Intent(Box::new(intent)),
+        );
+        let (found, totals) = compared(year.ordered(), terms());
+        (breaks(&found).len(), totals.explained)
+    };
+    assert_eq!(shown(StripeStatus::RequiresPaymentMethod, 0), (0, 1));
+    assert_eq!(shown(StripeStatus::RequiresCapture, 0), (1, 0));
+    assert_eq!(shown(StripeStatus::Succeeded, 500), (1, 0));
 }
 
 #[test]
