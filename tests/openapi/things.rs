@@ -110,6 +110,15 @@ impl Things {
             ("/v1/webhook_endpoints/", endpoint),
             // What is parked comes of a silent Stripe, and is kept apart by the journeys of recovery.
             ("/ledger/v1/parked/", Uuid::from_u128(7).to_string()),
+            // What does not agree with Stripe is planted by the tests of reconciliation.
+            (
+                "/ledger/v1/reconciliations/",
+                Uuid::from_u128(8).to_string(),
+            ),
+            (
+                "/ledger/v1/reconciliation_breaks/",
+                Uuid::from_u128(9).to_string(),
+            ),
             // Deliveries wait for webhooks; one that is made up is as unknown to everybody.
             (
                 "/v1/webhook_endpoints/{id}/deliveries/",

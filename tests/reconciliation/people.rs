@@ -2,7 +2,9 @@
 
 use crate::support::{World, send};
 use crate::{at_stripe, forge, pay, quiet, reconcile};
+use counterfoil::store::{KeyKind, NewKey, Scope};
 use reqwest::Method;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 async fn with_a_break() -> (World, String) {
@@ -37,35 +39,82 @@ async fn ask(
     send(request).await
 }
 
+/// A key that may give reasons and agree to them.
+async fn key_for_both(world: &World) -> &'static str {
+    let secret = SecretString::from("both-acme");
+    let key = NewKey {
+        key_id: "key_both",
+        secret: &secret,
+        merchant: &crate::acme(),
+        kind: KeyKind::Native,
+        scopes: &[
+            Scope::PaymentsRead,
+            Scope::PaymentsWrite,
+            Scope::LedgerRead,
+            Scope::Approve,
+        ],
+        customer: None,
+    };
+    world.app().store().keys.put_key(&key).await.unwrap();
+    "both-acme"
+}
+
 /// Planted bug: letting the key that resolved approve as well.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_person_resolves_and_another_approves_and_then_it_is_no_open_break() {
     let (world, id) = with_a_break().await;
-    let resolve = format!("reconciliation_breaks/{id}/resolve");
-    let approve = format!("reconciliation_breaks/{id}/approve");
+    let both = key_for_both(&world).await;
+    let path = |what: &str| format!("reconciliation_breaks/{id}/{what}");
+    let post = |key, what: &str, body| {
+        let path = path(what);
+        let world = &world;
+        async move { ask(world, key, Method::POST, &path, Some(body)).await }
+    };
+    let (status, it) = post(both, "assign", json!({"owner": "finance"})).await;
+    assert_eq!((status, &it["owner"]), (200, &json!("finance")), "{it}");
+    let (status, early) = post("approver-acme", "approve", json!({})).await;
+    assert_eq!(
+        (status, &early["code"]),
+        (409, &json!("not_possible")),
+        "{early}"
+    );
     let reason = json!({"reason": "Stripe corrects it next month"});
-    let post = Method::POST;
-    let (status, it) = ask(&world, "admin-acme", post.clone(), &resolve, Some(reason)).await;
+    let (status, it) = post(both, "resolve", reason).await;
     assert_eq!((status, &it["status"]), (200, &json!("resolved")), "{it}");
-    let (status, refused) = ask(
-        &world,
-        "admin-acme",
-        post.clone(),
-        &approve,
-        Some(json!({})),
-    )
-    .await;
+    let (status, refused) = post(both, "approve", json!({})).await;
     assert_eq!(
         (status, &refused["code"]),
         (403, &json!("same_person")),
         "{refused}"
     );
-    let (status, it) = ask(&world, "approver-acme", post, &approve, Some(json!({}))).await;
+    let (status, it) = post("approver-acme", "approve", json!({})).await;
     assert_eq!((status, &it["status"]), (200, &json!("approved")), "{it}");
-    quiet(&world).await;
     let read = reconcile(&world).await;
     assert_eq!(read.breaks(), vec![]);
     assert_eq!((read.tail.open, read.tail.approved), (0, 1));
+    world.stop().await;
+}
+
+/// Planted bug: leaving the key out of the append (the second answer would be a refusal).
+#[tokio::test(flavor = "multi_thread")]
+async fn under_an_idempotency_key_the_same_is_answered_again() {
+    let (world, id) = with_a_break().await;
+    let both = key_for_both(&world).await;
+    let resolve = || {
+        let path = format!("/ledger/v1/reconciliation_breaks/{id}/resolve");
+        let request = world
+            .post(&path)
+            .bearer_auth(both)
+            .header("Idempotency-Key", "r");
+        request.json(&json!({"reason": "known"}))
+    };
+    let first = send(resolve()).await;
+    assert_eq!(first.0, 200, "{first:?}");
+    let refuse = format!("reconciliation_breaks/{id}/refuse");
+    let body = Some(json!({"reason": "by whom?"}));
+    let (status, it) = ask(&world, "approver-acme", Method::POST, &refuse, body).await;
+    assert_eq!((status, &it["status"]), (200, &json!("open")), "{it}");
+    assert_eq!(send(resolve()).await, first);
     world.stop().await;
 }
 
