@@ -110,6 +110,16 @@ fn a_comparison_that_is_kept_between_two_subjects_goes_on_as_if_nothing_had_been
     assert_eq!((found, comparison.totals().clone()), whole);
 }
 
+/// Red when an item is written in a form that it cannot be read back from: what Stripe answered is kept so.
+#[test]
+fn what_is_shown_is_kept_as_it_is() {
+    for item in clean(5, 60).ordered() {
+        let kept = serde_json::to_string(&item).unwrap();
+        let again: Item = serde_json::from_str(&kept).unwrap();
+        assert_eq!((again.name(), &again), (item.name(), &item), "{kept}");
+    }
+}
+
 #[test]
 fn two_streams_in_order_are_one_in_order() {
     let items = clean(5, 40).ordered();
