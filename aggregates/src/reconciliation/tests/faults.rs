@@ -53,7 +53,6 @@ pub type Expected = (BreakClass, Subject, String);
 
 impl Fault {
     /// Plants it in one place that the seed names; none where the year has no such place.
-    #[expect(clippy::too_many_lines, reason = "one arm for each fault")]
     pub fn plant(self, year: &mut Year, seed: &mut Seed) -> Option<Expected> {
         use BreakClass as Class;
         let items = &mut year.items;
