@@ -141,6 +141,15 @@ pub async fn forge(world: &World, body: Value) {
     world.sim(Method::POST, "forge", Some(body)).await;
 }
 
+/// Lets Stripe say that it kept another fee of the first charge than was recorded when it was booked; answers the booking's id.
+pub async fn plant_another_fee(world: &World) -> String {
+    world.app().settle(&acme()).await.unwrap();
+    let charge = at_stripe(world, "charges").await.remove(0);
+    let transaction = charge["balance_transaction"].as_str().unwrap().to_owned();
+    forge(world, json!({"id": transaction, "set": {"fee": 1}})).await;
+    transaction
+}
+
 pub async fn lose(world: &World, id: &str) {
     world
         .sim(Method::POST, "lose", Some(json!({"id": id})))

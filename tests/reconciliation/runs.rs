@@ -61,12 +61,7 @@ async fn a_payout_is_tied_to_what_it_is_made_of() {
 async fn a_repeated_run_writes_the_same_bytes_whatever_has_happened_since() {
     let world = World::start().await;
     business(&world).await;
-    let charge = crate::at_stripe(&world, "charges").await.remove(0);
-    crate::forge(
-        &world,
-        json!({"id": charge["balance_transaction"], "set": {"fee": 1}}),
-    )
-    .await;
+    let transaction = crate::plant_another_fee(&world).await;
     let run = try_reconcile(&world).await.unwrap();
     let app = world.app();
     let written = |report| async move {
@@ -76,11 +71,7 @@ async fn a_repeated_run_writes_the_same_bytes_whatever_has_happened_since() {
     };
     let first = written(app.report(&acme(), run).await.unwrap()).await;
     pay(&world, 900).await;
-    crate::forge(
-        &world,
-        json!({"id": charge["balance_transaction"], "set": {"fee": 2}}),
-    )
-    .await;
+    crate::forge(&world, json!({"id": transaction, "set": {"fee": 2}})).await;
     quiet(&world).await;
     let stop = CancellationToken::new();
     let repeated = app.repeat_run(&acme(), run, &stop, |_| {}).await.unwrap();
@@ -98,12 +89,7 @@ async fn a_repeated_run_writes_the_same_bytes_whatever_has_happened_since() {
 async fn a_run_that_is_stopped_at_any_step_goes_on_and_comes_to_the_same() {
     let world = World::start().await;
     business(&world).await;
-    let charge = crate::at_stripe(&world, "charges").await.remove(0);
-    crate::forge(
-        &world,
-        json!({"id": charge["balance_transaction"], "set": {"fee": 1}}),
-    )
-    .await;
+    let transaction = crate::plant_another_fee(&world).await;
     let mut stops = 0;
     let run = loop {
         let stop = CancellationToken::new();
@@ -128,6 +114,7 @@ async fn a_run_that_is_stopped_at_any_step_goes_on_and_comes_to_the_same() {
     let stopped = read(&world, run).await;
     let whole = reconcile(&world).await;
     assert_eq!(stopped.breaks(), whole.breaks());
+    assert_eq!(stopped.breaks()[0].2, transaction);
     assert_eq!(stopped.breaks().len(), 1);
     assert_eq!(stopped.tail.totals, whole.tail.totals);
     world.stop().await;
@@ -208,9 +195,7 @@ async fn a_run_begins_by_itself_when_it_is_due() {
 async fn every_form_of_a_report_tells_of_the_same_break() {
     let world = World::start().await;
     business(&world).await;
-    let charge = crate::at_stripe(&world, "charges").await.remove(0);
-    let transaction = charge["balance_transaction"].as_str().unwrap().to_owned();
-    crate::forge(&world, json!({"id": transaction, "set": {"fee": 1}})).await;
+    let transaction = crate::plant_another_fee(&world).await;
     let run = try_reconcile(&world).await.unwrap();
     for form in [Form::Words, Form::Json, Form::Csv, Form::Html] {
         let report = world.app().report(&acme(), run).await.unwrap();
