@@ -53,6 +53,8 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// `COUNTERFOIL_EVENT_POLL_S`, seconds from one poll of Stripe's events to the next, 0 for none; 300 unless set.
     pub event_poll: Option<Duration>,
+    /// `COUNTERFOIL_RECONCILE_EVERY_S`, seconds from one reconciliation of an account to the next, 0 for none; a day unless set.
+    pub reconcile_every: Option<Duration>,
     /// `COUNTERFOIL_WEBHOOK_REACH`, where merchants' webhooks may be sent; public addresses unless set.
     pub webhook_reach: Reach,
     /// What is logged, and how.
@@ -61,6 +63,8 @@ pub struct Config {
 
 /// Seconds from one poll of Stripe's events to the next, unless set otherwise.
 const EVENT_POLL_S: u64 = 300;
+/// Seconds from one reconciliation of an account to the next, unless set otherwise.
+const RECONCILE_EVERY_S: u64 = 86_400;
 /// Requests a second for each key, unless set otherwise.
 const RATE_LIMIT: u64 = 250;
 
@@ -194,6 +198,11 @@ impl Config {
             "event_poll_s",
             values::between(0, 86_400),
         );
+        let reconcile_every_s = from.plain(
+            "COUNTERFOIL_RECONCILE_EVERY_S",
+            "reconcile_every_s",
+            values::between(0, 31_536_000),
+        );
         let reach = from.plain(
             "COUNTERFOIL_WEBHOOK_REACH",
             "webhook_reach",
@@ -222,6 +231,9 @@ impl Config {
                 .and_then(NonZeroU32::new)
                 .map(RateLimit::per_second),
             event_poll: Some(event_poll_s.unwrap_or(EVENT_POLL_S))
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
+            reconcile_every: Some(reconcile_every_s.unwrap_or(RECONCILE_EVERY_S))
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
             webhook_reach: reach.unwrap_or(Reach::Public),

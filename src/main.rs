@@ -10,7 +10,7 @@ use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
 use counterfoil::ops::{
-    audit, bank, events, inbox, keys, ledger, parked, sandbox, serve, telemetry,
+    audit, bank, events, inbox, keys, ledger, parked, reconcile, sandbox, serve, telemetry,
 };
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
@@ -56,6 +56,8 @@ enum Command {
     /// Check what the ledger promises, independently of all that keeps it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Compare the books with Stripe's: exit code 0 where they agree, 1 for breaks, 2 where it could not be finished
+    Reconcile(Box<reconcile::Wanted>),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -233,6 +235,13 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             let balances = ledger::run(command, &config, &database(&config)?).await?;
             return Ok(ExitCode::from(u8::from(!balances)));
         }
+        Command::Reconcile(wanted) => {
+            let clean = match database(&config) {
+                Ok(url) => reconcile::run(&config, &url, *wanted).await,
+                Err(error) => Err(error),
+            };
+            return Ok(ended(clean));
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -281,13 +290,17 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
     done.map(|()| ExitCode::SUCCESS)
 }
 
-/// An audit has three ends, and so three exit codes.
 async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
     let form = if json { Form::Json } else { Form::Words };
     let clean = match database(config) {
         Ok(url) => audit::verify(config, &url, beside, form).await,
         Err(error) => Err(error),
     };
+    ended(clean)
+}
+
+/// An audit has three ends, and so has a reconciliation, and so three exit codes.
+fn ended(clean: anyhow::Result<bool>) -> ExitCode {
     match clean {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),

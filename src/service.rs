@@ -50,6 +50,8 @@ pub struct Parts {
     pub recovery: Recovery,
     /// How often each account's bookings are read at Stripe; none reads them only when it is asked to.
     pub settle_every: Option<Duration>,
+    /// How often each account is compared with Stripe's; none compares only when it is asked to.
+    pub reconcile_every: Option<Duration>,
     pub limits: Limits,
     pub ids: Ids,
     pub metrics: PrometheusHandle,
@@ -87,6 +89,7 @@ pub struct Opened {
     pub app: App,
     listener: TcpListener,
     settle_every: Option<Duration>,
+    reconcile_every: Option<Duration>,
     limits: Limits,
     metrics: PrometheusHandle,
 }
@@ -131,6 +134,7 @@ impl Opened {
             app,
             listener: parts.listener,
             settle_every: parts.settle_every,
+            reconcile_every: parts.reconcile_every,
             limits: parts.limits,
             metrics: parts.metrics,
         })
@@ -145,6 +149,7 @@ impl Opened {
             app,
             listener,
             settle_every,
+            reconcile_every,
             limits,
             metrics,
         } = self;
@@ -170,6 +175,11 @@ impl Opened {
         if let Some(every) = settle_every {
             workers.push(worker(&app, move |app, stop| async move {
                 app.run_settling(every, stop).await;
+            }));
+        }
+        if let Some(every) = reconcile_every {
+            workers.push(worker(&app, move |app, stop| async move {
+                app.run_reconciling(every, stop).await;
             }));
         }
         let journal = journal::follow(app.store());

@@ -130,6 +130,10 @@ uuid_id!(
     SettlementId, "settlement id"
 );
 uuid_id!(
+    /// A run of a reconciliation (a UUIDv7), or a break, whose id is derived, so that it is the same in every run that finds it.
+    ReconciliationId, "reconciliation id"
+);
+uuid_id!(
     /// One whole command of a caller, through all of its steps.
     CommandId, "command id"
 );
@@ -224,6 +228,18 @@ impl SettlementId {
     pub fn of_bank_line(merchant: &MerchantId, account: &str, marks: &[&str]) -> Self {
         let whose = ["bank-line", merchant.as_str(), account];
         Self(derived(&[&whose, marks].concat()))
+    }
+
+    /// The id of its stream: `merchant/uuid`.
+    pub fn aggregate_id(self, merchant: &MerchantId) -> String {
+        format!("{merchant}/{self}")
+    }
+}
+
+impl ReconciliationId {
+    /// The break of this class in this part of this subject: the same whichever run finds it.
+    pub fn of_break(merchant: &MerchantId, class: &str, subject: &str, part: &str) -> Self {
+        Self(derived(&["break", merchant.as_str(), class, subject, part]))
     }
 
     /// The id of its stream: `merchant/uuid`.

@@ -20,6 +20,7 @@ pub mod money;
 pub mod order;
 pub mod parking;
 pub mod payment;
+pub mod reconciliation;
 pub mod refused;
 pub mod sealed;
 pub mod settlement;

@@ -5,6 +5,9 @@ use crate::ids::{IntentionId, MerchantId, OrderId, PaymentId};
 use crate::money::{Currency, Money};
 use crate::order::{Order, OrderCommand, OrderError, OrderEvent};
 use crate::payment::{Payment, PaymentCommand, PaymentError, PaymentEvent};
+use crate::reconciliation::{
+    Reconciliation, ReconciliationCommand, ReconciliationError, ReconciliationEvent,
+};
 use crate::settlement::{Settlement, SettlementCommand, SettlementError, SettlementEvent};
 use crate::stripe_request::{
     StripeRequest, StripeRequestCommand, StripeRequestError, StripeRequestEvent,
@@ -50,6 +53,15 @@ impl Decides for StripeRequest {
 
 impl Decides for Settlement {
     fn rule(&self, command: SettlementCommand) -> Result<Vec<SettlementEvent>, SettlementError> {
+        self.decide(command)
+    }
+}
+
+impl Decides for Reconciliation {
+    fn rule(
+        &self,
+        command: ReconciliationCommand,
+    ) -> Result<Vec<ReconciliationEvent>, ReconciliationError> {
         self.decide(command)
     }
 }

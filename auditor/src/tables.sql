@@ -25,6 +25,12 @@ create temp table audit_bank_lines (
     merchant text, id uuid, account text, booked_on text, currency text, amount bigint, matched text, version bigint,
     position bigint);
 create temp table audit_closings (merchant text, through text, position bigint);
+create temp table audit_runs (
+    merchant text, id uuid, status text, at bigint, ledger_position bigint, breaks bigint, report_hash text, version bigint,
+    position bigint);
+create temp table audit_breaks (
+    merchant text, id uuid, run uuid, class text, subject text, part text, first_seen bigint, status text, owner text,
+    resolved_by text, approved_by text, version bigint, position bigint);
 -- What was moved through clearing for each object of Stripe's, by whose word, and for what.
 create temp table audit_clearing (
     merchant text, object text, why text, told boolean, currency text, minor bigint, position bigint);

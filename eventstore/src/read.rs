@@ -153,6 +153,56 @@ impl Reader {
         rows.iter().map(recorded).collect()
     }
 
+    /// The streams of a kind that began in a ledger after a ledger position (0: from the start) and not after `upto`, in the
+    /// order in which they began: where each began, and its id; at most `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn streams_begun(
+        &self,
+        ledger: &str,
+        aggregate_type: &str,
+        after: i64,
+        upto: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        Ok(sqlx::query_as(
+            "SELECT ledger_position, aggregate_id FROM events \
+             WHERE ledger = $1 AND ledger_position > $3 AND ledger_position <= $4 \
+             AND aggregate_type = $2 AND sequence = 1 ORDER BY ledger_position LIMIT $5",
+        )
+        .bind(ledger)
+        .bind(aggregate_type)
+        .bind(after)
+        .bind(upto)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The events of several streams of one ledger, as far as a ledger position: stream by stream, each oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn read_streams(
+        &self,
+        aggregate_type: &str,
+        aggregate_ids: &[String],
+        upto: i64,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = ANY($2) \
+             AND ledger_position <= $3 ORDER BY aggregate_id, sequence"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(aggregate_type)
+            .bind(aggregate_ids)
+            .bind(upto)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(recorded).collect()
+    }
+
     /// At most `limit` events after a position (0: from the start), in commit order. No event ever appears before
     /// one already read.
     ///

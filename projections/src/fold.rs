@@ -5,14 +5,15 @@ mod tests;
 
 use crate::{
     articles, balance_transactions, balances, bank_lines, offers, orders, parked, payments,
-    payouts, refunds, stripe_requests,
+    payouts, reconciliations, refunds, stripe_requests,
 };
 use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
-use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, ReconciliationId, SettlementId};
 use aggregates::ledger;
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::reconciliation::{Reconciliation, ReconciliationEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use eventstore::RowChange;
@@ -187,4 +188,28 @@ pub fn settlement(
     let line = state.bank_line();
     rows.extend(line.map(|it| bank_lines::row(id, it, version, event)));
     rows
+}
+
+/// Applies `events` to the run or the break and answers the row that follows. `first` is the index of the first of them in the
+/// append.
+pub fn reconciliation(
+    id: ReconciliationId,
+    it: &mut Versioned<Reconciliation>,
+    events: &[ReconciliationEvent],
+    first: usize,
+) -> Vec<RowChange> {
+    for event in events {
+        it.state.apply(event);
+        it.version += 1;
+    }
+    let Some(last) = events.len().checked_sub(1) else {
+        return vec![];
+    };
+    let run = it
+        .state
+        .run()
+        .map(|run| reconciliations::run(id, run, it.version, first + last));
+    let found = it.state.found();
+    let found = found.map(|found| reconciliations::found(id, found, it.version, first + last));
+    run.into_iter().chain(found).collect()
 }

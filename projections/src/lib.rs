@@ -19,6 +19,7 @@ pub mod parked;
 pub mod payments;
 pub mod payouts;
 pub mod periods;
+pub mod reconciliations;
 pub mod refunds;
 pub mod stripe_requests;
 
@@ -34,6 +35,8 @@ pub const TABLES: &[Table] = &[
     payouts::TABLE,
     balance_transactions::TABLE,
     bank_lines::TABLE,
+    reconciliations::RUNS,
+    reconciliations::BREAKS,
     offers::TABLE,
     articles::TABLE,
     parked::TABLE,

@@ -8,6 +8,8 @@
 //! | `GET /_sim/state?account=` | every object, without secrets |
 //! | `GET /_sim/effects?account=&kind=&after=` | a thousand objects of a kind in short, or events with the keys of the requests behind them |
 //! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
+//! | `POST /_sim/forge {"id", "as"?, "set"?}` | changes what is kept of an object, or of a copy of it under another id, and tells nobody |
+//! | `POST /_sim/lose {"id"}` | forgets an object until the process ends, and tells nobody |
 //! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
 //! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
 //! | `POST /_sim/payouts/fail {"payout", "failure_code"?}` | lets the bank send a payout back |
@@ -38,6 +40,7 @@ use crate::errors::ApiError;
 use crate::faults::script::Script;
 use crate::faults::{Fault, Rule, every_path};
 use crate::flow;
+use crate::forging::{self, Forgery, NotForged};
 use crate::objects::{Cause, Charge, PaymentIntent, Payout};
 use crate::state::{AccountCell, Tx};
 use crate::webhooks;
@@ -191,6 +194,8 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
         ("GET", "effects") => effects(app, query),
         ("POST", "objects") => plant(app, body),
+        ("POST", "forge") => forge(app, body),
+        ("POST", "lose") => lose(app, body),
         ("POST", "disputes") => dispute(app, body),
         ("POST", "payouts") => pay_out(app, body),
         ("POST", "payouts/fail") => fail_payout(app, body),
@@ -341,6 +346,34 @@ fn plant(app: &App, body: &[u8]) -> Handled {
         cell.plant_secret(&planted.id, secret);
     }
     Ok(rendered)
+}
+
+fn forge(app: &App, body: &[u8]) -> Handled {
+    let it: Forgery = read(body)?;
+    for cell in &app.accounts {
+        let mut state = cell.lock();
+        let tx = Tx::begin(cell, &mut state, app.clock.now_ms(), Cause::default());
+        match forging::forge(tx, &it) {
+            Ok(forged) => return Ok(forged),
+            Err(NotForged::Unknown) => {}
+            Err(NotForged::Wrong(error)) => return Err(Refusal(400, error.to_string())),
+            Err(NotForged::Io(error)) => return Err(error.into()),
+        }
+    }
+    Err(Refusal(404, "there is no such object".to_owned()))
+}
+
+fn lose(app: &App, body: &[u8]) -> Handled {
+    #[derive(Deserialize)]
+    struct Lost {
+        id: String,
+    }
+    let Lost { id } = read(body)?;
+    let mut cells = app.accounts.iter();
+    match cells.any(|cell| forging::lose(&mut cell.lock(), &id)) {
+        true => Ok(json!({ "lost": id })),
+        false => Err(Refusal(404, "there is no such object".to_owned())),
+    }
 }
 
 fn dispute(app: &App, body: &[u8]) -> Handled {

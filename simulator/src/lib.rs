@@ -21,6 +21,7 @@ mod dump;
 mod errors;
 mod faults;
 mod flow;
+mod forging;
 mod ids;
 mod money;
 mod objects;

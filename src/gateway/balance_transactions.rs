@@ -109,7 +109,7 @@ pub fn transactions_from(body: Value) -> Result<TransactionPage, Unreadable> {
     Ok(page)
 }
 
-fn transaction_from(object: Value) -> Result<TransactionView, Unreadable> {
+pub(super) fn transaction_from(object: Value) -> Result<TransactionView, Unreadable> {
     let it: TransactionObject = read(object)?;
     let of = currency(&it.currency)?;
     let category = it.reporting_category.unwrap_or_else(|| it.r#type.clone());

@@ -12,6 +12,7 @@ mod disputes;
 mod events;
 mod lookup;
 mod payouts;
+mod snapshots;
 mod wire;
 
 pub use answers::{
@@ -23,6 +24,7 @@ pub use disputes::{dispute_from, dispute_state_from};
 pub use events::EventPage;
 pub use lookup::{shows_changes, shows_form};
 pub use payouts::payout_from;
+pub use snapshots::{ShownList, ShownPage, balance_from, shown_from};
 pub use wire::{Account, GatewayOptions};
 
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};

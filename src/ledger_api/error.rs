@@ -3,6 +3,7 @@
 use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
 use aggregates::settlement::SettlementError;
+use aggregates::reconciliation::ReconciliationError;
 use http::StatusCode;
 use projections::books::BooksError;
 use std::fmt::Display;
@@ -12,7 +13,7 @@ use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
 use crate::use_cases::{
-    AppError, CloseError, FeedError, MatchError, PastError, RegisterError, SettleError,
+    AppError, BreakError, CloseError, FeedError, MatchError, PastError, RegisterError, SettleError,
 };
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
@@ -129,6 +130,21 @@ impl From<FeedError> for Problem {
             }
             FeedError::App(error) => error.into(),
         }
+    }
+}
+
+impl From<BreakError> for Problem {
+    fn from(error: BreakError) -> Self {
+        let refused = match error {
+            BreakError::App(error) => return error.into(),
+            BreakError::Refused(refused) => refused,
+        };
+        let status = match refused {
+            ReconciliationError::SamePerson => StatusCode::FORBIDDEN,
+            _ => StatusCode::CONFLICT,
+        };
+        let detail = sentence(&refused);
+        Self::new(status, (&refused).into(), detail)
     }
 }
 

@@ -20,6 +20,7 @@ mod orders;
 mod parked;
 mod payments;
 mod query;
+mod reconciliations;
 mod shapes;
 
 use axum::extract::Request;
@@ -41,6 +42,7 @@ pub fn routes() -> Routes<App> {
     register(Routes::new(NAME))
         .merge(catalogue(Routes::new(NAME)))
         .merge(bookkeeping(Routes::new(NAME)))
+        .merge(reconciling(Routes::new(NAME)))
         .get("/ledger/v1/orders", orders::list)
         .post("/ledger/v1/orders", orders::place)
         .get("/ledger/v1/orders/{id}", orders::get)
@@ -94,6 +96,38 @@ fn bookkeeping(routes: Routes<App>) -> Routes<App> {
         .get("/ledger/v1/bank-lines/{id}", bank::get)
         .post("/ledger/v1/bank-lines/{id}/match", bank::bind)
         .post("/ledger/v1/bank-lines/{id}/unmatch", bank::part)
+}
+
+/// Runs of reconciliations, and their breaks.
+fn reconciling(routes: Routes<App>) -> Routes<App> {
+    routes
+        .get("/ledger/v1/reconciliations", reconciliations::list)
+        .post("/ledger/v1/reconciliations", reconciliations::open)
+        .get("/ledger/v1/reconciliations/{id}", reconciliations::get)
+        .get(
+            "/ledger/v1/reconciliation_breaks",
+            reconciliations::list_breaks,
+        )
+        .get(
+            "/ledger/v1/reconciliation_breaks/{id}",
+            reconciliations::get_break,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/assign",
+            reconciliations::assign,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/resolve",
+            reconciliations::resolve,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/approve",
+            reconciliations::approve,
+        )
+        .post(
+            "/ledger/v1/reconciliation_breaks/{id}/refuse",
+            reconciliations::refuse,
+        )
 }
 
 /// Offers and articles.

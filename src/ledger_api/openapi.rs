@@ -43,6 +43,7 @@ use Told::{Body, Keyless, Nothing, Query, Statement};
 
 const READ: &str = "payments:read";
 const WRITE: &str = "payments:write";
+const LEDGER: &str = "ledger:read";
 const ADMIN: &str = "admin";
 const BOOKS: &str = "ledger:read";
 
@@ -111,6 +112,15 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/parked/{id}", "getParked", "Read a parked intention", READ, One("LedgerParked"), Query(&[])),
     ("post", "/ledger/v1/parked/{id}/settle", "settleParked", "Say what became of a parked intention; it counts once another key approves", WRITE, One("LedgerParked"), Body("LedgerSettlement", r#"{"outcome": "did_not_happen", "because": "Stripe's dashboard shows no such refund"}"#)),
     ("post", "/ledger/v1/parked/{id}/approve", "approveParked", "Approve what another key said became of it; Stripe is read first", "approve", One("LedgerParked"), Body("LedgerApproval", "{}")),
+    ("get", "/ledger/v1/reconciliations", "listReconciliations", "List runs that compared the books with Stripe's, newest first", LEDGER, Page("LedgerReconciliation"), Query(&["LedgerLimit", "LedgerAfter"])),
+    ("post", "/ledger/v1/reconciliations", "openReconciliation", "Compare the books with Stripe's; what is open already goes on", WRITE, One("LedgerReconciliation"), Body("LedgerReconciliationOpen", "{}")),
+    ("get", "/ledger/v1/reconciliations/{id}", "getReconciliation", "Read a run", LEDGER, One("LedgerReconciliation"), Query(&[])),
+    ("get", "/ledger/v1/reconciliation_breaks", "listBreaks", "List what does not agree; what agrees by now only where it is asked for", LEDGER, Page("LedgerBreak"), Query(&["LedgerLimit", "LedgerAfter", "LedgerBreakStatus"])),
+    ("get", "/ledger/v1/reconciliation_breaks/{id}", "getBreak", "Read a break", LEDGER, One("LedgerBreak"), Query(&[])),
+    ("post", "/ledger/v1/reconciliation_breaks/{id}/assign", "assignBreak", "Say whose it is to look into a break", WRITE, One("LedgerBreak"), Body("LedgerBreakOwner", r#"{"owner": "finance"}"#)),
+    ("post", "/ledger/v1/reconciliation_breaks/{id}/resolve", "resolveBreak", "Give the reason of a break; it counts once another key approves", WRITE, One("LedgerBreak"), Body("LedgerReason", r#"{"reason": "refunded in Stripe's dashboard, ticket 12"}"#)),
+    ("post", "/ledger/v1/reconciliation_breaks/{id}/approve", "approveBreak", "Agree to the reason that another key gave", "approve", One("LedgerBreak"), Body("LedgerApproval", "{}")),
+    ("post", "/ledger/v1/reconciliation_breaks/{id}/refuse", "refuseBreak", "Do not agree to it: the break is open again", "approve", One("LedgerBreak"), Body("LedgerReason", r#"{"reason": "which ticket?"}"#)),
     ("get", "/ledger/v1/events", "events", "The feed of the ledger: a page, lines of JSON, or server-sent events", "ledger:read", Feed, Query(OF_FEED)),
     ("get", "/ledger/v1/accounts", "listAccounts", "The chart of accounts", BOOKS, Page("LedgerAccount"), Query(&[])),
     ("get", "/ledger/v1/accounts/{id}/statement", "accountStatement", "The lines of an account in one currency, with what it stands at after each", BOOKS, PageAsOf("LedgerStatementLine", "opening_minor"), Query(OF_STATEMENT)),

@@ -4,6 +4,7 @@ use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::reconciliation::Reconciliation;
 use aggregates::settlement::Settlement;
 use anyhow::{Context as _, bail};
 use cqrs_es::Aggregate;
@@ -182,6 +183,7 @@ fn sentence(event: &Recorded) -> anyhow::Result<String> {
         Article::TYPE => words::article(&event.payload_as()?),
         Settlement::TYPE => words::settlement(&event.payload_as()?),
         Books::TYPE => words::books(&event.payload_as()?),
+        Reconciliation::TYPE => words::reconciliation(&event.payload_as()?),
         other => format!("{other} {}", event.event_type),
     };
     let id = event.aggregate_id.rsplit('/').next().unwrap_or_default();

@@ -9,6 +9,8 @@ pub mod keys;
 pub mod ledger;
 pub mod parked;
 pub mod postgres;
+pub mod reconcile;
+pub mod report;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;

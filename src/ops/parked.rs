@@ -144,6 +144,7 @@ pub(super) async fn app(config: &Config, url: &str) -> anyhow::Result<App> {
     ))
 }
 
+/// Finishes what runs, and closes the connections.
 pub(super) async fn close(app: &App) {
     app.drain().await;
     app.store().close().await;

@@ -47,7 +47,7 @@ async fn with_postgres(
 ) -> anyhow::Result<()> {
     let database_url = postgres.url().expose_secret().to_owned();
     serve::migrate(&database_url).await?;
-    let seal_key = own_key(config.seal_key.clone(), &config.home, "seal.key")?;
+    let seal_key = seal_key(config)?;
     own_key(config.signing_key.clone(), &config.home, "signing.key")?;
     if !beside_simulator {
         let parts = serve::parts(config, listener, database_url, seal_key, metrics)?;
@@ -137,6 +137,14 @@ pub fn webhook_secret(seal_key: &Key32, merchant: &str) -> SecretString {
         "whsec_{}",
         hex::encode(mac.finalize().into_bytes())
     ))
+}
+
+/// The sandbox's seal key.
+///
+/// # Errors
+/// When it can neither be read nor made.
+pub fn seal_key(config: &Config) -> anyhow::Result<Key32> {
+    own_key(config.seal_key.clone(), &config.home, "seal.key")
 }
 
 /// The configured key, or one that the sandbox made at its first start and keeps under its home.

@@ -97,6 +97,7 @@ pub fn parts(
         },
         recovery: Recovery::default(),
         settle_every: Some(SETTLE_EVERY),
+        reconcile_every: config.reconcile_every,
         limits: Limits {
             connections_max: config.connections_max,
             drain_within: config.timeouts.drain,

@@ -6,6 +6,7 @@ use aggregates::order::OrderEvent;
 use aggregates::parking::ByHand;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Changes, CreateRequested, Decline, Refusal};
+use aggregates::reconciliation::ReconciliationEvent;
 use aggregates::settlement::SettlementEvent;
 
 /// What happened to an order.
@@ -51,6 +52,37 @@ pub fn order(event: &OrderEvent) -> String {
         }
         OrderEvent::OrderCancelled { reason } => format!("cancelled: {reason}"),
         OrderEvent::PersonalDataErased { subject } => format!("personal data of {subject} erased"),
+    }
+}
+
+/// What happened to a run of a reconciliation, or to a break.
+pub fn reconciliation(event: &ReconciliationEvent) -> String {
+    use ReconciliationEvent as E;
+    match event {
+        E::RunOpened { .. } => "begun to compare the account with Stripe's".to_owned(),
+        E::RunPinned(it) => format!(
+            "compares the ledger up to {} with {} pages of Stripe's answers",
+            it.ledger_position, it.pages
+        ),
+        E::RunClosed(it) => format!(
+            "compared: {} payments, {} breaks",
+            it.totals.payments,
+            it.totals.break_count()
+        ),
+        E::RunAbandoned { because } => format!("given up: {because}"),
+        E::BreakFound(it) => format!(
+            "BREAK {} at {} {}: {}",
+            it.class, it.subject, it.part, it.says
+        ),
+        E::BreakChanged(it) => format!(
+            "BREAK {} at {} {} has other figures: {}",
+            it.class, it.subject, it.part, it.says
+        ),
+        E::BreakGone { .. } => "the two sides agree by now".to_owned(),
+        E::BreakAssigned { owner } => format!("to be looked into by {owner}"),
+        E::BreakResolved { reason, by } => format!("resolved by {by}: {reason}"),
+        E::ResolutionApproved { by } => format!("resolution approved by {by}"),
+        E::ResolutionRefused { by, because } => format!("resolution refused by {by}: {because}"),
     }
 }
 

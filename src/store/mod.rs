@@ -18,10 +18,12 @@ mod outgoing;
 mod past;
 mod polls;
 mod presence;
+mod reconciliations;
 mod recovery;
 mod register;
 mod rows;
 mod settlements;
+mod told;
 mod vault;
 
 pub use books::BooksReader;
@@ -41,20 +43,23 @@ pub use outgoing::{
 pub use past::Past;
 pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
+pub use reconciliations::{BreakRow, Numbered, Place, Reconciliations, RunRow, Step as RunStep};
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use settlements::Reading;
+pub use told::{Gathered, Told as ToldEvent};
 pub use vault::{Vault, VaultError};
 
 use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{
-    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, RefundId,
-    SettlementId, books_aggregate_id,
+    ArticleId, CommandId, IntentionId, MerchantId, OfferId, OrderId, PaymentId, ReconciliationId,
+    RefundId, SettlementId, books_aggregate_id,
 };
 use aggregates::metadata::{Actor, EventMetadata};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
+use aggregates::reconciliation::{Reconciliation, ReconciliationEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use chrono::{DateTime, Utc};
@@ -81,6 +86,7 @@ pub struct Store {
     pub polls: Polls,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
+    pub reconciliations: Reconciliations,
     pub work: Work,
     pub vault: Vault,
     pub ids: Ids,
@@ -93,6 +99,7 @@ pub struct Store {
     books: CqrsStore<Books>,
     /// Reads the books.
     pub ledger: BooksReader,
+    reconciled: CqrsStore<Reconciliation>,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
     /// Intentions that this process has recorded within the last minutes.
@@ -126,6 +133,7 @@ pub struct Commit {
     pub stripe_request: Option<Decided<IntentionId, StripeRequest, StripeRequestEvent>>,
     pub settlements: Vec<Decided<SettlementId, Settlement, SettlementEvent>>,
     pub books: Option<Decided<(), Books, BooksEvent>>,
+    pub reconciliations: Vec<Decided<ReconciliationId, Reconciliation, ReconciliationEvent>>,
     pub offer: Option<Decided<OfferId, Offer, OfferEvent>>,
     pub article: Option<Decided<ArticleId, Article, ArticleEvent>>,
     pub claim: Option<Claim>,
@@ -184,6 +192,7 @@ impl Store {
             polls: Polls::new(pool.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
+            reconciliations: Reconciliations::new(pool.clone()),
             work: Work::new(pool.clone()),
             vault: Vault::new(pool.clone(), seal_key, ids.clone()),
             payments: Hot::new(
@@ -198,6 +207,7 @@ impl Store {
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             books: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             ledger: BooksReader::new(pool.clone()),
+            reconciled: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             fresh: Fresh::default(),
@@ -390,6 +400,11 @@ impl Store {
         if let Some(decided) = it.books {
             let id = ((), books_aggregate_id(merchant));
             add(&mut append, context, id, decided, fold::books, |_| ids())?;
+        }
+        for decided in it.reconciliations {
+            let id = (decided.id, decided.id.aggregate_id(merchant));
+            let folded = fold::reconciliation;
+            add(&mut append, context, id, decided, folded, |_| ids())?;
         }
         if let Some(decided) = it.offer {
             let id = (decided.id, decided.id.aggregate_id(merchant));

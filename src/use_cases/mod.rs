@@ -32,6 +32,7 @@ mod payments;
 mod polling;
 mod presence;
 mod reading;
+mod reconciling;
 mod recovery;
 mod refunds;
 mod refusals;
@@ -69,6 +70,11 @@ pub use payments::{CreatePayment, PaymentAnswer};
 pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
+pub use reconciling::{
+    Amount as ReportAmount, BreakChange, BreakError, Head as ReportHead, Line as ReportLine,
+    ReconcileError, Repeated, Report, Seen as ReconcileSeen, Tail as ReportTail, json_head,
+    json_line, json_tail,
+};
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{

@@ -5,11 +5,12 @@ use crate::support::settling::settle;
 use crate::support::{World, card_payment, pause_webhooks, send, until};
 use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
-use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, ReconciliationId, SettlementId};
 use aggregates::metadata::Actor;
 use aggregates::money::{Currency, Money};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::reconciliation::Reconciliation;
 use aggregates::settlement::Settlement;
 use aggregates::stripe_request::StripeRequest;
 use chrono::{DateTime, Utc};
@@ -21,6 +22,7 @@ use projections::fold::{self, Versioned};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::HashMap;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A fold of the whole log, one event at a time.
@@ -30,6 +32,7 @@ struct Refold {
     payments: HashMap<String, Versioned<Payment>>,
     requests: HashMap<String, Versioned<StripeRequest>>,
     settlements: HashMap<String, Versioned<Settlement>>,
+    reconciled: HashMap<String, Versioned<Reconciliation>>,
     offers: HashMap<String, Versioned<Offer>>,
     articles: HashMap<String, Versioned<Article>>,
     changes: Vec<(i64, DateTime<Utc>, RowChange)>,
@@ -75,6 +78,15 @@ impl Refold {
                 fold::settlement(
                     SettlementId::from_uuid(uuid),
                     settlement,
+                    &[event.payload_as().unwrap()],
+                    0,
+                )
+            }
+            Reconciliation::TYPE => {
+                let known = self.reconciled.entry(event.aggregate_id.clone());
+                fold::reconciliation(
+                    ReconciliationId::from_uuid(uuid),
+                    known.or_default(),
                     &[event.payload_as().unwrap()],
                     0,
                 )
@@ -192,8 +204,18 @@ pub async fn busy_world() -> World {
     let account = "main".parse().unwrap();
     let imported = world
         .app()
-        .import_statement(&acme, actor, account, vec![line]);
+        .import_statement(&acme, actor.clone(), account, vec![line]);
     assert_eq!(imported.await.unwrap().new, 1);
+    let booked = world
+        .sim(Method::GET, "state?account=acct_acme", None)
+        .await;
+    let booked = &booked["acct_acme"]["balance_transactions"][0]["id"];
+    let another_fee = json!({"id": booked, "set": {"fee": 1}});
+    world.sim(Method::POST, "forge", Some(another_fee)).await;
+    let run = world
+        .app()
+        .reconcile(&acme, actor, 0, &CancellationToken::new(), |_| {});
+    run.await.unwrap();
     pause_webhooks(&world, true).await;
     let (intent, intention) = parked_capture(&mut world, "drop_after").await;
     settle(&world, intention, &intent).await;

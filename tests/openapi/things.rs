@@ -111,6 +111,15 @@ impl Things {
             ("/ledger/v1/bank-lines/", Uuid::from_u128(7).to_string()),
             ("/ledger/v1/accounts/", "assets:bank".to_owned()),
             ("/ledger/v1/periods/", "2020-01".to_owned()),
+            // What does not agree with Stripe is planted by the tests of reconciliation.
+            (
+                "/ledger/v1/reconciliations/",
+                Uuid::from_u128(8).to_string(),
+            ),
+            (
+                "/ledger/v1/reconciliation_breaks/",
+                Uuid::from_u128(9).to_string(),
+            ),
             // Deliveries wait for webhooks; one that is made up is as unknown to everybody.
             (
                 "/v1/webhook_endpoints/{id}/deliveries/",

@@ -151,6 +151,7 @@ pub async fn opened(
         recovery: setup.recovery,
         // Only when a test asks for it: `App::settle`.
         settle_every: None,
+        reconcile_every: None,
         limits: setup.limits,
         ids: Ids::seeded(setup.seed),
         metrics,

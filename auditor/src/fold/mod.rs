@@ -10,6 +10,7 @@ mod order;
 mod payment;
 mod postings;
 mod read;
+mod reconciliation;
 mod refunds;
 mod requests;
 mod settlement;
@@ -34,6 +35,8 @@ pub(crate) struct Out {
     payouts: Spill,
     transactions: Spill,
     bank_lines: Spill,
+    runs: Spill,
+    breaks: Spill,
     clearing: Spill,
     closings: Spill,
     offers: Spill,
@@ -58,6 +61,8 @@ impl Out {
             payouts: Spill::new("audit_payouts"),
             transactions: Spill::new("audit_transactions"),
             bank_lines: Spill::new("audit_bank_lines"),
+            runs: Spill::new("audit_runs"),
+            breaks: Spill::new("audit_breaks"),
             clearing: Spill::new("audit_clearing"),
             closings: Spill::new("audit_closings"),
             offers: Spill::new("audit_offers"),
@@ -86,6 +91,8 @@ impl Out {
             &mut self.payouts,
             &mut self.transactions,
             &mut self.bank_lines,
+            &mut self.runs,
+            &mut self.breaks,
             &mut self.clearing,
             &mut self.closings,
             &mut self.offers,
@@ -190,6 +197,7 @@ enum What {
     Request(requests::Request),
     Settlement(Box<settlement::Settlement>),
     Books(books::Books),
+    Reconciliation(Box<reconciliation::Reconciliation>),
     Offer(catalogue::Offer),
     Article(catalogue::Article),
     Unknown,
@@ -205,6 +213,7 @@ impl Stream {
             "stripe_request" => What::Request(requests::Request::default()),
             "books" => What::Books(books::Books::default()),
             "settlement" => What::Settlement(Box::default()),
+            "reconciliation" => What::Reconciliation(Box::default()),
             "offer" => What::Offer(catalogue::Offer::default()),
             "article" => What::Article(catalogue::Article::default()),
             _ => What::Unknown,
@@ -247,6 +256,7 @@ impl Stream {
             What::Request(it) => it.take(&self.of, event, &said, out),
             What::Settlement(it) => it.take(&self.of, event, &said, out),
             What::Books(it) => it.take(event, &said, out),
+            What::Reconciliation(it) => it.take(&self.of, event, &said, out),
             What::Offer(it) => it.take(event, &said, out),
             What::Article(it) => it.take(event, &said, out),
             What::Unknown => Err(Unreadable(format!("nobody knows what a {} is", self.kind))),
@@ -277,6 +287,7 @@ impl Stream {
             What::Order(it) => it.end(of, out),
             What::Request(it) => it.end(of, out),
             What::Settlement(it) => it.end(of, out),
+            What::Reconciliation(it) => it.end(of, out),
             What::Offer(it) => it.end(of, out),
             What::Article(it) => it.end(of, out),
             What::Books(_) | What::Unknown => {}

@@ -40,6 +40,18 @@ impl<T: Entity> Table<T> {
         }
     }
 
+    /// Takes the entity out. Whether there was one.
+    pub fn remove(&mut self, id: &str) -> bool {
+        let Some(place) = self.places.remove(id) else {
+            return false;
+        };
+        self.rows.remove(place);
+        for later in self.places.values_mut().filter(|it| **it > place) {
+            *later -= 1;
+        }
+        true
+    }
+
     /// Those created before the given place (or all), newest first.
     pub fn older_than(&self, place: Option<usize>) -> impl Iterator<Item = &T> {
         self.rows[..place.unwrap_or(self.rows.len())].iter().rev()

@@ -1,0 +1,4 @@
+mod comparing;
+mod faults;
+mod runs_and_breaks;
+mod years;
