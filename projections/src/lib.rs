@@ -16,6 +16,7 @@ pub mod offers;
 pub mod orders;
 pub mod payments;
 pub mod payouts;
+pub mod rebuild;
 pub mod refunds;
 pub mod stripe_requests;
 
