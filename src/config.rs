@@ -51,12 +51,16 @@ pub struct Config {
     pub connections_max: usize,
     /// `COUNTERFOIL_RATE_LIMIT`, requests a second for each key, 0 for no limit; 250 unless set.
     pub rate_limit: Option<RateLimit>,
+    /// `COUNTERFOIL_EVENT_POLL_S`, seconds from one poll of Stripe's events to the next, 0 for none; 300 unless set.
+    pub event_poll: Option<Duration>,
     /// `COUNTERFOIL_WEBHOOK_REACH`, where merchants' webhooks may be sent; public addresses unless set.
     pub webhook_reach: Reach,
     /// What is logged, and how.
     pub log: LogSettings,
 }
 
+/// Seconds from one poll of Stripe's events to the next, unless set otherwise.
+const EVENT_POLL_S: u64 = 300;
 /// Requests a second for each key, unless set otherwise.
 const RATE_LIMIT: u64 = 250;
 
@@ -185,6 +189,11 @@ impl Config {
             "rate_limit",
             values::between(0, 1_000_000),
         );
+        let event_poll_s = from.plain(
+            "COUNTERFOIL_EVENT_POLL_S",
+            "event_poll_s",
+            values::between(0, 86_400),
+        );
         let reach = from.plain(
             "COUNTERFOIL_WEBHOOK_REACH",
             "webhook_reach",
@@ -212,6 +221,9 @@ impl Config {
                 .ok()
                 .and_then(NonZeroU32::new)
                 .map(RateLimit::per_second),
+            event_poll: Some(event_poll_s.unwrap_or(EVENT_POLL_S))
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             webhook_reach: reach.unwrap_or(Reach::Public),
             log: LogSettings {
                 filter: filter.unwrap_or_else(|| "info,sqlx=warn".to_owned()),

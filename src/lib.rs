@@ -3,6 +3,7 @@
 pub mod bank;
 pub mod config;
 pub mod doors;
+pub mod firewall;
 pub mod gateway;
 pub mod http;
 pub mod ids;
@@ -10,8 +11,12 @@ pub mod journal;
 pub mod ledger_api;
 pub mod ops;
 pub mod outbound;
+#[doc(hidden)]
+pub mod parsers;
 pub mod personal;
 pub mod service;
 pub mod store;
 pub mod use_cases;
 pub mod webhooks;
+
+pub(crate) use eventstore::crash_point;

@@ -1,13 +1,15 @@
 //! The command line.
 
-use aggregates::ids::MerchantId;
+use aggregates::ids::{IntentionId, MerchantId};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use counterfoil::config::Config;
+use counterfoil::firewall;
 use counterfoil::http::openapi;
+use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{events, keys, sandbox, serve, telemetry};
+use counterfoil::ops::{audit, events, inbox, keys, parked, sandbox, serve, telemetry};
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
@@ -37,6 +39,15 @@ enum Command {
     /// Read the history
     #[command(subcommand)]
     Events(EventsCommand),
+    /// What nobody could find out: look at it, and settle it by hand
+    #[command(subcommand)]
+    Parked(ParkedCommand),
+    /// What Stripe told: look at what could not be applied, and have it tried again
+    #[command(subcommand)]
+    Inbox(inbox::InboxCommand),
+    /// Check what the ledger promises, independently of all that keeps it
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -70,6 +81,63 @@ enum EventsCommand {
         #[arg(long)]
         merchant: Option<String>,
         /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum ParkedCommand {
+    /// What waits for people
+    List {
+        /// Only this merchant's
+        #[arg(long)]
+        merchant: Option<MerchantId>,
+        /// What is settled too
+        #[arg(long)]
+        all: bool,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// All that is known of one intention
+    Show {
+        intention: IntentionId,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what became of it; another person approves
+    Settle {
+        intention: IntentionId,
+        /// It happened: to this object of Stripe's (pi_…, re_…, cus_…)
+        #[arg(long, value_name = "ID", conflicts_with = "did_not_happen")]
+        happened: Option<String>,
+        /// It did not happen, and cannot happen any more
+        #[arg(long)]
+        did_not_happen: bool,
+        /// Who says so
+        #[arg(long = "as", value_name = "NAME")]
+        by: String,
+        /// Why they are sure
+        #[arg(long)]
+        because: String,
+    },
+    /// Approve what another person said
+    Approve {
+        intention: IntentionId,
+        /// Who approves
+        #[arg(long = "as", value_name = "NAME")]
+        by: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum AuditCommand {
+    /// Read everything in one snapshot, and tell what breaks a promise: exit code 0 nothing, 1 something, 2 could not finish
+    Verify {
+        #[command(flatten)]
+        beside: Box<Beside>,
+        /// One JSON object
         #[arg(long)]
         json: bool,
     },
@@ -119,6 +187,8 @@ enum KeysCommand {
 }
 
 fn main() -> ExitCode {
+    // Where tests let it die; a program that is built to be served has no such points.
+    let _points = fail::has_failpoints().then(fail::FailScenario::setup);
     let arguments = Arguments::parse();
     let config = match Config::load() {
         Ok(config) => config,
@@ -138,7 +208,7 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(arguments.command, config)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("counterfoil: {error:#}");
             ExitCode::FAILURE
@@ -146,8 +216,11 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command, config: Config) -> anyhow::Result<()> {
-    match command {
+async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let done = match command {
+        Command::Audit(AuditCommand::Verify { beside, json }) => {
+            return Ok(audited(&config, *beside, json).await);
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -174,6 +247,7 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             organization,
         }) => {
             let name = name.unwrap_or_else(|| id.to_string());
+            no_card_number("--name", &name)?;
             let merchant = Merchant {
                 id,
                 name,
@@ -188,6 +262,26 @@ async fn run(command: Command, config: Config) -> anyhow::Result<()> {
             keys::put_merchant(&database(&config)?, &seal_key, &merchant).await
         }
         Command::Keys(command) => change_keys(command, &config).await,
+        Command::Inbox(command) => inbox::run(command, &database(&config)?).await,
+        Command::Parked(command) => settle_by_hand(command, &config).await,
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+/// An audit has three ends, and so three exit codes.
+async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
+    let form = if json { Form::Json } else { Form::Words };
+    let clean = match database(config) {
+        Ok(url) => audit::verify(config, &url, beside, form).await,
+        Err(error) => Err(error),
+    };
+    match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("counterfoil: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 
@@ -236,12 +330,50 @@ async fn change_keys(command: KeysCommand, config: &Config) -> anyhow::Result<()
     }
 }
 
+async fn settle_by_hand(command: ParkedCommand, config: &Config) -> anyhow::Result<()> {
+    let url = database(config)?;
+    let form = |json| if json { Form::Json } else { Form::Words };
+    match command {
+        ParkedCommand::List {
+            merchant,
+            all,
+            json,
+        } => parked::list(&url, merchant.as_ref(), all, form(json)).await,
+        ParkedCommand::Show { intention, json } => parked::show(&url, intention, form(json)).await,
+        ParkedCommand::Settle {
+            intention,
+            happened,
+            did_not_happen,
+            by,
+            because,
+        } => {
+            no_card_number("--as", &by)?;
+            no_card_number("--because", &because)?;
+            let outcome = parked::outcome(happened, did_not_happen)?;
+            parked::settle(config, &url, intention, outcome, &by, because).await
+        }
+        ParkedCommand::Approve { intention, by } => {
+            no_card_number("--as", &by)?;
+            parked::approve(config, &url, intention, &by).await
+        }
+    }
+}
+
 /// The configured database, or the running sandbox's.
 fn database(config: &Config) -> anyhow::Result<String> {
     match &config.database_url {
         Some(url) => Ok(url.expose_secret().to_owned()),
         None => Postgres::running_url(config),
     }
+}
+
+/// What is typed here is kept like what comes through a door. It is not repeated: a terminal is a log too.
+fn no_card_number(option: &str, text: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        !firewall::holds_card_number(text),
+        "{option} holds what looks like a card number: that is kept nowhere"
+    );
+    Ok(())
 }
 
 fn organization(text: &str) -> Result<String, String> {

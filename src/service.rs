@@ -83,7 +83,6 @@ pub enum StartError {
 pub struct Opened {
     pub app: App,
     listener: TcpListener,
-    recovery: Recovery,
     settle_every: Option<Duration>,
     limits: Limits,
     metrics: PrometheusHandle,
@@ -122,12 +121,12 @@ impl Opened {
             parts.webhook_secrets,
             parts.options,
             outbound,
+            parts.recovery,
             public_url,
         );
         Ok(Self {
             app,
             listener: parts.listener,
-            recovery: parts.recovery,
             settle_every: parts.settle_every,
             limits: parts.limits,
             metrics: parts.metrics,
@@ -142,7 +141,6 @@ impl Opened {
         let Self {
             app,
             listener,
-            recovery,
             settle_every,
             limits,
             metrics,
@@ -153,11 +151,20 @@ impl Opened {
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_inbox(stop).await }.boxed()
             })),
-            tokio::spawn(worker(app.clone(), stop.clone(), move |app, stop| {
-                async move { app.run_recovery(recovery, stop).await }.boxed()
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_recovery(stop).await }.boxed()
             })),
             tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
                 async move { app.run_deliveries(stop).await }.boxed()
+            })),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_claims(stop).await }.boxed()
+            })),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_presence(stop).await }.boxed()
+            })),
+            tokio::spawn(worker(app.clone(), stop.clone(), |app, stop| {
+                async move { app.run_polling(stop).await }.boxed()
             })),
         ];
         if let Some(every) = settle_every {

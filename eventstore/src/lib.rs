@@ -11,6 +11,8 @@
 
 mod append;
 mod cqrs;
+#[doc(hidden)]
+pub mod crash;
 mod error;
 mod fold;
 mod leaf;

@@ -1,6 +1,7 @@
 //! The one way to build a pool.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Executor, PgConnection};
@@ -19,11 +20,16 @@ pub enum Role {
 }
 
 impl Role {
-    /// The statement that takes the role.
+    /// The statements that take the role.
     const fn set_role(self) -> &'static str {
         match self {
-            Self::Writer => "SET ROLE counterfoil_writer",
-            Self::Reader => "SET ROLE counterfoil_reader",
+            // A process that is paused inside a transaction does not hold its locks for ever.
+            Self::Writer => {
+                "SET ROLE counterfoil_writer; SET idle_in_transaction_session_timeout = '5s'"
+            }
+            Self::Reader => {
+                "SET ROLE counterfoil_reader; SET idle_in_transaction_session_timeout = '5s'"
+            }
             Self::Owner => "RESET ROLE",
         }
     }
@@ -32,6 +38,10 @@ impl Role {
 /// Ends a transaction that nobody knows of, without a warning in the server's log where there is none: inside one,
 /// `BEGIN` is but a warning (or, in a failed one, an error, upon which the pool drops the connection).
 const END_ANY_TRANSACTION: &str = "BEGIN; ROLLBACK";
+
+/// How long somebody waits for a connection before being told that there is none. While the database is away, the pool tries
+/// again after pauses that grow to a fifth of this: so soon is it back once the database is.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A pool of at most `max` connections with the rights of `role`.
 ///
@@ -45,6 +55,7 @@ pub async fn pool(url: &str, role: Role, max: u32) -> Result<PgPool, StoreError>
     let options = PgConnectOptions::from_str(url)?.application_name("counterfoil");
     let pool = PgPoolOptions::new()
         .max_connections(max)
+        .acquire_timeout(ACQUIRE_WITHIN)
         .after_connect(move |conn, _| {
             Box::pin(async move { conn.execute(role.set_role()).await.map(drop) })
         })

@@ -4,8 +4,8 @@
 mod tests;
 
 use crate::{
-    articles, balance_transactions, balances, bank_lines, offers, orders, payments, payouts,
-    refunds, stripe_requests,
+    articles, balance_transactions, balances, bank_lines, offers, orders, parked, payments,
+    payouts, refunds, stripe_requests,
 };
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
@@ -54,6 +54,7 @@ pub fn payment(
 ) -> Vec<RowChange> {
     let mut rows = Vec::new();
     let mut touched = Vec::new();
+    let mut ended = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::payment_entries(event, &payment.state);
         payment.state.apply(event);
@@ -62,6 +63,7 @@ pub fn payment(
             rows.extend(balances::rows(&facts.merchant, &entries, first + index));
         }
         touched.extend(event.refund().map(|refund| (refund, first + index)));
+        ended.extend(event.parks_or_ends().map(|it| (it, first + index)));
     }
     let (Some(facts), Some(last)) = (payment.state.facts(), events.len().checked_sub(1)) else {
         return rows;
@@ -69,6 +71,11 @@ pub fn payment(
     for (refund, event) in touched {
         let found = facts.refunds.iter().find(|it| it.id == refund);
         rows.extend(found.map(|it| refunds::row(id, facts, it, event)));
+    }
+    for (intention, event) in ended {
+        let found = facts.parked.iter().find(|it| it.intention == intention);
+        let of = parked::Of::Payment(id.uuid());
+        rows.extend(found.map(|it| parked::row(&facts.merchant, of, it, event)));
     }
     rows.push(payments::row(id, facts, payment.version, first + last));
     rows
@@ -86,7 +93,15 @@ pub fn stripe_request(
     }
     match (request.state.facts(), events.len().checked_sub(1)) {
         (Some(facts), Some(last)) => {
-            vec![stripe_requests::row(facts, request.version, first + last)]
+            let merchant = &facts.request.merchant;
+            let of = parked::Of::StripeRequest(facts.request.intention.uuid());
+            let (version, event) = (request.version, first + last);
+            let parked = facts.parked.as_ref();
+            parked
+                .map(|it| parked::row(merchant, of, it, event))
+                .into_iter()
+                .chain([stripe_requests::row(facts, version, event)])
+                .collect()
         }
         _ => vec![],
     }

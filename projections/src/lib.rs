@@ -14,15 +14,14 @@ pub mod journal;
 pub mod listed;
 pub mod offers;
 pub mod orders;
+pub mod parked;
 pub mod payments;
 pub mod payouts;
 pub mod rebuild;
 pub mod refunds;
 pub mod stripe_requests;
 
-use aggregates::ids::MerchantId;
 use eventstore::Table;
-use uuid::Uuid;
 
 /// The tables that the append folds, for [`eventstore`]'s log to know.
 pub const TABLES: &[Table] = &[
@@ -36,24 +35,10 @@ pub const TABLES: &[Table] = &[
     bank_lines::TABLE,
     offers::TABLE,
     articles::TABLE,
+    parked::TABLE,
 ];
 
 /// A count for a `bigint` column. Versions and counts are far below its limit.
 pub(crate) fn int8(count: u64) -> i64 {
     i64::try_from(count).expect("a stream holds fewer than 2^63 events")
-}
-
-/// What waits for Stripe's answer, of whom, from its rows.
-pub(crate) fn waiting<Id>(
-    rows: Vec<(String, Uuid)>,
-    id: fn(Uuid) -> Id,
-) -> Result<Vec<(MerchantId, Id)>, sqlx::Error> {
-    rows.into_iter()
-        .map(|(merchant, uuid)| {
-            let merchant = merchant
-                .parse()
-                .map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-            Ok((merchant, id(uuid)))
-        })
-        .collect()
 }

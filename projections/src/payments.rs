@@ -1,7 +1,7 @@
 //! `payments`: one row per payment, as it stands; found by Stripe's id, and by what still waits for an answer.
 
+use crate::int8;
 use crate::orders::{currency, merchant};
-use crate::{int8, waiting};
 use aggregates::ids::{IntentionId, MerchantId, PaymentId};
 use aggregates::payment::Description;
 use aggregates::payment::state::{Facts, RefundStatus};
@@ -61,7 +61,7 @@ pub(crate) fn row(id: PaymentId, facts: &Facts, version: u64, event: usize) -> R
             facts.amount.minor().into(),
             facts.captured.minor().into(),
             facts.refunded().minor().into(),
-            oldest_pending(facts).map(IntentionId::uuid).into(),
+            open_intention(facts).map(IntentionId::uuid).into(),
             id.short().into(),
             facts.charge.clone().into(),
             said(|it| &it.reference),
@@ -85,16 +85,15 @@ fn metadata(facts: &Facts) -> String {
     text
 }
 
-/// The oldest intention of the payment that Stripe has not answered: a step, or a refund.
-fn oldest_pending(facts: &Facts) -> Option<IntentionId> {
+/// An intention of the payment that Stripe has not answered: its step, or its oldest refund (which is found among the
+/// `refunds` as well).
+fn open_intention(facts: &Facts) -> Option<IntentionId> {
     let step = facts.pending.as_ref().map(|pending| pending.intention);
     let refunds = facts
         .refunds
         .iter()
         .filter(|refund| refund.status == RefundStatus::Requested);
-    step.into_iter()
-        .chain(refunds.map(|refund| refund.id))
-        .min()
+    step.or(refunds.map(|refund| refund.id).min())
 }
 
 /// The payment that Stripe's intent `intent` belongs to.
@@ -113,25 +112,4 @@ pub async fn by_intent(
             .fetch_optional(connection)
             .await?;
     Ok(found.map(PaymentId::from_uuid))
-}
-
-/// Payments that have waited for Stripe's answer since before `before` (an intention's id is a UUIDv7, so ids are ordered
-/// by time), oldest first.
-///
-/// # Errors
-/// When the database cannot be read, or holds a merchant id that is none.
-pub async fn waiting_since(
-    connection: &mut PgConnection,
-    before: Uuid,
-    limit: i64,
-) -> Result<Vec<(MerchantId, PaymentId)>, sqlx::Error> {
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(
-        "select merchant, payment_id from payments
-         where pending_intention is not null and pending_intention < $1 order by pending_intention limit $2",
-    )
-    .bind(before)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    waiting(rows, PaymentId::from_uuid)
 }

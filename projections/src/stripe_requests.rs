@@ -1,12 +1,9 @@
 //! `stripe_requests`: one row per change that was asked of Stripe outside of payments, so that one without an answer is found.
 
+use crate::int8;
 use crate::orders::merchant;
-use crate::{int8, waiting};
-use aggregates::ids::{IntentionId, MerchantId};
 use aggregates::stripe_request::{Facts, Status};
 use eventstore::{Column, Kind, RowChange, Table};
-use sqlx::PgConnection;
-use uuid::Uuid;
 
 /// The table's shape, for the append and for a rebuild.
 pub const TABLE: Table = Table {
@@ -43,24 +40,4 @@ pub(crate) fn row(facts: &Facts, version: u64, event: usize) -> RowChange {
             int8(version).into(),
         ],
     }
-}
-
-/// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
-///
-/// # Errors
-/// When the database cannot be read, or holds a merchant id that is none.
-pub async fn waiting_since(
-    connection: &mut PgConnection,
-    before: Uuid,
-    limit: i64,
-) -> Result<Vec<(MerchantId, IntentionId)>, sqlx::Error> {
-    let rows: Vec<(String, Uuid)> = sqlx::query_as(
-        "select merchant, request_id from stripe_requests
-         where pending_intention is not null and pending_intention < $1 order by pending_intention limit $2",
-    )
-    .bind(before)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    waiting(rows, IntentionId::from_uuid)
 }

@@ -6,12 +6,16 @@
 //! | `GET /_sim/clock`, `POST /_sim/clock {"advance_s"}` | shows the clock, or advances it and does what has become due |
 //! | `POST /_sim/settle {"account"?}` | does now what Stripe does later: balance transactions, refunds, processing payments, disputes and their decisions, arrivals of payouts |
 //! | `GET /_sim/state?account=` | every object, without secrets |
+//! | `GET /_sim/effects?account=&kind=&after=` | a thousand objects of a kind in short, or events with the keys of the requests behind them |
 //! | `POST /_sim/objects {"id", "amount", "currency", "client_secret"?, "description"?, "account"?}` | plants an intent; its secret lasts until the process ends |
 //! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
 //! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
 //! | `POST /_sim/payouts/fail {"payout", "failure_code"?}` | lets the bank send a payout back |
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
-//! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes; lets the held ones go on |
+//! | `POST /_sim/faults/script {"seed", "requests": {kind: per mille}, "webhooks": {mishap: per mille}, "path_prefix"?, "method"?, "account"?}` | draws a fault for every request, and what becomes of every delivery, from a seed; instead of an earlier script |
+//! | `DELETE /_sim/faults/script` | switches it off, and says how often each kind has struck |
+//! | `GET /_sim/faults`, `DELETE /_sim/faults`, `POST /_sim/faults/release` | lists, with how many requests are held; removes all and the script; lets the held ones go on |
+//! | `POST /_sim/keys/forget {"key"?, "older_than_s"?, "account"?}` | forgets what is kept under one idempotency key, or under all; or only what is older |
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
 //! | `POST /_sim/webhooks/endpoints {"url", "secret", "enabled_events"?, "account"?}` | delivers there as well, until the process ends |
 //! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
@@ -27,10 +31,12 @@ use serde_json::{Value, json};
 
 use crate::App;
 use crate::answers::Answer;
+use crate::api;
 use crate::cards::Disputing;
 use crate::config::{PlantedIntent, WebhookEndpoint};
 use crate::errors::ApiError;
-use crate::faults::{Fault, Rule};
+use crate::faults::script::Script;
+use crate::faults::{Fault, Rule, every_path};
 use crate::flow;
 use crate::objects::{Cause, Charge, PaymentIntent, Payout};
 use crate::state::{AccountCell, Tx};
@@ -64,6 +70,15 @@ struct Advance {
 struct OfAccount {
     #[serde(default)]
     account: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Effects {
+    account: String,
+    kind: String,
+    #[serde(default)]
+    after: usize,
 }
 
 #[derive(Deserialize)]
@@ -126,12 +141,19 @@ struct NewFault {
     times: u64,
 }
 
-fn every_path() -> String {
-    "/".to_owned()
-}
-
 fn once() -> u64 {
     1
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forget {
+    #[serde(default)]
+    key: Option<String>,
+    #[serde(default)]
+    older_than_s: u32,
+    #[serde(default)]
+    account: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -167,6 +189,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("POST", "clock") => advance(app, body),
         ("POST", "settle") => settle(app, body),
         ("GET", "state") => of_query(app, query).map(|cells| state(app, &cells)),
+        ("GET", "effects") => effects(app, query),
         ("POST", "objects") => plant(app, body),
         ("POST", "disputes") => dispute(app, body),
         ("POST", "payouts") => pay_out(app, body),
@@ -177,6 +200,9 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
             app.faults.clear();
             Ok(app.faults.list())
         }
+        ("POST", "faults/script") => follow_script(app, body),
+        ("DELETE", "faults/script") => Ok(app.faults.end_script()),
+        ("POST", "keys/forget") => forget_keys(app, body),
         ("POST", "faults/release") => {
             app.faults.release();
             Ok(app.faults.list())
@@ -274,6 +300,14 @@ fn state_of(cell: &AccountCell, now: i64) -> Value {
         "events": rendered(tables.events.oldest_first(), |it| cell.render_event(tables, it)),
         "webhook_endpoints": rendered(tables.webhook_endpoints.oldest_first(), |it| it.render()),
     })
+}
+
+fn effects(app: &App, query: &str) -> Handled {
+    let asked: Effects =
+        serde_urlencoded::from_str(query).map_err(|error| Refusal(400, error.to_string()))?;
+    let cell = cells(app, Some(&asked.account))?[0];
+    crate::dump::page(cell, &asked.kind, asked.after)
+        .ok_or_else(|| Refusal(400, "there is no such kind of object".to_owned()))
 }
 
 fn rendered<'t, T: 't>(
@@ -377,6 +411,26 @@ fn add_fault(app: &App, body: &[u8]) -> Handled {
         });
     }
     Ok(app.faults.list())
+}
+
+fn follow_script(app: &App, body: &[u8]) -> Handled {
+    let script = Script::new(read(body)?).map_err(|why| Refusal(400, why))?;
+    app.faults.follow(script);
+    Ok(app.faults.list())
+}
+
+fn forget_keys(app: &App, body: &[u8]) -> Handled {
+    let Forget {
+        key,
+        older_than_s,
+        account,
+    } = read(body)?;
+    let mut forgotten = 0;
+    for cell in cells(app, account.as_deref())? {
+        let now_ms = app.clock.now_ms();
+        forgotten += api::forget_keys(cell, now_ms, key.as_deref(), older_than_s)?;
+    }
+    Ok(json!({ "forgotten": forgotten }))
 }
 
 fn pause(app: &App, body: &[u8]) -> Handled {

@@ -1,6 +1,9 @@
-//! Faults on request: the next so many requests that match are held, dropped, delayed or answered with an error.
+//! Faults on request: the next so many requests that match are held, dropped, delayed, changed or answered with an error; or a seeded
+//! [script](script) draws for every request and every delivery.
 //!
-//! A kind is one variant of [`Fault`], its spelling, and its line in [`Faults::act`].
+//! A kind is one variant of [`Fault`], its spelling, and its line in [`Faults::act`], or in `api` where it changes what the request does.
+
+pub mod script;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -12,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::api::Dropped;
 use crate::errors::{ApiError, ErrorType};
+use script::Script;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,15 +42,29 @@ pub enum Fault {
     Status503,
     /// Makes the effect, then answers a 500, which is kept under the key.
     Status500After,
-    /// Waits so many milliseconds, then goes on.
+    /// Waits so many milliseconds, then goes on: a caller that has given up meanwhile has its effect all the same.
     LatencyMs(u64),
+    /// Is silent for so many milliseconds, then ends the connection; nothing was done.
+    TimeoutBefore(u64),
+    /// Makes the effect, is silent for so many milliseconds, then ends the connection.
+    TimeoutAfter(u64),
+    /// Forgets what is kept under the request's key: a repeated request acts once more.
+    ForgetKey,
+    /// Acts on so many minor units more (or less) than the request says.
+    DriftAmount(i64),
 }
 
 impl Fault {
     /// Reads `hold_before`, `latency_ms:250` and the like.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(ms) = text.strip_prefix("latency_ms:") {
-            return ms.parse().ok().map(Self::LatencyMs);
+        if let Some((kind, number)) = text.split_once(':') {
+            return match kind {
+                "latency_ms" => number.parse().ok().map(Self::LatencyMs),
+                "timeout_before" => number.parse().ok().map(Self::TimeoutBefore),
+                "timeout_after" => number.parse().ok().map(Self::TimeoutAfter),
+                "drift_amount" => number.parse().ok().map(Self::DriftAmount),
+                _ => None,
+            };
         }
         Some(match text {
             "hold_before" => Self::HoldBefore,
@@ -60,6 +78,7 @@ impl Fault {
             "status_503" => Self::Status503,
             "status_500" => Self::Status500,
             "status_500_after" => Self::Status500After,
+            "forget_key" => Self::ForgetKey,
             _ => return None,
         })
     }
@@ -78,13 +97,52 @@ impl Fault {
             Self::Status500 => "status_500".to_owned(),
             Self::Status500After => "status_500_after".to_owned(),
             Self::LatencyMs(ms) => format!("latency_ms:{ms}"),
+            Self::TimeoutBefore(ms) => format!("timeout_before:{ms}"),
+            Self::TimeoutAfter(ms) => format!("timeout_after:{ms}"),
+            Self::ForgetKey => "forget_key".to_owned(),
+            Self::DriftAmount(minor) => format!("drift_amount:{minor}"),
         }
     }
 }
 
 /// A fault that was drawn for one request.
 #[derive(Clone, Copy, Debug)]
-pub struct Action(Fault);
+pub struct Action {
+    fault: Fault,
+    /// Drawn by a script: it strikes an answer that is replayed as well.
+    scripted: bool,
+}
+
+impl Action {
+    /// Whether what is kept under the request's key is forgotten first.
+    pub fn forgets_key(self) -> bool {
+        self.fault == Fault::ForgetKey
+    }
+
+    /// How much more than it says the request acts on, in minor units.
+    pub fn drift_minor(self) -> Option<i64> {
+        match self.fault {
+            Fault::DriftAmount(minor) => Some(minor),
+            _ => None,
+        }
+    }
+
+    /// Whether it strikes an answer that is replayed.
+    pub fn strikes_replays(self) -> bool {
+        self.scripted
+    }
+}
+
+/// What a script has drawn for a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drawn {
+    /// It is never made.
+    Lost,
+    /// It is made twice at the same time.
+    Twice,
+    /// It is made so many milliseconds of the simulator's clock later.
+    After(i64),
+}
 
 /// When a fault strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,9 +167,10 @@ pub struct Rule {
     pub fault: Fault,
 }
 
-/// The rules, and the requests that are being held.
+/// The rules, the script, and the requests that are being held.
 pub struct Faults {
     rules: Mutex<Vec<Rule>>,
+    script: Mutex<Option<Script>>,
     held: AtomicUsize,
     releases: watch::Sender<u64>,
 }
@@ -120,6 +179,7 @@ impl Default for Faults {
     fn default() -> Self {
         Self {
             rules: Mutex::default(),
+            script: Mutex::default(),
             held: AtomicUsize::new(0),
             releases: watch::Sender::new(0),
         }
@@ -136,9 +196,30 @@ impl Faults {
         self.rules().push(rule);
     }
 
-    /// Removes every rule. Held requests stay held.
+    /// Removes every rule, and switches the script off. Held requests stay held.
     pub fn clear(&self) {
         self.rules().clear();
+        *self.script() = None;
+    }
+
+    fn script(&self) -> MutexGuard<'_, Option<Script>> {
+        self.script.lock().unwrap_or_else(|it| it.into_inner())
+    }
+
+    /// Switches a script on, in the place of an earlier one.
+    pub fn follow(&self, script: Script) {
+        *self.script() = Some(script);
+    }
+
+    /// Switches the script off. Answers it, with how often each kind has struck.
+    pub fn end_script(&self) -> Value {
+        let ended = self.script().take();
+        json!({ "script": ended.map(|it| it.show()) })
+    }
+
+    /// Draws what becomes of a delivery, once for each.
+    pub fn draw_delivery(&self, account: &str, delivery: &str) -> Option<Drawn> {
+        self.script().as_mut()?.delivery(account, delivery)
     }
 
     /// Lets every held request go on.
@@ -161,11 +242,26 @@ impl Faults {
                 })
             })
             .collect();
-        json!({ "faults": rules, "held": self.held.load(Ordering::SeqCst) })
+        let script = self.script().as_ref().map(Script::show);
+        json!({ "faults": rules, "script": script, "held": self.held.load(Ordering::SeqCst) })
     }
 
-    /// Draws the fault for a request, if there is one.
+    /// Takes the fault for a request, if there is one: of the first rule that matches, or of the script.
     pub fn take(&self, method: &Method, path: &str, account: &str) -> Option<Action> {
+        let scripted = |fault| Action {
+            fault,
+            scripted: true,
+        };
+        self.take_ruled(method, path, account).or_else(|| {
+            let mut script = self.script();
+            script
+                .as_mut()?
+                .request(method, path, account)
+                .map(scripted)
+        })
+    }
+
+    fn take_ruled(&self, method: &Method, path: &str, account: &str) -> Option<Action> {
         let mut rules = self.rules();
         let place = rules.iter().position(|rule| {
             path.starts_with(&rule.path_prefix)
@@ -180,7 +276,10 @@ impl Faults {
         if rules[place].times == 0 {
             rules.remove(place);
         }
-        Some(Action(fault))
+        Some(Action {
+            fault,
+            scripted: false,
+        })
     }
 
     /// Does what the fault does at this moment. An answer takes the place of the request's own.
@@ -188,7 +287,7 @@ impl Faults {
     /// # Errors
     /// [`Dropped`] when the connection is to end.
     pub async fn act(&self, action: Action, moment: Moment) -> Result<Option<ApiError>, Dropped> {
-        match (action.0, moment) {
+        match (action.fault, moment) {
             (Fault::HoldBefore, Moment::Before) | (Fault::HoldAfter, Moment::After) => {
                 self.hold().await;
             }
@@ -197,6 +296,11 @@ impl Faults {
             }
             (Fault::LatencyMs(ms), Moment::Before) => {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
+            }
+            (Fault::TimeoutBefore(ms), Moment::Before)
+            | (Fault::TimeoutAfter(ms), Moment::After) => {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return Err(Dropped);
             }
             (Fault::Status401, Moment::Before) => return Ok(Some(expired_key())),
             (Fault::Status403, Moment::Before) => return Ok(Some(forbidden())),
@@ -218,6 +322,11 @@ impl Faults {
         let _ = releases.changed().await;
         self.held.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// The beginning of every path.
+pub fn every_path() -> String {
+    "/".to_owned()
 }
 
 fn expired_key() -> ApiError {

@@ -17,6 +17,7 @@ mod answers;
 mod api;
 mod cards;
 pub mod config;
+mod dump;
 mod errors;
 mod faults;
 mod flow;

@@ -1,6 +1,7 @@
 //! Delivery of events: signed as Stripe signs, in the order of the events, and again with growing pauses until somebody acknowledges.
 //!
 //! Each endpoint has one worker, which sends one delivery at a time. A delivery that fails is put off and the next one goes first, as at Stripe.
+//! A script of faults may lose, double or put off a delivery; it draws once for each, before the first attempt.
 //! An endpoint that is disabled when a delivery is due gets it no more, even if it is enabled again; a deleted one loses its worker.
 //! Pauses are measured by the simulator's clock, so that advancing it makes every delivery due. The time in the signature is real time, since the
 //! receiver compares it with its own clock.
@@ -14,9 +15,10 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use crate::App;
+use crate::faults::Drawn;
 use crate::ids::hmac_sha256;
 use crate::objects::{Cause, Delivery, DeliveryState, Event};
-use crate::state::{AccountCell, Target, Tx, real_ms};
+use crate::state::{AccountCell, AccountState, Target, Tx, real_ms};
 
 /// Attempts until a delivery is given up.
 const ATTEMPTS_MAX: u32 = 14;
@@ -85,8 +87,23 @@ async fn deliver(app: Arc<App>, cell: Arc<AccountCell>, endpoint: String, client
         bell.as_mut().enable();
         match next(&app, &cell, &endpoint) {
             Next::Send(delivery, body, target) => {
-                let status = send(&target, &client, body).await;
-                record(&app, &cell, *delivery, Some(status));
+                let id = &cell.settings.id;
+                let first = (delivery.attempts == 0)
+                    .then(|| app.faults.draw_delivery(id, &delivery.id))
+                    .flatten();
+                match first {
+                    None => {
+                        let status = send(&target, &client, &body).await;
+                        record(&app, &cell, *delivery, Some(status));
+                    }
+                    Some(Drawn::Twice) => {
+                        let send = || send(&target, &client, &body);
+                        let (status, _) = tokio::join!(send(), send());
+                        record(&app, &cell, *delivery, Some(status));
+                    }
+                    Some(Drawn::Lost) => record(&app, &cell, *delivery, None),
+                    Some(Drawn::After(ms)) => put_off(&app, &cell, *delivery, ms),
+                }
             }
             Next::GiveUp(delivery) => record(&app, &cell, *delivery, None),
             Next::WaitMs(ms) => {
@@ -128,7 +145,7 @@ fn next(app: &App, cell: &AccountCell, endpoint: &str) -> Next {
 }
 
 /// The status of the answer; 0 where there was none.
-async fn send(target: &Target, client: &reqwest::Client, body: String) -> u16 {
+async fn send(target: &Target, client: &reqwest::Client, body: &str) -> u16 {
     let at_s = real_ms().div_euclid(1_000);
     let answer = client
         .post(&target.url)
@@ -137,8 +154,8 @@ async fn send(target: &Target, client: &reqwest::Client, body: String) -> u16 {
             "user-agent",
             "Stripe/1.0 (+https://stripe.com/docs/webhooks)",
         )
-        .header("stripe-signature", signature(&target.secret, at_s, &body))
-        .body(body)
+        .header("stripe-signature", signature(&target.secret, at_s, body))
+        .body(body.to_owned())
         .send()
         .await;
     match answer {
@@ -152,15 +169,38 @@ async fn send(target: &Target, client: &reqwest::Client, body: String) -> u16 {
     }
 }
 
+/// Makes a delivery later, without an attempt.
+fn put_off(app: &App, cell: &AccountCell, delivery: Delivery, ms: i64) {
+    let mut state = cell.lock();
+    if is_overtaken(&state, &delivery) {
+        return;
+    }
+    let next_at_ms = app.clock.now_ms().saturating_add(ms);
+    keep(
+        app,
+        cell,
+        &mut state,
+        Delivery {
+            next_at_ms,
+            ..delivery
+        },
+    );
+}
+
+/// Whether it was asked for again, or lost with its endpoint, while the attempt ran.
+fn is_overtaken(state: &AccountState, delivery: &Delivery) -> bool {
+    state
+        .tables
+        .deliveries
+        .get(&delivery.id)
+        .is_none_or(|it| it.next_at_ms != delivery.next_at_ms || it.state != DeliveryState::Pending)
+}
+
 /// Keeps the outcome of an attempt; without a status the delivery is given up.
 fn record(app: &App, cell: &AccountCell, mut delivery: Delivery, status: Option<u16>) {
     let now_ms = app.clock.now_ms();
     let mut state = cell.lock();
-    // Asked for again, or lost with its endpoint, while the attempt ran.
-    let overtaken = state.tables.deliveries.get(&delivery.id).is_none_or(|it| {
-        it.next_at_ms != delivery.next_at_ms || it.state != DeliveryState::Pending
-    });
-    if overtaken {
+    if is_overtaken(&state, &delivery) {
         return;
     }
     if let Some(status) = status {
@@ -174,8 +214,12 @@ fn record(app: &App, cell: &AccountCell, mut delivery: Delivery, status: Option<
         }
         _ => delivery.state = DeliveryState::Failed,
     }
+    keep(app, cell, &mut state, delivery);
+}
+
+fn keep(app: &App, cell: &AccountCell, state: &mut AccountState, delivery: Delivery) {
     let id = delivery.id.clone();
-    let mut tx = Tx::begin(cell, &mut state, now_ms, Cause::default());
+    let mut tx = Tx::begin(cell, state, app.clock.now_ms(), Cause::default());
     tx.put(delivery);
     if let Err(error) = tx.commit() {
         tracing::error!(delivery = id, %error, "the outcome of a delivery could not be kept: it will be made again");

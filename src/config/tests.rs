@@ -24,6 +24,7 @@ fn without_any_setting_the_sandbox_has_what_it_needs() {
     assert!(config.database_url.is_none() && config.stripe.default.is_none());
     assert!(config.stripe.named.is_empty() && !config.stripe.any_live());
     assert_eq!(config.timeouts.stripe, Duration::from_secs(20));
+    assert_eq!(config.event_poll, Some(Duration::from_secs(300)));
     assert_eq!(
         config.log,
         LogSettings {
@@ -31,6 +32,12 @@ fn without_any_setting_the_sandbox_has_what_it_needs() {
             format: LogFormat::Auto
         }
     );
+}
+
+#[test]
+fn an_interval_of_zero_switches_the_poller_off() {
+    let off = read(&[("COUNTERFOIL_EVENT_POLL_S", "0")]).unwrap();
+    assert_eq!(off.event_poll, None);
 }
 
 #[test]
@@ -107,6 +114,11 @@ fn every_wrong_value_is_one_error_that_names_the_variable_and_what_it_wants() {
             "COUNTERFOIL_JOIN_TIMEOUT_MS",
             "-1",
             "a whole number from 100",
+        ),
+        (
+            "COUNTERFOIL_EVENT_POLL_S",
+            "86401",
+            "a whole number from 0 to 86400",
         ),
         (
             "COUNTERFOIL_CONNECTIONS_MAX",

@@ -4,7 +4,6 @@
 //! another.
 
 pub mod checkout;
-pub(crate) mod firewall;
 pub mod offers;
 pub mod payment_intents;
 pub mod shop;
@@ -12,6 +11,7 @@ pub mod stripe_payments;
 
 use std::fmt::Display;
 
+pub(crate) use crate::firewall;
 use crate::http::routes::Routes;
 use crate::use_cases::App;
 

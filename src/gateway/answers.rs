@@ -11,12 +11,15 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
-use super::{REFUND_KEY, StripeAnswer};
+use super::{REFUND_KEY, Silence, SilenceKind, StripeAnswer};
+use crate::firewall;
 
-/// An intent as Stripe shows it just now: what the domain needs, and what only the caller may see.
-#[derive(Debug, Clone)]
+/// An intent as Stripe shows it just now: what the domain needs, and what only the caller may see. Its `Debug` shows no more
+/// than which intent it is: what is to be done next has the client secret in it.
+#[derive(Clone)]
 pub struct IntentView {
     pub snapshot: IntentSnapshot,
     /// For the customer's browser alone: answered, never kept.
@@ -26,6 +29,12 @@ pub struct IntentView {
     pub metadata: BTreeMap<String, String>,
     /// The answer that showed it; none where no answer of Stripe's did (a webhook).
     pub answer: Option<Arc<StripeAnswer>>,
+}
+
+impl fmt::Debug for IntentView {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "IntentView({})", self.snapshot.intent)
+    }
 }
 
 /// A refund as Stripe shows it just now.
@@ -40,6 +49,12 @@ pub struct RefundView {
 #[derive(Debug, thiserror::Error)]
 #[error("Stripe's answer cannot be read: {0}")]
 pub struct Unreadable(String);
+
+impl From<Unreadable> for Silence {
+    fn from(it: Unreadable) -> Self {
+        Self::new(SilenceKind::Unreadable, it.to_string())
+    }
+}
 
 impl Unreadable {
     pub(super) fn missing(field: &str) -> Self {
@@ -257,20 +272,90 @@ pub fn error_from(status: u16, body: Value) -> (Refusal, Option<IntentView>) {
     )
 }
 
+/// Everything that Stripe says comes in here: what looks like a card number stays outside.
 pub(super) fn object_from(body: &[u8]) -> Result<Value, Unreadable> {
-    serde_json::from_slice(body).map_err(|error| Unreadable(error.to_string()))
+    let mut object = serde_json::from_slice(body).map_err(|error| neutral(&error))?;
+    firewall::withhold(&mut object);
+    Ok(object)
 }
 
 pub(super) fn read<T: for<'de> Deserialize<'de>>(object: Value) -> Result<T, Unreadable> {
-    serde_json::from_value(object).map_err(|error| Unreadable(error.to_string()))
+    serde_json::from_value(object).map_err(|error| neutral(&error))
+}
+
+/// serde_json's message quotes the value that it did not expect, and a log is no place for that.
+fn neutral(error: &serde_json::Error) -> Unreadable {
+    let said = error.to_string();
+    if !error.is_data() || said.starts_with("missing field") {
+        return Unreadable(said);
+    }
+    let wanted = said.rsplit_once(", expected ");
+    Unreadable(match wanted {
+        Some((_quoted, wanted)) => format!("something else than {wanted}"),
+        None => "a value that is not understood".to_owned(),
+    })
 }
 
 pub(super) fn currency(code: &str) -> Result<Currency, Unreadable> {
     code.parse()
-        .map_err(|_| Unreadable(format!("unknown currency {code:?}")))
+        .map_err(|_| Unreadable(format!("unknown currency {:?}", shown(code))))
 }
 
 pub(super) fn status<T: std::str::FromStr>(text: &str) -> Result<T, Unreadable> {
     text.parse()
-        .map_err(|_| Unreadable(format!("unknown status {text:?}")))
+        .map_err(|_| Unreadable(format!("unknown status {:?}", shown(text))))
+}
+
+/// A word as it stands; anything else may be anything.
+fn shown(word: &str) -> &str {
+    let plain = |it: u8| it.is_ascii_alphabetic() || it == b'_';
+    if word.len() <= 40 && word.bytes().all(plain) {
+        word
+    } else {
+        "…"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Red where serde_json's own message is handed on.
+    #[test]
+    fn what_cannot_be_read_is_not_quoted() {
+        let secret = "pi_1_secret_2, expected nothing";
+        for object in [
+            json_of(&[("id", secret.into())]),
+            json_of(&[("id", 1.into()), ("status", secret.into())]),
+            json_of(&[
+                ("id", "pi_1".into()),
+                ("status", secret.into()),
+                ("amount", 1.into()),
+                ("currency", "usd".into()),
+            ]),
+            json_of(&[
+                ("id", "pi_1".into()),
+                ("status", "succeeded".into()),
+                ("amount", secret.into()),
+                ("currency", secret.into()),
+            ]),
+        ] {
+            let error = intent_from(object).unwrap_err();
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("_secret_"), "{said}");
+        }
+    }
+
+    fn json_of(fields: &[(&str, Value)]) -> Value {
+        let fields = fields.iter().cloned();
+        fields
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    #[test]
+    fn a_card_number_that_stripe_tells_stays_outside() {
+        let told = object_from(br#"{"description":"4242 4242 4242 4242"}"#).unwrap();
+        assert!(!told.to_string().contains("4242"), "{told}");
+    }
 }

@@ -32,7 +32,7 @@ use super::answers::{self, IntentView, RefundView, Unreadable};
 use super::wire::{Account, Answer, Call, GatewayOptions, Wire};
 use super::{
     Effect, MERCHANT_KEY, Outcome, PAYMENT_KEY, REFUND_KEY, RefundEffect, Request, Silence,
-    StripeAnswer, Verb,
+    SilenceKind, StripeAnswer, Verb,
 };
 use crate::personal::{Address, Personal, Shipping};
 
@@ -74,6 +74,11 @@ impl Gateway {
         self.accounts.contains_key(account)
     }
 
+    /// The configuration names of all accounts.
+    pub fn account_names(&self) -> Vec<String> {
+        self.accounts.keys().cloned().collect()
+    }
+
     /// What is configured of this account.
     pub fn account(&self, account: &str) -> Option<&Account> {
         self.accounts.get(account)
@@ -95,10 +100,8 @@ impl Gateway {
     /// Asks Stripe for one step of a payment. A decline is something it said: the intent shows it.
     pub async fn perform(&self, account: &str, effect: Effect<'_>) -> Outcome<IntentView> {
         let Some(request) = step(&effect) else {
-            return Outcome::Unknown(Silence {
-                why: "the payment has no intent at Stripe yet".to_owned(),
-                ..Silence::default()
-            });
+            let why = "the payment has no intent at Stripe yet";
+            return Outcome::Unknown(Silence::new(SilenceKind::NotSent, why));
         };
         self.ask(
             account,
@@ -166,10 +169,7 @@ impl Gateway {
                 body,
                 replayed: answer.replayed,
             }),
-            Err(unreadable) => Outcome::Unknown(Silence {
-                why: unreadable.to_string(),
-                ..Silence::default()
-            }),
+            Err(unreadable) => Outcome::Unknown(unreadable.into()),
         }
     }
 
@@ -195,10 +195,8 @@ impl Gateway {
         key: Option<String>,
     ) -> Result<Answer, Silence> {
         let Some(account) = self.accounts.get(account) else {
-            return Err(Silence {
-                why: format!("no key is configured for the Stripe account {account:?}"),
-                ..Silence::default()
-            });
+            let why = format!("no key is configured for the Stripe account {account:?}");
+            return Err(Silence::new(SilenceKind::NotSent, why));
         };
         let strategy = match key {
             Some(key) => RequestStrategy::Idempotent(
@@ -216,10 +214,8 @@ impl Gateway {
             .request_strategy(strategy)
             .send(&exchange)
             .await?;
-        exchange.answer.into_inner().ok_or_else(|| Silence {
-            why: "no answer".to_owned(),
-            ..Silence::default()
-        })
+        let answer = exchange.answer.into_inner();
+        answer.ok_or_else(|| Silence::new(SilenceKind::NotSent, "no answer"))
     }
 }
 
@@ -259,10 +255,7 @@ impl StripeClient for Exchange<'_> {
 
 impl StripeClientErr for Silence {
     fn deserialize_err(message: impl std::fmt::Display) -> Self {
-        Self {
-            why: message.to_string(),
-            ..Self::default()
-        }
+        Self::new(SilenceKind::Unreadable, message.to_string())
     }
 }
 
@@ -281,12 +274,6 @@ fn understand<T: Told>(
     answer: Answer,
     read: impl FnOnce(Value) -> Result<T, Unreadable>,
 ) -> Outcome<T> {
-    let unknown = |unreadable: Unreadable| {
-        Outcome::Unknown(Silence {
-            why: unreadable.to_string(),
-            ..Silence::default()
-        })
-    };
     let body = answers::object_from(&answer.body);
     let whole = body.as_ref().ok().map(|body| {
         Arc::new(StripeAnswer {
@@ -298,10 +285,15 @@ fn understand<T: Told>(
     if answer.status < 300 {
         return match body.and_then(read) {
             Ok(said) => Outcome::Said(said.with(whole)),
-            Err(unreadable) => unknown(unreadable),
+            Err(unreadable) => Outcome::Unknown(unreadable.into()),
         };
     }
-    let (refusal, intent) = answers::error_from(answer.status, body.unwrap_or_default());
+    // Only Stripe refuses. What stands in front of it (a proxy, a page of somebody's network) says nothing of the effect.
+    let body = match body {
+        Ok(body) if body.get("error").is_some_and(Value::is_object) => body,
+        _ => return Outcome::Unknown(Unreadable::missing("error").into()),
+    };
+    let (refusal, intent) = answers::error_from(answer.status, body);
     match intent
         .filter(|_| answer.status == 402)
         .and_then(T::from_declined)

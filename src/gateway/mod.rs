@@ -9,6 +9,8 @@ mod answers;
 mod balance_transactions;
 mod client;
 mod disputes;
+mod events;
+mod lookup;
 mod payouts;
 mod wire;
 
@@ -18,6 +20,8 @@ pub use answers::{
 pub use balance_transactions::{TransactionPage, TransactionView, transactions_from};
 pub use client::{Card, Gateway};
 pub use disputes::{dispute_from, dispute_state_from};
+pub use events::EventPage;
+pub use lookup::{shows_changes, shows_form};
 pub use payouts::payout_from;
 pub use wire::{Account, GatewayOptions};
 
@@ -36,6 +40,8 @@ pub const PAYMENT_KEY: &str = "counterfoil_payment";
 pub const REFUND_KEY: &str = "counterfoil_refund";
 /// The key in Stripe's metadata that holds the merchant's id.
 pub const MERCHANT_KEY: &str = "counterfoil_merchant";
+/// The key in Stripe's metadata that holds the id of the request that made an object no payment carries.
+pub const REQUEST_KEY: &str = "counterfoil_request";
 /// The key in the metadata of a checkout's intent that holds our order's and our checkout's ids: `order/checkout`.
 pub const CHECKOUT_KEY: &str = "counterfoil_checkout";
 
@@ -52,13 +58,59 @@ pub enum Outcome<T> {
 }
 
 /// Why an outcome is not known.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Silence {
+    pub kind: SilenceKind,
     /// For logs: no body, no secret.
     pub why: String,
-    /// Stripe keeps a failure of its own under this key and will answer nothing else. What came of the request can only be
-    /// seen by looking for it.
-    pub for_good: bool,
+}
+
+/// The kinds of silence, as far as it matters what is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub enum SilenceKind {
+    /// It could not be sent: no key is configured, or it lacks what it is about.
+    NotSent,
+    NoConnection,
+    TimeOut,
+    ConnectionBroke,
+    /// A 5xx, for the first time.
+    ServerError,
+    /// A 5xx that Stripe keeps under our key: asking again gives it again, for as long as the key lives.
+    StoredError,
+    /// 429.
+    TooManyRequests,
+    /// 409: the same request still runs there.
+    StillRunning,
+    /// 401 or 403: our own key is not good.
+    KeyRefused,
+    /// It answered, and what it said cannot be read.
+    Unreadable,
+    /// A list is too long to be read to its end.
+    ListTooLong,
+}
+
+impl Silence {
+    pub(in crate::gateway) fn new(kind: SilenceKind, why: impl Into<String>) -> Self {
+        Self {
+            kind,
+            why: why.into(),
+        }
+    }
+
+    /// Whether it speaks of Stripe, or the way to it, being out of order altogether, rather than of this one request.
+    pub fn is_outage(&self) -> bool {
+        use SilenceKind as K;
+        matches!(
+            self.kind,
+            K::NoConnection
+                | K::TimeOut
+                | K::ConnectionBroke
+                | K::ServerError
+                | K::TooManyRequests
+                | K::KeyRefused
+        )
+    }
 }
 
 /// Stripe's own words: what a door answers in Stripe's shapes is made of. Its `Debug` says nothing, since a client secret
@@ -79,8 +131,8 @@ impl fmt::Debug for StripeAnswer {
     }
 }
 
-/// A request to Stripe that no payment makes.
-#[derive(Debug, Clone, Copy)]
+/// A request to Stripe that no payment makes. It has no `Debug`: what a caller says may be about a person.
+#[derive(Clone, Copy)]
 pub struct Request<'a> {
     pub verb: Verb,
     /// Below the version: `/customers/cus_1`.
@@ -119,4 +171,22 @@ pub struct RefundEffect<'a> {
     pub payment: PaymentId,
     pub intent: &'a str,
     pub refund: &'a Refund,
+}
+
+/// An answer of Stripe's, as everything that it could be: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    let Ok(object) = answers::object_from(bytes) else {
+        return;
+    };
+    let merchant: MerchantId = "acme".parse().expect("it is one");
+    let _ = (
+        intent_from(object.clone()),
+        refund_from(object.clone()),
+        payout_from(object.clone()),
+    );
+    let _ = adoption_from(object.clone(), &merchant, "fuzzed");
+    let _ = dispute_from("charge.dispute.created", object.clone());
+    let _ = dispute_state_from(object.clone());
+    let _ = shows_form(&object, "amount=1&metadata[a]=b");
+    let _ = error_from(400, object);
 }

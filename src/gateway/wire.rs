@@ -1,15 +1,18 @@
 //! One request to Stripe over HTTP: kept-alive connections, time-outs, a few quick repeats under the same key.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rand::Rng;
 use reqwest::{Method, StatusCode, Url, header};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
 
-use super::Silence;
+use super::{Silence, SilenceKind};
+use crate::crash_point;
 
 /// The version of Stripe's API that this program speaks, whatever the account's own default is.
 const STRIPE_VERSION: &str = "2023-08-16";
+/// A hundred of its largest objects fit in a fraction of it.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How patient to be with Stripe.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +92,9 @@ impl Wire {
                 Err(silence) => silence,
             };
             // A read or a keyed write may be repeated; anything else is sent once.
-            let repeatable = call.idempotency_key.is_some() || call.method == Method::GET;
-            if attempt >= self.options.attempts || !repeatable || silence.for_good {
+            let repeatable = (call.idempotency_key.is_some() || call.method == Method::GET)
+                && silence.kind != SilenceKind::StoredError;
+            if attempt >= self.options.attempts || !repeatable {
                 return Err(silence);
             }
             tracing::debug!(attempt, why = %silence.why, path = %call.path, "asking Stripe again");
@@ -100,30 +104,29 @@ impl Wire {
     }
 
     async fn once(&self, call: &Call<'_>) -> Result<Answer, Silence> {
-        let response = self.request(call)?.send().await.map_err(silent)?;
+        crash_point!("stripe-before");
+        let mut response = self.request(call)?.send().await.map_err(silent)?;
         let status = response.status();
         let replayed = response
             .headers()
             .get("idempotent-replayed")
             .is_some_and(|value| value == "true");
-        let body = response.bytes().await.map_err(silent)?;
-        let uncertain = status.is_server_error()
-            || matches!(
-                status,
-                StatusCode::UNAUTHORIZED
-                    | StatusCode::FORBIDDEN
-                    | StatusCode::CONFLICT
-                    | StatusCode::TOO_MANY_REQUESTS
-            );
-        if uncertain {
-            return Err(Silence {
-                why: format!("Stripe answered {}", status.as_u16()),
-                for_good: replayed && status.is_server_error(),
-            });
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(silent)? {
+            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+                let why = "the answer is larger than any of Stripe's";
+                return Err(Silence::new(SilenceKind::Unreadable, why));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        crash_point!("stripe-after");
+        if let Some(kind) = uncertain(status, replayed) {
+            let why = format!("Stripe answered {}", status.as_u16());
+            return Err(Silence::new(kind, why));
         }
         Ok(Answer {
             status: status.as_u16(),
-            body,
+            body: body.freeze(),
             replayed,
         })
     }
@@ -133,9 +136,8 @@ impl Wire {
             .account
             .base
             .join(&format!("v1{}", call.path))
-            .map_err(|error| Silence {
-                why: format!("no such address: {error}"),
-                ..Silence::default()
+            .map_err(|error| {
+                Silence::new(SilenceKind::NotSent, format!("no such address: {error}"))
             })?;
         url.set_query(call.query.as_deref());
         let mut request = self
@@ -155,18 +157,26 @@ impl Wire {
     }
 }
 
+/// What kind of silence an answer of this status is; none where it is an answer.
+fn uncertain(status: StatusCode, replayed: bool) -> Option<SilenceKind> {
+    match status {
+        _ if status.is_server_error() && replayed => Some(SilenceKind::StoredError),
+        _ if status.is_server_error() => Some(SilenceKind::ServerError),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Some(SilenceKind::KeyRefused),
+        StatusCode::CONFLICT => Some(SilenceKind::StillRunning),
+        StatusCode::TOO_MANY_REQUESTS => Some(SilenceKind::TooManyRequests),
+        _ => None,
+    }
+}
+
 /// What reqwest says went wrong, without the address (which holds ids, and a secret where one was in a query).
 fn silent(error: reqwest::Error) -> Silence {
-    let why = if error.is_timeout() {
-        "time-out"
+    if error.is_timeout() {
+        Silence::new(SilenceKind::TimeOut, "time-out")
     } else if error.is_connect() {
-        "no connection"
+        Silence::new(SilenceKind::NoConnection, "no connection")
     } else {
-        "the connection broke"
-    };
-    Silence {
-        why: why.to_owned(),
-        ..Silence::default()
+        Silence::new(SilenceKind::ConnectionBroke, "the connection broke")
     }
 }
 

@@ -83,6 +83,7 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let value = HeaderValue::from_str(id.as_str()).expect("an id is letters, digits and `_`");
     answer.headers_mut().insert(REQUEST_ID.clone(), value);
     span.in_scope(|| record(method, route, answer.status().as_u16(), begun));
+    crate::crash_point!("answer-before");
     answer
 }
 

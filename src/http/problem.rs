@@ -6,6 +6,8 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::firewall;
+
 /// An error as `application/problem+json`. `code` is stable and for machines; `detail` is for people and never
 /// holds what the caller sent, nor anything of our insides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,7 +134,10 @@ impl Problem {
         if !self.errors.is_empty() {
             put("errors", json!(self.errors));
         }
-        Value::Object(body)
+        let mut body = Value::Object(body);
+        // A rule may name what it refuses, and a name may be anything.
+        firewall::withhold(&mut body);
+        body
     }
 }
 

@@ -1,5 +1,6 @@
 //! The accept loop. It is our own because `axum::serve` sets no timer, without which hyper's limit on the time that
-//! a client may take over its headers does nothing, and because it has no cap on connections.
+//! a client may take over its headers does nothing, and because it has no cap on connections and no patience to lose with a
+//! client that does not read.
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
@@ -12,8 +13,10 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
@@ -21,13 +24,27 @@ use tower::ServiceExt;
 /// After a failed accept (no file descriptors left, mostly) the loop rests this long, or it would spin.
 const AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(100);
 
+/// Connections that may wait for room at once; more wait in the kernel's queue.
+const LOBBY: usize = 64;
+/// A refused client that goes on talking is not listened to any longer, nor for more bytes.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+const REFUSED_READ_BYTES_MAX: u64 = 64 * 1024;
+/// There is no request yet to say in which form.
+const NO_ROOM: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-type: text/plain\r\ncontent-length: 29\r\n\r\nToo many connections for now.";
+
 /// The limits of the accept loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How long a client may take to send a request's headers, and a kept-alive connection may stand idle.
     pub header_read_within: Duration,
-    /// Connections served at once; more wait in the kernel's queue.
+    /// How long a client may take nothing of an answer that waits for it.
+    pub write_stalled_within: Duration,
+    /// Connections served at once.
     pub connections_max: usize,
+    /// How long a connection beyond them waits for one to end, before it is answered 503.
+    pub room_within: Duration,
     /// After the stop, how long requests that are being worked on may take.
     pub drain_within: Duration,
 }
@@ -36,7 +53,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             header_read_within: Duration::from_secs(10),
+            write_stalled_within: Duration::from_secs(30),
             connections_max: 4096,
+            room_within: Duration::from_secs(2),
             drain_within: Duration::from_secs(15),
         }
     }
@@ -63,28 +82,36 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Drained {
     let room = Arc::new(Semaphore::new(limits.connections_max));
+    let lobby = Arc::new(Semaphore::new(LOBBY));
     let connections = TaskTracker::new();
     let cut = CancellationToken::new();
-    while let Some((stream, peer, permit)) = next(&listener, &room, &stop).await {
-        let connection = serve_one(stream, peer, router.clone(), limits, stop.clone());
-        let cut = cut.clone();
-        connections.spawn(async move {
-            let _permit = permit;
-            cut.run_until_cancelled_owned(connection).await
-        });
+    while let Some((stream, peer, waiting)) = next(&listener, &lobby, &stop).await {
+        let (room, router) = (Arc::clone(&room), router.clone());
+        let (stop, cut) = (stop.clone(), cut.clone());
+        let connection = async move {
+            let found = tokio::time::timeout(limits.room_within, room.acquire_owned()).await;
+            match found {
+                Ok(_place) => {
+                    drop(waiting);
+                    serve_one(stream, peer, router, limits, stop).await;
+                }
+                Err(_full) => refuse(stream).await,
+            }
+        };
+        connections.spawn(cut.run_until_cancelled_owned(connection));
     }
     drop(listener);
     drain(&connections, &cut, limits.drain_within).await
 }
 
-/// The next connection, once there is room for it; `None` after the stop.
+/// The next connection; `None` after the stop.
 async fn next(
     listener: &TcpListener,
-    room: &Arc<Semaphore>,
+    lobby: &Arc<Semaphore>,
     stop: &CancellationToken,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let accepted = async {
-        let permit = Arc::clone(room)
+        let permit = Arc::clone(lobby)
             .acquire_owned()
             .await
             .expect("the semaphore is never closed");
@@ -111,6 +138,22 @@ fn is_the_clients(error: &io::Error) -> bool {
     )
 }
 
+/// Says that there is no room, and lets the client read it: what is closed with bytes unread breaks off.
+async fn refuse(mut stream: TcpStream) {
+    metrics::counter!("http_connections_refused_total").increment(1);
+    let said = async {
+        stream.write_all(NO_ROOM).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(
+            &mut stream.take(REFUSED_READ_BYTES_MAX),
+            &mut tokio::io::sink(),
+        )
+        .await
+    };
+    // Whether it is heard is the client's business.
+    let _ = tokio::time::timeout(REFUSED_WITHIN, said).await;
+}
+
 async fn serve_one(
     stream: TcpStream,
     peer: SocketAddr,
@@ -120,6 +163,8 @@ async fn serve_one(
 ) {
     // Answers are small and whole: waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write_stalled_within));
     let service = router.map_request(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.map(axum::body::Body::new) as Request
@@ -127,7 +172,10 @@ async fn serve_one(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_read_within)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(service),
+        );
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -165,7 +213,6 @@ mod tests {
     use super::*;
     use axum::routing::get;
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
     use tokio::task::JoinHandle;
 
@@ -232,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_connections_are_served_at_once_than_the_cap_allows() {
-        // Planted bug that turns this red: giving the permit back before the connection ends.
+        // Planted bug that turns this red: giving the place back before the connection ends.
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (inside, seen) = (Arc::clone(&now), Arc::clone(&most));
         let busy = move || async move {
@@ -244,6 +291,7 @@ mod tests {
         };
         let limits = Limits {
             connections_max: 2,
+            room_within: Duration::from_secs(60),
             ..Limits::default()
         };
         let running = run(Router::new().route("/", get(busy)), limits).await;
@@ -254,6 +302,59 @@ mod tests {
             "{answers:?}"
         );
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_finds_no_room_is_told_so_and_one_that_does_is_served() {
+        // Red where room is waited for without end.
+        let limits = Limits {
+            connections_max: 1,
+            room_within: Duration::from_millis(50),
+            header_read_within: Duration::from_secs(600),
+            ..Limits::default()
+        };
+        let running = run(Router::new().route("/", get(|| async { "served" })), limits).await;
+        let mut idle = TcpStream::connect(running.address).await.unwrap();
+        // Once it was answered it has its place, and keeps it.
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        idle.read_u8().await.unwrap();
+        for _ in 0..3 {
+            let refused = ask(running.address, CLOSING).await;
+            assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+            let (head, body) = refused.split_once("\r\n\r\n").unwrap();
+            assert!(
+                head.contains(&format!("content-length: {}", body.len())),
+                "{refused}"
+            );
+        }
+        drop(idle);
+        while !ask(running.address, CLOSING).await.ends_with("served") {}
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_loses_its_place() {
+        // Red where a write that waits has no limit.
+        let limits = Limits {
+            write_stalled_within: Duration::from_millis(100),
+            connections_max: 1,
+            room_within: Duration::from_secs(60),
+            ..Limits::default()
+        };
+        let endless = || async {
+            let pieces = futures::stream::repeat_with(|| Ok::<_, io::Error>(vec![b'x'; 64 * 1024]));
+            axum::body::Body::from_stream(pieces)
+        };
+        let routes = Router::new().route("/", get(|| async { "served" }));
+        let running = run(routes.route("/endless", get(endless)), limits).await;
+        let mut deaf = TcpStream::connect(running.address).await.unwrap();
+        deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        deaf.read_u8().await.unwrap();
+        // The only place is taken until the one that does not read is let go.
+        assert!(ask(running.address, CLOSING).await.ends_with("served"));
     }
 
     #[tokio::test]

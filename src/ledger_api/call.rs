@@ -17,6 +17,7 @@ use super::NAME;
 use super::accept::preferred;
 use super::error::{invalid, scope_missing, unauthenticated};
 use super::query::Query;
+use crate::firewall::key_holds_card_number;
 use crate::http::auth;
 use crate::http::body::{self, MediaType};
 use crate::http::problem::{Fault, Problem};
@@ -168,9 +169,10 @@ impl Call {
         if key.is_empty()
             || key.len() > IDEMPOTENCY_KEY_LENGTH_MAX
             || key.chars().any(char::is_control)
+            || key_holds_card_number(key)
         {
             let detail = format!(
-                "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters."
+                "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters, and no card number."
             );
             return Err(invalid(vec![Fault::of_header("Idempotency-Key", detail)]));
         }

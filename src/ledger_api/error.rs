@@ -1,5 +1,6 @@
 //! Errors as problems: which number and which code each has. The codes are the callers' to rely on.
 
+use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
 use http::StatusCode;
 use std::fmt::Display;
@@ -8,7 +9,7 @@ use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
-use crate::use_cases::{AppError, FeedError, RegisterError};
+use crate::use_cases::{AppError, FeedError, RegisterError, SettleError};
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
 pub fn unauthenticated() -> Problem {
@@ -124,6 +125,24 @@ impl From<FeedError> for Problem {
             }
             FeedError::App(error) => error.into(),
         }
+    }
+}
+
+impl From<SettleError> for Problem {
+    fn from(error: SettleError) -> Self {
+        let refused = match error {
+            SettleError::App(error) => return error.into(),
+            SettleError::Refused(refused) => refused,
+        };
+        let status = match refused {
+            ParkingError::SamePerson { .. } => StatusCode::FORBIDDEN,
+            ParkingError::NoNameOrReason => StatusCode::UNPROCESSABLE_ENTITY,
+            ParkingError::NotParked
+            | ParkingError::NothingProposed
+            | ParkingError::NotBorneOut { .. } => StatusCode::CONFLICT,
+        };
+        let detail = sentence(&refused);
+        Self::new(status, (&refused).into(), detail)
     }
 }
 

@@ -159,7 +159,7 @@ fn written(events: &[eventstore::Recorded], form: Form) -> Result<Bytes, Cut> {
 }
 
 /// The position to go on from: 0 is before the first event.
-fn position(query: &mut Query) -> i64 {
+pub(super) fn position(query: &mut Query) -> i64 {
     let after: Option<i64> = query.parsed("after", "a position in the ledger");
     if after.is_some_and(|it| it < 0) {
         query.fault("after", "is not a position in the ledger");
@@ -168,7 +168,7 @@ fn position(query: &mut Query) -> i64 {
 }
 
 /// Where a client that was cut off has come to. It wins over the address, which says where it began.
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+pub(super) fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
     let Some(value) = headers.get(&LAST_EVENT_ID) else {
         return Ok(None);
     };

@@ -15,6 +15,7 @@ mod merchants;
 mod offers;
 mod openapi;
 mod orders;
+mod parked;
 mod payments;
 mod query;
 mod shapes;
@@ -46,6 +47,10 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/payments", payments::list)
         .get("/ledger/v1/payments/{id}", payments::get)
         .get("/ledger/v1/payments/{id}/events", payments::life)
+        .get("/ledger/v1/parked", parked::list)
+        .get("/ledger/v1/parked/{id}", parked::get)
+        .post("/ledger/v1/parked/{id}/settle", parked::settle)
+        .post("/ledger/v1/parked/{id}/approve", parked::approve)
         .get("/ledger/v1/events", events::feed)
         .wrong_method(wrong_method)
         .described_by(openapi::fragment)
@@ -125,4 +130,28 @@ async fn wrong_method() -> Problem {
 
 async fn nothing() -> Problem {
     Problem::no_such_route()
+}
+
+/// Reads a query, a cursor, headers and a body: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = cursor::read("orders", &text);
+    if let Ok(mut query) = query::Query::of(&text) {
+        let _ = query.limit();
+        let _ = query.moment("created_from");
+        let _ = query.after::<String>("orders");
+        let _ = events::position(&mut query);
+        let _ = query.end();
+    }
+    if let Ok(value) = HeaderValue::from_bytes(bytes) {
+        let headers = |name| http::HeaderMap::from_iter([(name, value.clone())]);
+        let _ = accept::preferred(
+            &headers(http::header::ACCEPT),
+            &["application/json", "text/event-stream"],
+        );
+        let _ = events::last_event_id(&headers(http::HeaderName::from_static("last-event-id")));
+    }
+    if let Ok(body) = crate::http::body::json(bytes) {
+        orders::parse(&body);
+    }
 }

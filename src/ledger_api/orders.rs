@@ -364,3 +364,16 @@ impl From<OrderRow> for OrderListed {
         }
     }
 }
+
+/// Reads an order's members: for fuzzers.
+pub(super) fn parse(body: &serde_json::Map<String, serde_json::Value>) {
+    let read = super::fields::read(body, |fields| {
+        let _ = fields.name("reference", NAME_LENGTH_MAX);
+        let _ = source(fields);
+        let _ = fields.optional_object("personal").map(personal);
+        let _ = fields.optional_moment("claimed_at");
+        let (lines, tax) = lines(fields);
+        (total(&lines, tax.currency()), tax)
+    });
+    drop(read);
+}

@@ -28,6 +28,8 @@ struct PaymentShown {
     status: String,
     /// Whether Stripe has still to answer something about it.
     outcome_unknown: bool,
+    /// By when that is found out, or parked for people.
+    outcome_due_at: Option<DateTime<Utc>>,
     capture_method: String,
     currency: String,
     amount_minor: i64,
@@ -167,6 +169,7 @@ impl PaymentShown {
             order: facts.order.map(|it| it.to_string()),
             status: facts.public_status().to_string(),
             outcome_unknown: facts.pending.is_some() || facts.refunds.iter().any(open),
+            outcome_due_at: it.outcome_due_at,
             capture_method: facts.capture_method.to_string(),
             currency: shapes::currency(facts.amount),
             amount_minor: minor(facts.amount),

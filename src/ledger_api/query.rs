@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::cursor;
 use super::error::invalid;
+use crate::firewall::holds_card_number;
 use crate::http::problem::{Fault, Problem};
 
 const LIMIT: i64 = 20;
@@ -100,11 +101,14 @@ impl Query {
 
     /// Says what is wrong with a parameter.
     pub fn fault(&mut self, name: &str, wrong: &str) {
-        let shown: String = name
-            .chars()
-            .filter(|it| !it.is_control())
-            .take(40)
-            .collect();
+        let shown: String = if holds_card_number(name) {
+            "…".to_owned()
+        } else {
+            name.chars()
+                .filter(|it| !it.is_control())
+                .take(40)
+                .collect()
+        };
         self.faults.push(Fault::of_parameter(
             shown.clone(),
             format!("`{shown}` {wrong}."),

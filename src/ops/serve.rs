@@ -16,7 +16,7 @@ use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
-use crate::use_cases::{Options, Recovery, SETTLE_EVERY, WebhookSecrets};
+use crate::use_cases::{Options, Polling, Recovery, SETTLE_EVERY, WebhookSecrets};
 
 /// How often one request to Stripe is sent under the same key before its outcome counts as unknown.
 const ATTEMPTS: u32 = 3;
@@ -84,6 +84,37 @@ pub fn parts(
     seal_key: Key32,
     metrics: PrometheusHandle,
 ) -> anyhow::Result<Parts> {
+    let (accounts, webhook_secrets) = accounts(config)?;
+    Ok(Parts {
+        listener,
+        public_url: config.public_url.clone(),
+        database_url,
+        seal_key,
+        accounts,
+        webhook_secrets,
+        gateway: gateway_options(config),
+        options: options(config),
+        outbound: outbound::Options {
+            reach: config.webhook_reach,
+            ..outbound::Options::default()
+        },
+        recovery: Recovery::default(),
+        settle_every: Some(SETTLE_EVERY),
+        limits: Limits {
+            connections_max: config.connections_max,
+            drain_within: config.timeouts.drain,
+            ..Limits::default()
+        },
+        ids: Ids::system(),
+        metrics,
+    })
+}
+
+/// The Stripe accounts by configuration name, and their webhooks' secrets.
+///
+/// # Errors
+/// When an account's API base is no address.
+pub fn accounts(config: &Config) -> anyhow::Result<(HashMap<String, Account>, WebhookSecrets)> {
     let (mut accounts, mut webhook_secrets) = (HashMap::new(), WebhookSecrets::new());
     let default = config
         .stripe
@@ -99,37 +130,26 @@ pub fn parts(
         accounts.insert(name.to_owned(), account(it)?);
         webhook_secrets.insert(name.to_owned(), it.webhook_secret.iter().cloned().collect());
     }
-    let timeouts = config.timeouts;
-    Ok(Parts {
-        listener,
-        public_url: config.public_url.clone(),
-        database_url,
-        seal_key,
-        accounts,
-        webhook_secrets,
-        gateway: GatewayOptions {
-            timeout: timeouts.stripe,
-            attempts: ATTEMPTS,
-        },
-        options: Options {
-            answer_within: timeouts.stripe + Duration::from_secs(5),
-            join_within: timeouts.join,
-            rate_limit: config.rate_limit,
-        },
-        outbound: outbound::Options {
-            reach: config.webhook_reach,
-            ..outbound::Options::default()
-        },
-        recovery: Recovery::default(),
-        settle_every: Some(SETTLE_EVERY),
-        limits: Limits {
-            connections_max: config.connections_max,
-            drain_within: timeouts.drain,
-            ..Limits::default()
-        },
-        ids: Ids::system(),
-        metrics,
-    })
+    Ok((accounts, webhook_secrets))
+}
+
+/// How patient to be with Stripe, as configured.
+pub fn gateway_options(config: &Config) -> GatewayOptions {
+    GatewayOptions {
+        timeout: config.timeouts.stripe,
+        attempts: ATTEMPTS,
+    }
+}
+
+/// How long callers wait, as configured.
+pub fn options(config: &Config) -> Options {
+    Options {
+        answer_within: config.timeouts.stripe + Duration::from_secs(5),
+        join_within: config.timeouts.join,
+        rate_limit: config.rate_limit,
+        polling: config.event_poll.map(Polling::every),
+        ..Options::default()
+    }
 }
 
 fn account(it: &StripeAccount) -> anyhow::Result<Account> {

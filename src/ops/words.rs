@@ -2,6 +2,7 @@
 
 use aggregates::catalogue::{ArticleEvent, OfferEvent};
 use aggregates::order::OrderEvent;
+use aggregates::parking::ByHand;
 use aggregates::payment::PaymentEvent;
 use aggregates::payment::event::{Changes, CreateRequested, Decline, Refusal};
 use aggregates::settlement::SettlementEvent;
@@ -174,6 +175,19 @@ pub fn payment(event: &PaymentEvent) -> String {
         },
         E::CancelRefused { refusal, .. } => format!("Stripe refused to cancel: {}", why(refusal)),
         E::Cancelled { intention, .. } => by("cancelled", intention.is_some()),
+        E::IntentionParked { what, reason, .. } => parked(what, reason),
+        E::SettlementProposed {
+            outcome,
+            by,
+            because,
+            ..
+        } => proposed(outcome, by, because),
+        E::SettledByHand {
+            outcome,
+            proposed_by,
+            approved_by,
+            ..
+        } => settled(outcome, proposed_by, approved_by),
         E::RefundRequested { amount, .. } => format!("asked Stripe to give back {amount}"),
         E::RefundPending {
             amount,
@@ -299,5 +313,27 @@ fn by(what: &str, asked: bool) -> String {
         what.to_owned()
     } else {
         format!("{what} (Stripe reports)")
+    }
+}
+
+fn parked(what: &str, reason: &str) -> String {
+    format!("PARKED: nobody could find out what came of the {what} ({reason}); people have to")
+}
+
+fn proposed(outcome: &ByHand, by: &str, because: &str) -> String {
+    format!("{by} says that it {}: {because}", by_hand(outcome))
+}
+
+fn settled(outcome: &ByHand, proposed_by: &str, approved_by: &str) -> String {
+    format!(
+        "settled by hand: it {} (says {proposed_by}, approved by {approved_by})",
+        by_hand(outcome)
+    )
+}
+
+fn by_hand(outcome: &ByHand) -> String {
+    match outcome {
+        ByHand::Happened { stripe_id } => format!("happened, as {stripe_id}"),
+        ByHand::DidNotHappen => "did not happen".to_owned(),
     }
 }

@@ -4,6 +4,7 @@ use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -19,7 +20,7 @@ pub struct Endpoints {
 }
 
 /// An endpoint as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// `we_…`.
     pub id: String,
@@ -140,7 +141,7 @@ impl Endpoints {
             .bind(key.as_ref().map(|it| it.hash.as_slice()))
             .fetch_one(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(Made::New(row.into()))
     }
 
@@ -223,7 +224,7 @@ impl Endpoints {
         .bind(it.rolled_at)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(Some(it))
     }
 
@@ -251,7 +252,7 @@ impl Endpoints {
         .bind(id)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         Ok(deleted > 0)
     }
 }

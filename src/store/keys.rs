@@ -230,7 +230,7 @@ impl Keys {
         .bind(it.organization.as_deref())
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await
+        super::rows::committed(transaction).await
     }
 
     /// Keeps a key (its hash). A key that is kept already stays as it is, revoked or not.
@@ -253,7 +253,7 @@ impl Keys {
         .bind(hint(it.secret))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Keys {
                 .execute(&mut *transaction)
                 .await?
                 .rows_affected();
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(revoked > 0)
     }

@@ -93,7 +93,7 @@ impl Store {
         let told = recorded.iter().map(|it| {
             let mut metadata: HashMap<String, String> = it.metadata_as()?;
             Ok(Told {
-                event: self.payments.domain_event(it)?,
+                event: self.payments.store().domain_event(it)?,
                 name: it.event_type.clone(),
                 event_id: it.event_id,
                 sequence: it.sequence,

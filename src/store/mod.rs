@@ -4,19 +4,28 @@
 //! A conflict means that somebody else was first: load and decide again.
 
 mod catalogue;
+mod claims;
 mod endpoints;
+mod hot;
 mod inbox;
+mod inbox_shown;
 mod keys;
 mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod polls;
+mod presence;
+mod recovery;
 mod register;
+mod rows;
 mod settlements;
 mod vault;
 
+pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
-pub use inbox::{Applied, Delivery, Inbox};
+pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
+pub use inbox_shown::{InboxFilter, InboxRow};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
 pub use listed::Told;
 pub use lists::{
@@ -27,6 +36,9 @@ pub use outgoing::{
     Attempt, Ending, Leased as LeasedDelivery, Logged as LoggedDelivery, Outgoing, Page,
 };
 pub use past::Past;
+pub use polls::{Gap, LeasedPoll, PollRow, Polls};
+pub use presence::Presence;
+pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use settlements::Reading;
 pub use vault::{Vault, VaultError};
@@ -47,36 +59,37 @@ use eventstore::{
     Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions,
     NewEvent, Reader, Role, RowChange, StoreError, StreamAppend,
 };
-use moka::sync::Cache;
 use projections::fold::{self, Versioned};
 use sqlx::PgPool;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
+use crate::crash_point;
 use crate::ids::Ids;
-
-/// How many aggregates are kept in memory. One costs a few kilobytes.
-const HOT_AGGREGATES: u64 = 10_000;
+use hot::Hot;
 
 /// The store of the service.
 pub struct Store {
+    pub claims: Claims,
     pub keys: Keys,
     pub inbox: Inbox,
+    pub polls: Polls,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
+    pub work: Work,
     pub vault: Vault,
     pub ids: Ids,
     log: Log,
     reader: Reader,
-    payments: CqrsStore<Payment>,
-    orders: CqrsStore<Order>,
+    payments: Hot<Payment>,
+    orders: Hot<Order>,
     stripe_requests: CqrsStore<StripeRequest>,
     settlements: CqrsStore<Settlement>,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
-    hot_payments: Cache<String, Arc<Versioned<Payment>>>,
-    hot_orders: Cache<String, Arc<Versioned<Order>>>,
+    /// Intentions that this process has recorded within the last minutes.
+    pub fresh: Fresh,
 }
 
 /// Who sets a step in motion, and as part of what.
@@ -157,19 +170,27 @@ impl Store {
         };
         let due = Arc::new(Notify::new());
         Ok(Self {
+            claims: Claims::new(pool.clone()),
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
+            polls: Polls::new(pool.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
+            work: Work::new(pool.clone()),
             vault: Vault::new(pool, seal_key, ids.clone()),
-            payments: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
-            orders: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+            payments: Hot::new(
+                CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+                reader.clone(),
+            ),
+            orders: Hot::new(
+                CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
+                reader.clone(),
+            ),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
-            hot_payments: Cache::new(HOT_AGGREGATES),
-            hot_orders: Cache::new(HOT_AGGREGATES),
+            fresh: Fresh::default(),
             ids,
             log,
             reader,
@@ -206,12 +227,7 @@ impl Store {
         merchant: &MerchantId,
         id: PaymentId,
     ) -> Result<Arc<Versioned<Payment>>, Trouble> {
-        load(
-            &self.payments,
-            &self.hot_payments,
-            id.aggregate_id(merchant),
-        )
-        .await
+        self.payments.load(&id.aggregate_id(merchant)).await
     }
 
     /// An order as it stands; an empty one where there is none.
@@ -223,19 +239,7 @@ impl Store {
         merchant: &MerchantId,
         id: OrderId,
     ) -> Result<Arc<Versioned<Order>>, Trouble> {
-        load(&self.orders, &self.hot_orders, id.aggregate_id(merchant)).await
-    }
-
-    /// An order as the log has it, whatever is in memory.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn order_from_log(
-        &self,
-        merchant: &MerchantId,
-        id: OrderId,
-    ) -> Result<Arc<Versioned<Order>>, Trouble> {
-        read(&self.orders, &self.hot_orders, &id.aggregate_id(merchant)).await
+        self.orders.load(&id.aggregate_id(merchant)).await
     }
 
     /// The events of a payment, oldest first, each with the command that it was a step of.
@@ -256,7 +260,7 @@ impl Store {
             .map(|event| {
                 let metadata: std::collections::HashMap<String, String> = event.metadata_as()?;
                 let command = metadata.get("command_id").and_then(|id| id.parse().ok());
-                Ok((command, self.payments.domain_event(event)?))
+                Ok((command, self.payments.store().domain_event(event)?))
             })
             .collect::<Result<_, serde_json::Error>>()
             .map_err(|error| Trouble::Broken(error.into()))
@@ -291,19 +295,6 @@ impl Store {
         )
     }
 
-    /// Payments that have waited for Stripe since before `before` (a UUIDv7), oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn payments_waiting_since(
-        &self,
-        before: Uuid,
-        limit: i64,
-    ) -> Result<Vec<(MerchantId, PaymentId)>, Trouble> {
-        let mut connection = self.pool().acquire().await?;
-        Ok(projections::payments::waiting_since(&mut connection, before, limit).await?)
-    }
-
     /// A request to Stripe as it stands, from the log; an empty one where there is none.
     ///
     /// # Errors
@@ -326,19 +317,6 @@ impl Store {
         Ok(sqlx::query_scalar("select clock_timestamp()")
             .fetch_one(self.pool())
             .await?)
-    }
-
-    /// Requests that have waited for Stripe since before `before` (a UUIDv7), oldest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    pub async fn stripe_requests_waiting_since(
-        &self,
-        before: Uuid,
-        limit: i64,
-    ) -> Result<Vec<(MerchantId, IntentionId)>, Trouble> {
-        let mut connection = self.pool().acquire().await?;
-        Ok(projections::stripe_requests::waiting_since(&mut connection, before, limit).await?)
     }
 
     /// The idempotency claim that stands under a key.
@@ -364,6 +342,7 @@ impl Store {
         context: &Context,
         it: Commit,
     ) -> Result<Committed, Trouble> {
+        let intended = recovery::intentions(&it);
         let mut append = Append::new(merchant.as_str(), context.command_id.uuid());
         append.claim = it.claim;
         append.completes = it.completes;
@@ -414,58 +393,28 @@ impl Store {
         let nothing =
             append.streams.is_empty() && append.claim.is_none() && append.completes.is_none();
         if !nothing {
+            crash_point!("commit-before");
             match self.log.append(append).await {
-                Ok(appended) => committed.recorded_at = Some(appended.recorded_at),
-                Err(error) => {
-                    self.reload(&ids).await;
-                    return Err(error.into());
+                Ok(appended) => {
+                    crash_point!("commit-after");
+                    committed.recorded_at = Some(appended.recorded_at);
                 }
+                Err(error) => return Err(error.into()),
             }
         }
         self.remember(ids, &committed);
+        self.fresh.recorded(intended);
         Ok(committed)
     }
 
     fn remember(&self, ids: Vec<(&str, String)>, committed: &Committed) {
         for (kind, id) in ids {
             match (kind, &committed.payment, &committed.order) {
-                (Payment::TYPE, Some(payment), _) => keep_newer(&self.hot_payments, id, payment),
-                (Order::TYPE, _, Some(order)) => keep_newer(&self.hot_orders, id, order),
+                (Payment::TYPE, Some(payment), _) => self.payments.keep(id, payment),
+                (Order::TYPE, _, Some(order)) => self.orders.keep(id, order),
                 _ => {}
             }
         }
-    }
-
-    /// What is in memory is old: brings it up to date. It is never taken out, or a reader that is slower than this would put
-    /// an older state in its place.
-    async fn reload(&self, ids: &[(&str, String)]) {
-        for (kind, id) in ids {
-            let reloaded = match *kind {
-                Payment::TYPE => read(&self.payments, &self.hot_payments, id).await.map(drop),
-                Order::TYPE => read(&self.orders, &self.hot_orders, id).await.map(drop),
-                _ => Ok(()),
-            };
-            if let Err(error) = reloaded {
-                tracing::warn!(%error, kind, "an aggregate could not be read again");
-            }
-        }
-    }
-
-    /// A payment as the log has it, whatever is in memory.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn payment_from_log(
-        &self,
-        merchant: &MerchantId,
-        id: PaymentId,
-    ) -> Result<Arc<Versioned<Payment>>, Trouble> {
-        read(
-            &self.payments,
-            &self.hot_payments,
-            &id.aggregate_id(merchant),
-        )
-        .await
     }
 }
 
@@ -494,43 +443,6 @@ fn add<Id, A: Aggregate + Clone>(
         context,
     )?);
     Ok(Some(Arc::new(after)))
-}
-
-async fn load<A: Aggregate + 'static>(
-    store: &CqrsStore<A>,
-    hot: &Cache<String, Arc<Versioned<A>>>,
-    id: String,
-) -> Result<Arc<Versioned<A>>, Trouble> {
-    match hot.get(&id) {
-        Some(found) => Ok(found),
-        None => read(store, hot, &id).await,
-    }
-}
-
-/// Reads the aggregate from the log, and keeps it in memory unless that holds a newer one.
-async fn read<A: Aggregate + 'static>(
-    store: &CqrsStore<A>,
-    hot: &Cache<String, Arc<Versioned<A>>>,
-    id: &str,
-) -> Result<Arc<Versioned<A>>, Trouble> {
-    let (state, version) = store.load(id).await.map_err(Trouble::Broken)?;
-    let loaded = Arc::new(Versioned { state, version });
-    if version > 0 {
-        keep_newer(hot, id.to_owned(), &loaded);
-    }
-    Ok(loaded)
-}
-
-/// A slow reader must not put an old state over a newer one.
-fn keep_newer<A: Send + Sync + 'static>(
-    hot: &Cache<String, Arc<Versioned<A>>>,
-    id: String,
-    it: &Arc<Versioned<A>>,
-) {
-    hot.entry(id).and_upsert_with(|entry| match entry {
-        Some(known) if known.value().version >= it.version => known.into_value(),
-        _ => Arc::clone(it),
-    });
 }
 
 fn stream<A: Aggregate>(

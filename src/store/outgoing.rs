@@ -3,6 +3,7 @@
 
 use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ pub struct Leased {
 }
 
 /// One attempt to deliver.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Attempt {
     pub started_at: DateTime<Utc>,
     pub duration_ms: i64,
@@ -66,7 +67,7 @@ pub enum Ending {
 }
 
 /// A delivery as the log shows it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone, Serialize, Deserialize, sqlx::FromRow)]
 pub struct Logged {
     /// `whd_…`.
     pub delivery_id: String,

@@ -1,9 +1,10 @@
 //! Aggregates as they stood at a version, and their lives: read from the log, never from memory.
 
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
-use aggregates::ids::{ArticleId, MerchantId, OfferId, OrderId, PaymentId};
+use aggregates::ids::{ArticleId, IntentionId, MerchantId, OfferId, OrderId, PaymentId};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::stripe_request::StripeRequest;
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{CqrsStore, Recorded};
@@ -33,7 +34,9 @@ impl Store {
         version: Option<u64>,
     ) -> Result<Option<Past<Order>>, Trouble> {
         let life = self.life(Order::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(&self.orders, &life, version, |it, event| it.apply(event))
+        folded(self.orders.store(), &life, version, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// A payment; see [`past_order`](Self::past_order).
@@ -44,9 +47,30 @@ impl Store {
         &self,
         merchant: &MerchantId,
         id: PaymentId,
+        version: Option<u64>,
     ) -> Result<Option<Past<Payment>>, Trouble> {
         let life = self.life(Payment::TYPE, &id.aggregate_id(merchant)).await?;
-        folded(&self.payments, &life, None, |it, event| it.apply(event))
+        folded(self.payments.store(), &life, version, |it, event| {
+            it.apply(event)
+        })
+    }
+
+    /// A request of its own to Stripe; see [`past_order`](Self::past_order).
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn past_request(
+        &self,
+        merchant: &MerchantId,
+        id: IntentionId,
+        version: Option<u64>,
+    ) -> Result<Option<Past<StripeRequest>>, Trouble> {
+        let life = self
+            .life(StripeRequest::TYPE, &id.aggregate_id(merchant))
+            .await?;
+        folded(&self.stripe_requests, &life, version, |it, event| {
+            it.apply(event)
+        })
     }
 
     /// An offer; see [`past_order`](Self::past_order).

@@ -111,7 +111,7 @@ impl Keys {
             made => made?,
         };
         self.insert_key(&mut transaction, &it.id, key).await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(MadeMerchant::New)
     }
@@ -139,7 +139,7 @@ impl Keys {
         .bind(by)
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         self.merchant(id).await
     }
@@ -155,7 +155,7 @@ impl Keys {
     ) -> Result<Option<KeyRecord>, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let made = self.insert_key(&mut transaction, merchant, it).await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(made)
     }
@@ -248,7 +248,7 @@ impl Keys {
         .bind(i64::from(grace_s))
         .execute(&mut *transaction)
         .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(Some(Rolled::To(Box::new(new))))
     }
@@ -294,7 +294,7 @@ impl Keys {
             .bind(by)
             .fetch_one(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.changed();
         Ok(Some(Revoked::Yes(Box::new(KeyRecord {
             live: false,

@@ -134,7 +134,7 @@ impl Vault {
             .bind(wrapped)
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+        super::rows::committed(transaction).await?;
         self.key(merchant, subject)
             .await?
             .ok_or(VaultError::WrongKey)

@@ -57,6 +57,7 @@ impl App {
             None => None,
         };
         let id = checkout.unwrap_or_else(|| PaymentId::of_adopted(&merchant.id, intent));
+        let seen = adopt.seen.clone();
         let before: Arc<Versioned<Payment>> = self.inner.store.payment(&merchant.id, id).await?;
         let events = before
             .state
@@ -70,7 +71,19 @@ impl App {
             Ok(_) | Err(Trouble::Conflict) => {}
             Err(trouble) => return Err(trouble.into()),
         }
+        // Its money goes to its order first: what was given back of it comes out of what was sold.
+        let observed = Observation {
+            intention: None,
+            current: true,
+            said: Said::Intent(Box::new(seen)),
+        };
+        self.observe(merchant, id, observed, context).await?;
         self.adopt_refunds(merchant, context, id, intent).await?;
+        // What was told of it before, while nobody here knew it.
+        let inbox = &self.inner.store.inbox;
+        if inbox.look_again(&merchant.id, intent).await? > 0 {
+            self.inner.delivered.notify_one();
+        }
         Ok(Some(id))
     }
 

@@ -172,27 +172,13 @@ impl App {
         let first = placed_at(opening, price.clone(), &before)?;
         match live {
             Some(WayToPay::Payment { .. }) => Err(OrderError::PaymentUnderWay.into()),
-            Some(WayToPay::Opening { checkout, .. }) => {
-                let request = IntentionId::from_uuid(checkout.uuid());
-                self.drive_change(merchant, context, request, None).await?;
-                self.look_again(opening).await
-            }
-            Some(WayToPay::Checkout { session, .. }) => {
-                self.close_checkout(merchant, context, opening.order, &session)
+            Some(way) => {
+                self.take_checkout_off(merchant, context, opening.order, &way)
                     .await?;
-                self.look_again(opening).await
+                Ok(Step::Again)
             }
             None => self.open(opening, &before, (first, &price)).await,
         }
-    }
-
-    /// What others did to the order may have been recorded elsewhere, and is not in this process's memory yet.
-    async fn look_again(&self, opening: &Opening<'_>) -> Result<Step, AppError> {
-        let store = &self.inner.store;
-        store
-            .order_from_log(&opening.merchant.id, opening.order)
-            .await?;
-        Ok(Step::Again)
     }
 
     /// Intends the checkout: of the order, as a request, and as what the caller's key stands for, in one append; and asks Stripe.

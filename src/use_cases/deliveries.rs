@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, AppError};
-use crate::gateway::{CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY, REFUND_KEY};
+use crate::gateway::{CHECKOUT_KEY, MERCHANT_KEY, PAYMENT_KEY, REFUND_KEY, REQUEST_KEY};
 use crate::outbound::{self, Message, Sender, Sent};
 use crate::store::{Attempt, Ending, LeasedDelivery};
 
@@ -80,6 +80,7 @@ impl App {
     }
 
     async fn deliver(&self, it: LeasedDelivery) {
+        crate::crash_point!("delivery-leased");
         let sent = match self.message(&it).await {
             Ok(Some((body, secrets))) => {
                 let message = Message {
@@ -99,6 +100,7 @@ impl App {
                 return;
             }
         };
+        crate::crash_point!("delivery-sent");
         let ending = self.ending(&it, &sent);
         let attempt = Attempt {
             started_at: it.leased_at,
@@ -269,7 +271,13 @@ fn tidy(value: &mut Value) {
                 fields.insert((*name).to_owned(), Value::Null);
             }
             if let Some(Value::Object(metadata)) = fields.get_mut("metadata") {
-                for ours in [PAYMENT_KEY, REFUND_KEY, MERCHANT_KEY, CHECKOUT_KEY] {
+                for ours in [
+                    PAYMENT_KEY,
+                    REFUND_KEY,
+                    MERCHANT_KEY,
+                    CHECKOUT_KEY,
+                    REQUEST_KEY,
+                ] {
                     metadata.remove(ours);
                 }
             }

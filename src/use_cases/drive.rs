@@ -7,39 +7,20 @@ use aggregates::ids::{IntentionId, MerchantId, OrderId, PaymentId, RefundId};
 use aggregates::order::{Order, OrderCommand, OrderEvent};
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::PaymentEvent;
-use aggregates::payment::state::{Facts, Pending, Status, Step};
+use aggregates::payment::state::{Facts, Pending, Refund, RefundStatus, Status, Step};
 use aggregates::payment::{Payment, PaymentCommand};
 use aggregates::sealed::{Sealed, subject_of_payment};
+use eventstore::{Claim, Completion};
 use projections::fold::Versioned;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use uuid::Uuid;
+use std::sync::Arc;
 
 use super::idempotency::Idempotency;
+use super::recovery::Way;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
 use crate::gateway::{Effect, IntentView, Outcome, RefundEffect, StripeAnswer};
 use crate::personal::Personal;
-use crate::store::{Commit, Context, Decided, Merchant, Trouble};
-
-/// One lock per thing that is being driven in this process.
-#[derive(Default)]
-pub(super) struct Locks {
-    held: Mutex<HashMap<Uuid, Weak<tokio::sync::Mutex<()>>>>,
-}
-
-impl Locks {
-    pub(super) fn of(&self, id: Uuid) -> Arc<tokio::sync::Mutex<()>> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lock) = held.get(&id).and_then(Weak::upgrade) {
-            return lock;
-        }
-        held.retain(|_, lock| lock.strong_count() > 0);
-        let lock = Arc::new(tokio::sync::Mutex::new(()));
-        held.insert(id, Arc::downgrade(&lock));
-        lock
-    }
-}
+use crate::store::{Commit, Context, Decided, Merchant, Trouble, WorkKind};
 
 /// A payment without open steps, and the intent as Stripe showed it last, if it was asked.
 pub(super) struct Driven {
@@ -53,6 +34,19 @@ pub(super) struct Driven {
     pub answered: bool,
 }
 
+impl Driven {
+    /// There was nothing to drive, or somebody else did.
+    fn before(payment: Arc<Versioned<Payment>>) -> Self {
+        Self {
+            payment,
+            intent: None,
+            said: None,
+            verdict: None,
+            answered: false,
+        }
+    }
+}
+
 /// Which claim an outcome answers, where the driver holds one.
 pub(super) type Answering<'a> = Option<&'a Idempotency>;
 
@@ -61,6 +55,8 @@ pub(super) type Answering<'a> = Option<&'a Idempotency>;
 struct Answer<'a> {
     claim: Answering<'a>,
     kept: Option<Sealed>,
+    /// A key that is claimed and answered by the same append.
+    at_once: Option<(Claim, Completion)>,
 }
 
 /// Everything that may be recorded of one observation.
@@ -84,8 +80,8 @@ impl App {
         let (mut intent, mut said_last) = (None, None);
         let mut verdict = None;
         let mut answered = false;
+        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
         loop {
-            let payment = self.inner.store.payment(&merchant.id, id).await?;
             let Some(facts) = payment.state.facts() else {
                 return Err(AppError::NotFound {
                     what: "payment_intent",
@@ -94,7 +90,11 @@ impl App {
             };
             match &facts.pending {
                 Some(pending) => {
-                    let (said, view) = self.ask(merchant, id, facts, pending).await?;
+                    let asked = self.ask(merchant, context, id, facts, pending).await?;
+                    let Some((said, view)) = asked else {
+                        payment = self.inner.store.payment(&merchant.id, id).await?;
+                        continue;
+                    };
                     said_last = view.as_ref().and_then(|view| view.answer.clone());
                     intent = view;
                     let answer = self
@@ -105,7 +105,10 @@ impl App {
                         current: true,
                         said,
                     };
-                    let recorded = self.record(merchant, id, observed, context, answer).await?;
+                    let known = (id, Some(Arc::clone(&payment)));
+                    let recorded = self
+                        .record(merchant, known, observed, context, answer)
+                        .await?;
                     verdict = Verdict::of(&recorded.events).or(verdict);
                     answered |= recorded.answered;
                     // An answer that is not about this payment ends nothing: asking again at once would not either.
@@ -114,6 +117,7 @@ impl App {
                         tracing::error!(payment = %id, intention = %pending.intention, "Stripe's answer does not fit");
                         return Err(AppError::OutcomeUnknown);
                     }
+                    payment = recorded.payment;
                 }
                 None => {
                     return Ok(Driven {
@@ -128,40 +132,76 @@ impl App {
         }
     }
 
-    /// Asks Stripe for the pending step. What it did not answer stays pending.
+    /// Asks Stripe for the pending step, or looks up what became of it. What is not known stays pending. None where another
+    /// instance has asked for it too, and has recorded what Stripe said.
     async fn ask(
         &self,
         merchant: &Merchant,
+        context: &Context,
         id: PaymentId,
         facts: &Facts,
         pending: &Pending,
-    ) -> Result<(Said, Option<IntentView>), AppError> {
+    ) -> Result<Option<(Said, Option<IntentView>)>, AppError> {
+        let intention = pending.intention;
+        let is_parked = facts.is_parked(intention);
+        let way = self.way(merchant, WorkKind::Step, id.uuid(), intention, is_parked);
+        let way = way.await?;
         // An update says only what it changes: Stripe would refuse the rest, unchanged as it is, once money was taken.
         let sealed = match &pending.step {
             Step::Update(changes) => &changes.personal,
             _ => &facts.personal,
         };
         let personal = self.opened(&merchant.id, sealed.as_ref()).await?;
+        if let Way::LookUp(since) = way {
+            let step = (id, facts, pending);
+            return self
+                .look_up_step(merchant, context, step, personal.as_ref(), since)
+                .await
+                .map(Some);
+        }
         let effect = Effect {
             merchant: &merchant.id,
             payment: id,
-            intention: pending.intention,
+            intention,
             step: &pending.step,
             intent: facts.intent.as_ref().map(|intent| intent.id.as_str()),
             personal: personal.as_ref(),
         };
-        match self
-            .inner
-            .gateway
-            .perform(&merchant.stripe_account, effect)
-            .await
-        {
-            Outcome::Said(view) => Ok((Said::Intent(Box::new(view.snapshot.clone())), Some(view))),
-            Outcome::Refused(refusal) => Ok((Said::Refused(refusal), None)),
+        let gateway = &self.inner.gateway;
+        let mut patience = self.patience();
+        let outcome = loop {
+            match gateway.perform(&merchant.stripe_account, effect).await {
+                Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                    let now = self.inner.store.payment(&merchant.id, id).await?;
+                    let open = now.state.facts().and_then(|facts| facts.pending.as_ref());
+                    if open != Some(pending) {
+                        return Ok(None);
+                    }
+                }
+                outcome => break outcome,
+            }
+        };
+        match outcome {
+            Outcome::Said(view) => {
+                self.heard(merchant, context);
+                let said = Said::Intent(Box::new(view.snapshot.clone()));
+                Ok(Some((said, Some(view))))
+            }
+            Outcome::Refused(refusal) => {
+                self.heard(merchant, context);
+                Ok(Some((Said::Refused(refusal), None)))
+            }
             Outcome::Unknown(silence) => {
-                tracing::warn!(payment = %id, intention = %pending.intention, why = %silence.why, "Stripe's outcome is not known");
-                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
-                Err(AppError::OutcomeUnknown)
+                if !self.not_heard(merchant, context, intention, &silence).await {
+                    return Err(AppError::OutcomeUnknown);
+                }
+                let work = &self.inner.store.work;
+                let standing = work.standing(&merchant.id, WorkKind::Step, id.uuid(), intention);
+                let since = standing.await?.ok_or(AppError::Internal)?.intended_at;
+                let step = (id, facts, pending);
+                self.look_up_step(merchant, context, step, personal.as_ref(), since)
+                    .await
+                    .map(Some)
             }
         }
     }
@@ -177,49 +217,23 @@ impl App {
     ) -> Result<Driven, AppError> {
         let lock = self.inner.locks.of(refund.uuid());
         let _driving = lock.lock().await;
-        let mut payment = self.inner.store.payment(&merchant.id, id).await?;
-        if payment
-            .state
-            .facts()
-            .is_none_or(|facts| facts.refund(refund).is_none())
-        {
-            payment = self.inner.store.payment_from_log(&merchant.id, id).await?;
-        }
+        let payment = self.inner.store.payment(&merchant.id, id).await?;
         let facts = payment.state.facts().ok_or(AppError::Internal)?;
         let found = facts.refund(refund).ok_or(AppError::Internal)?;
-        if found.status != aggregates::payment::state::RefundStatus::Requested {
-            return Ok(Driven {
-                payment,
-                intent: None,
-                said: None,
-                verdict: None,
-                answered: false,
-            });
+        if found.status != RefundStatus::Requested {
+            return Ok(Driven::before(payment));
         }
         let intent = facts
             .intent
             .as_ref()
             .map(|intent| intent.id.as_str())
             .ok_or(AppError::Internal)?;
-        let effect = RefundEffect {
-            merchant: &merchant.id,
-            payment: id,
-            intent,
-            refund: found,
-        };
-        let (said, words) = match self
-            .inner
-            .gateway
-            .refund(&merchant.stripe_account, effect)
-            .await
-        {
-            Outcome::Said(view) => (Said::Refund(view.snapshot), view.answer),
-            Outcome::Refused(refusal) => (Said::Refused(refusal), None),
-            Outcome::Unknown(silence) => {
-                tracing::warn!(payment = %id, %refund, why = %silence.why, "Stripe's outcome is not known");
-                metrics::counter!("counterfoil_outcomes_unknown_total").increment(1);
-                return Err(AppError::OutcomeUnknown);
-            }
+        let asked = self
+            .ask_refund(merchant, context, (id, facts, intent), found)
+            .await?;
+        let Some((said, words)) = asked else {
+            let payment = self.inner.store.payment(&merchant.id, id).await?;
+            return Ok(Driven::before(payment));
         };
         let observed = Observation {
             intention: Some(refund),
@@ -229,7 +243,10 @@ impl App {
         let answer = self
             .answer_of(merchant, id, facts, words.as_deref(), answering)
             .await?;
-        let recorded = self.record(merchant, id, observed, context, answer).await?;
+        let known = (id, Some(Arc::clone(&payment)));
+        let recorded = self
+            .record(merchant, known, observed, context, answer)
+            .await?;
         let verdict = Verdict::of(&recorded.events);
         Ok(Driven {
             verdict,
@@ -238,6 +255,61 @@ impl App {
             said: words,
             answered: recorded.answered,
         })
+    }
+
+    /// Asks Stripe for a refund, or looks up what became of it. None where another instance has recorded it meanwhile.
+    async fn ask_refund(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        (id, facts, intent): (PaymentId, &Facts, &str),
+        refund: &Refund,
+    ) -> Result<Option<(Said, Option<Arc<StripeAnswer>>)>, AppError> {
+        let is_parked = facts.is_parked(refund.id);
+        let way = self
+            .way(merchant, WorkKind::Refund, id.uuid(), refund.id, is_parked)
+            .await?;
+        if way == Way::Send {
+            let effect = RefundEffect {
+                merchant: &merchant.id,
+                payment: id,
+                intent,
+                refund,
+            };
+            let gateway = &self.inner.gateway;
+            let mut patience = self.patience();
+            let outcome = loop {
+                match gateway.refund(&merchant.stripe_account, effect).await {
+                    Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                        let now = self.inner.store.payment(&merchant.id, id).await?;
+                        let found = now.state.facts().and_then(|facts| facts.refund(refund.id));
+                        if found.is_none_or(|it| it.status != RefundStatus::Requested) {
+                            return Ok(None);
+                        }
+                    }
+                    outcome => break outcome,
+                }
+            };
+            match outcome {
+                Outcome::Said(view) => {
+                    self.heard(merchant, context);
+                    return Ok(Some((Said::Refund(view.snapshot), view.answer)));
+                }
+                Outcome::Refused(refusal) => {
+                    self.heard(merchant, context);
+                    return Ok(Some((Said::Refused(refusal), None)));
+                }
+                Outcome::Unknown(silence) => {
+                    if !self.not_heard(merchant, context, refund.id, &silence).await {
+                        return Err(AppError::OutcomeUnknown);
+                    }
+                }
+            }
+        }
+        let said = self
+            .look_up_refund(merchant, context, intent, refund)
+            .await?;
+        Ok(Some((said, None)))
     }
 
     /// Records what Stripe said of a payment, together with what follows for its order, and with the answer to the claim
@@ -250,7 +322,7 @@ impl App {
         context: &Context,
     ) -> Result<Arc<Versioned<Payment>>, AppError> {
         Ok(self
-            .record(merchant, id, observed, context, Answer::default())
+            .record(merchant, (id, None), observed, context, Answer::default())
             .await?
             .payment)
     }
@@ -265,7 +337,11 @@ impl App {
         claim: Answering<'a>,
     ) -> Result<Answer<'a>, AppError> {
         let kept = self.worth_keeping(merchant, id, facts, said, claim).await?;
-        Ok(Answer { claim, kept })
+        Ok(Answer {
+            claim,
+            kept,
+            at_once: None,
+        })
     }
 
     /// Stripe's words, sealed, where the claim's answer is made of them.
@@ -286,67 +362,121 @@ impl App {
         }
     }
 
+    /// Records what is observed of the payment, on the state that is `known` where one is. That may be old by now: an append on
+    /// it would be refused, and that there is nothing to append is only believed of the present one.
     async fn record(
         &self,
         merchant: &Merchant,
-        id: PaymentId,
+        (id, mut known): (PaymentId, Option<Arc<Versioned<Payment>>>),
         observed: Observation,
         context: &Context,
         mut answer: Answer<'_>,
     ) -> Result<Recording, AppError> {
         loop {
-            let before = self.inner.store.payment(&merchant.id, id).await?;
-            let mut events = before
+            let is_present = known.is_none();
+            let before = match known.take() {
+                Some(known) => known,
+                None => self.inner.store.payment(&merchant.id, id).await?,
+            };
+            let decided = before
                 .state
-                .decide(PaymentCommand::Observe(observed.clone()))?;
-            let mut after = Versioned::clone(&before);
-            apply(&mut after, &events);
-            self.intend_confirmation(&mut after, &mut events)?;
-            let order = self
-                .follow_up(&merchant.id, id, &mut after, &mut events)
-                .await?;
-            let completes = answer.claim.and_then(|key| {
-                let mut ended = last_step(&after, &events)?;
-                ended.said.clone_from(&answer.kept);
-                ended.not_begun = key.keeps_answer && ended.verdict.is_not_begun();
-                Some(key.completion(&ended))
-            });
-            if events.is_empty() && order.is_none() {
-                return Ok(Recording {
-                    payment: before,
-                    events,
-                    answered: false,
-                });
+                .decide(PaymentCommand::Observe(observed.clone()));
+            if !is_present && decided.as_ref().map_or(true, Vec::is_empty) {
+                continue;
             }
-            let answered = completes.is_some();
-            let decided = Decided {
+            let events = decided?;
+            let decided = Decided { id, before, events };
+            if let Some(recorded) = self
+                .record_outcome(merchant, context, decided, &mut answer)
+                .await?
+            {
+                return Ok(recorded);
+            }
+        }
+    }
+
+    /// Records these events together with what follows for the order, and with the answer to the claim where they are the last
+    /// step. None where somebody else was first: then it is to be decided again.
+    async fn record_outcome(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        decided: Decided<PaymentId, Payment, PaymentEvent>,
+        answer: &mut Answer<'_>,
+    ) -> Result<Option<Recording>, AppError> {
+        let Decided {
+            id,
+            before,
+            mut events,
+        } = decided;
+        let mut after = Versioned::clone(&before);
+        apply(&mut after, &events);
+        self.intend_confirmation(&mut after, &mut events)?;
+        let order = self
+            .follow_up(&merchant.id, id, &mut after, &mut events)
+            .await?;
+        if events.is_empty() && order.is_none() {
+            return Ok(Some(Recording {
+                payment: before,
+                events,
+                answered: false,
+            }));
+        }
+        let completes = answer.claim.and_then(|key| {
+            let mut ended = last_step(&after, &events)?;
+            ended.said.clone_from(&answer.kept);
+            ended.not_begun = key.keeps_answer && ended.verdict.is_not_begun();
+            Some(key.completion(&ended))
+        });
+        let answered = completes.is_some();
+        let (claim, at_once) = answer.at_once.clone().unzip();
+        let commit = Commit {
+            payment: Some(Decided {
                 id,
                 before: Arc::clone(&before),
                 events: events.clone(),
-            };
-            let commit = Commit {
-                payment: Some(decided),
-                order,
-                completes,
-                ..Commit::default()
-            };
-            match self.inner.store.commit(&merchant.id, context, commit).await {
-                Ok(committed) => {
-                    let payment = committed.payment.unwrap_or(before);
-                    return Ok(Recording {
-                        payment,
-                        events,
-                        answered,
-                    });
-                }
-                Err(Trouble::Conflict) => {
-                    tracing::debug!(payment = %id, "somebody else recorded first")
-                }
-                // The claim has its answer already: record the outcome without it.
-                Err(Trouble::Claimed(_)) => answer.claim = None,
-                Err(trouble) => return Err(trouble.into()),
+            }),
+            order,
+            claim,
+            completes: completes.or(at_once),
+            ..Commit::default()
+        };
+        match self.inner.store.commit(&merchant.id, context, commit).await {
+            Ok(committed) => Ok(Some(Recording {
+                payment: committed.payment.unwrap_or(before),
+                events,
+                answered,
+            })),
+            Err(Trouble::Conflict) => {
+                tracing::debug!(payment = %id, "somebody else recorded first");
+                Ok(None)
             }
+            // The claim has its answer already: record the outcome without it.
+            Err(Trouble::Claimed(_)) => {
+                answer.claim = None;
+                Ok(None)
+            }
+            Err(trouble) => Err(trouble.into()),
         }
+    }
+
+    /// Records an outcome that people have settled, with what follows for the order, and answers their key with it. False where
+    /// somebody else was first, be it under the same key.
+    pub(super) async fn record_settled(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        decided: Decided<PaymentId, Payment, PaymentEvent>,
+        at_once: Option<(Claim, Completion)>,
+    ) -> Result<bool, AppError> {
+        let mut answer = Answer {
+            at_once,
+            ..Answer::default()
+        };
+        let recorded = self
+            .record_outcome(merchant, context, decided, &mut answer)
+            .await?;
+        Ok(recorded.is_some())
     }
 
     /// The second half of "create and confirm": its intention is recorded together with the outcome of the first, whoever

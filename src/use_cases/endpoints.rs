@@ -3,6 +3,7 @@
 use aggregates::ids::MerchantId;
 use aggregates::payment::terms::{Metadata, MetadataError};
 use chrono::Utc;
+use futures::FutureExt;
 use secrecy::SecretString;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -137,22 +138,29 @@ impl App {
         {
             return Err(EndpointError::ApiVersion);
         }
-        let (app, merchant) = (self.clone(), caller.merchant.id.clone());
-        let made = self.command(async move {
-            let key = key.as_ref().map(|key| CreationKey {
-                key: &key.key,
-                hash: key.fingerprint,
-            });
-            let endpoints = &app.inner.store.endpoints;
-            let made = endpoints.create(&merchant, &endpoint, key).await;
-            made.map_err(|error| Arc::new(error).into())
-        });
-        let (endpoint, replayed) = match made.await? {
-            Made::New(endpoint) => (endpoint, false),
-            Made::Again(endpoint) => (endpoint, true),
-            Made::KeyReused => return Err(AppError::KeyReused.into()),
-            Made::TooMany => return Err(EndpointError::TooMany),
+        let (app, merchant, named) = (self.clone(), caller.merchant.id.clone(), key.clone());
+        let work = |_| {
+            async move {
+                let to = app.clone();
+                let made = app.command(async move {
+                    // Cut off after it was made, and gone on with: it is found by this.
+                    let key = named.as_ref().map(|key| CreationKey {
+                        key: &key.key,
+                        hash: key.fingerprint,
+                    });
+                    let endpoints = &to.inner.store.endpoints;
+                    let made = endpoints.create(&merchant, &endpoint, key).await;
+                    made.map_err(|error| Arc::new(error).into())
+                });
+                match made.await? {
+                    Made::New(endpoint) | Made::Again(endpoint) => Ok(endpoint),
+                    Made::KeyReused => Err(AppError::KeyReused.into()),
+                    Made::TooMany => Err(EndpointError::TooMany),
+                }
+            }
+            .boxed()
         };
+        let (endpoint, replayed) = self.keeping_once(caller, key, 0, work).await?;
         Ok(EndpointAnswer {
             replayed,
             ..self.with_secret(caller, endpoint)
@@ -199,7 +207,13 @@ impl App {
     ///
     /// # Errors
     /// [`EndpointError`]; nothing was changed.
-    pub async fn update_endpoint(&self, caller: &Caller, id: &str, it: UpdateEndpoint) -> Answer {
+    pub async fn update_endpoint(
+        &self,
+        caller: &Caller,
+        id: &str,
+        it: UpdateEndpoint,
+        key: Option<Idempotency>,
+    ) -> Answer {
         let live = self.is_live(caller);
         let url = it.url.map(|url| self.receivable(&url, live)).transpose()?;
         let events = it.enabled_events.map(event_types).transpose()?;
@@ -220,41 +234,81 @@ impl App {
             endpoint.enabled = it.disabled.map_or(endpoint.enabled, |disabled| !disabled);
             Ok(())
         };
-        let changed = self.changed(caller, id, change).await?;
-        Ok(self.shown(caller, changed))
+        let (app, by, named) = (self.clone(), caller.clone(), id.to_owned());
+        let work = |_| async move { app.changed(&by, &named, change).await }.boxed();
+        let (changed, replayed) = self.keeping_once(caller, key, 0, work).await?;
+        Ok(EndpointAnswer {
+            replayed,
+            ..self.shown(caller, changed)
+        })
     }
 
     /// Gives an endpoint a new secret, which is in this answer alone. For a day the old one signs beside it.
     ///
     /// # Errors
     /// Where it is not the caller's, or the store cannot be written.
-    pub async fn roll_endpoint_secret(&self, caller: &Caller, id: &str) -> Answer {
+    pub async fn roll_endpoint_secret(
+        &self,
+        caller: &Caller,
+        id: &str,
+        key: Option<Idempotency>,
+    ) -> Answer {
         let now = Utc::now();
-        let change = move |endpoint: &mut Endpoint| {
-            let next = endpoint.generation.checked_add(1);
-            endpoint.generation = next.ok_or(EndpointError::App(AppError::Internal))?;
-            endpoint.rolled_at = Some(now);
-            Ok(())
+        // One that is not there is missed by the work: the key is looked at first.
+        let before = self.webhook_endpoint(caller, id).await;
+        let generation = before.map_or(0, |it| it.endpoint.generation);
+        let (app, by, named) = (self.clone(), caller.clone(), id.to_owned());
+        let is_keyed = key.is_some();
+        let work = move |from: i32| {
+            let change = move |endpoint: &mut Endpoint| {
+                // Cut off after it was rolled, and gone on with: it is rolled already.
+                if is_keyed && endpoint.generation != from {
+                    return Ok(());
+                }
+                let next = endpoint.generation.checked_add(1);
+                endpoint.generation = next.ok_or(EndpointError::App(AppError::Internal))?;
+                endpoint.rolled_at = Some(now);
+                Ok(())
+            };
+            async move { app.changed(&by, &named, change).await }.boxed()
         };
-        let rolled = self.changed(caller, id, change).await?;
-        Ok(self.with_secret(caller, rolled))
+        let rolled = self.keeping_once(caller, key, generation, work);
+        let (rolled, replayed) = rolled.await?;
+        Ok(EndpointAnswer {
+            replayed,
+            ..self.with_secret(caller, rolled)
+        })
     }
 
-    /// Deletes an endpoint: nothing more is sent to it.
+    /// Deletes an endpoint: nothing more is sent to it. Says whether that was done before, under the same key.
     ///
     /// # Errors
     /// Where it is not the caller's, or the store cannot be written.
-    pub async fn delete_endpoint(&self, caller: &Caller, id: &str) -> Result<(), EndpointError> {
+    pub async fn delete_endpoint(
+        &self,
+        caller: &Caller,
+        id: &str,
+        key: Option<Idempotency>,
+    ) -> Result<bool, EndpointError> {
         let (app, merchant, named) = (self.clone(), caller.merchant.id.clone(), id.to_owned());
-        let deleted = self.command(async move {
-            let deleted = app.inner.store.endpoints.delete(&merchant, &named).await;
-            deleted.map_err(|error| Arc::new(error).into())
-        });
-        if deleted.await? {
-            Ok(())
-        } else {
-            Err(not_found(ENDPOINT, id).into())
-        }
+        let work = |_| {
+            async move {
+                let to = app.clone();
+                let (of, it) = (merchant, named.clone());
+                let deleted = app.command(async move {
+                    let deleted = to.inner.store.endpoints.delete(&of, &it).await;
+                    deleted.map_err(|error| Arc::new(error).into())
+                });
+                if deleted.await? {
+                    Ok(())
+                } else {
+                    Err(not_found(ENDPOINT, &named).into())
+                }
+            }
+            .boxed()
+        };
+        let ((), replayed) = self.keeping_once(caller, key, 0, work).await?;
+        Ok(replayed)
     }
 
     /// What was, is and will be delivered to an endpoint, newest first.
@@ -274,7 +328,7 @@ impl App {
         Ok(Listed { items, has_more })
     }
 
-    /// Delivers once more, whatever came of it before.
+    /// Delivers once more, whatever came of it before. Says as well whether that was asked before, under the same key.
     ///
     /// # Errors
     /// Where it is not the caller's, or the store cannot be written.
@@ -283,16 +337,25 @@ impl App {
         caller: &Caller,
         endpoint: &str,
         delivery: &str,
-    ) -> Result<LoggedDelivery, EndpointError> {
-        self.webhook_endpoint(caller, endpoint).await?;
-        let (app, merchant) = (self.clone(), caller.merchant.id.clone());
+        key: Option<Idempotency>,
+    ) -> Result<(LoggedDelivery, bool), EndpointError> {
+        let (app, by, merchant) = (self.clone(), caller.clone(), caller.merchant.id.clone());
         let (of, named) = (endpoint.to_owned(), delivery.to_owned());
-        let again = self.command(async move {
-            let again = app.inner.store.outgoing.again(&merchant, &of, &named).await;
-            again.map_err(|error| Arc::new(error).into())
-        });
-        let again = again.await?;
-        again.ok_or_else(|| not_found(DELIVERY, delivery).into())
+        let work = |_| {
+            async move {
+                app.webhook_endpoint(&by, &of).await?;
+                let to = app.clone();
+                let it = named.clone();
+                let again = app.command(async move {
+                    let again = to.inner.store.outgoing.again(&merchant, &of, &it).await;
+                    again.map_err(|error| Arc::new(error).into())
+                });
+                let again = again.await?;
+                again.ok_or_else(|| not_found(DELIVERY, &named).into())
+            }
+            .boxed()
+        };
+        self.keeping_once(caller, key, 0, work).await
     }
 
     async fn changed(

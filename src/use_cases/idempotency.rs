@@ -11,19 +11,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::payments::PaymentAnswer;
 use super::verdict::{Ended, Verdict};
 use super::{App, AppError};
-use crate::store::{Commit, Context, Decided, Merchant, Trouble};
+use crate::store::{Commit, Context, Decided, Merchant, OpenClaim, Trouble};
 
 /// A caller's idempotency key with what it was used for.
 #[derive(Debug, Clone)]
 pub struct Idempotency {
     /// The door: a key is unique for merchant and door.
-    pub scope: &'static str,
+    pub scope: Cow<'static, str>,
     pub key: String,
     /// A keyed hash of the request, without any CVC.
     pub fingerprint: [u8; 32],
@@ -38,6 +39,15 @@ pub struct Idempotency {
 pub(super) struct Claimed {
     pub payment: PaymentId,
     pub intention: IntentionId,
+}
+
+/// What is kept in a claim: what it stands for, and what of the key is needed to answer it in the caller's place.
+#[derive(Serialize, Deserialize)]
+struct AboutKey<C = serde::de::IgnoredAny> {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keeps_answer: bool,
+    #[serde(flatten)]
+    claimed: C,
 }
 
 /// Where a key stands: what it was claimed for, and how that ended.
@@ -66,12 +76,28 @@ impl Idempotency {
         keeps_answer: bool,
     ) -> Self {
         Self {
-            scope,
+            scope: scope.into(),
             key,
             fingerprint,
             keeps_answer,
             uses: Arc::default(),
         }
+    }
+
+    /// The key of an open claim, for whoever ends what it was made for in the caller's place. None where the claim cannot be read.
+    pub(super) fn found(claim: &OpenClaim) -> Option<Self> {
+        let about: AboutKey = serde_json::from_str(&claim.context).ok()?;
+        let (key, uses) = match claim.key.split_once('\n') {
+            Some((key, uses)) => (key, uses.parse().ok()?),
+            None => (claim.key.as_str(), 0),
+        };
+        Some(Self {
+            scope: claim.scope.clone().into(),
+            key: key.to_owned(),
+            fingerprint: claim.fingerprint.as_slice().try_into().ok()?,
+            keeps_answer: about.keeps_answer,
+            uses: Arc::new(AtomicU32::new(uses)),
+        })
     }
 
     /// The key as the claim of this use is made under. A caller's key holds no line break.
@@ -85,17 +111,20 @@ impl Idempotency {
     /// The claim, for the append of the intention.
     pub(super) fn claim(&self, claimed: &impl Serialize) -> Claim {
         Claim {
-            scope: self.scope.to_owned(),
+            scope: self.scope.clone().into_owned(),
             key: self.name(),
             fingerprint: self.fingerprint,
-            context: raw(claimed),
+            context: raw(&AboutKey {
+                keeps_answer: self.keeps_answer,
+                claimed,
+            }),
         }
     }
 
     /// The claim's answer, for the append of the outcome.
     pub(super) fn completion(&self, ended: &impl Serialize) -> Completion {
         Completion {
-            scope: self.scope.to_owned(),
+            scope: self.scope.clone().into_owned(),
             key: self.name(),
             answer: raw(ended),
         }
@@ -129,13 +158,34 @@ impl App {
         };
         let store = &self.inner.store;
         loop {
-            match store.claim(&merchant.id, key.scope, &key.name()).await? {
+            match store.claim(&merchant.id, &key.scope, &key.name()).await? {
                 None => return Ok(Standing::Free),
                 Some(found) if is_free_again(&found) => {
                     key.uses.fetch_add(1, Ordering::Relaxed);
                 }
                 Some(found) => return key.standing(&found),
             }
+        }
+    }
+
+    /// What stands under the caller's key by now, where our own rules have refused what was asked: another request under the same
+    /// key may have been carried out between the look at the key and the look at the state, and then that one's answer is due.
+    pub(super) async fn or_taken<C: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        merchant: &Merchant,
+        key: Option<&Idempotency>,
+        refused: AppError,
+    ) -> Result<Standing<C, E>, AppError> {
+        let by_a_rule = matches!(
+            refused,
+            AppError::Payment(_) | AppError::Order(_) | AppError::Offer(_)
+        );
+        if !by_a_rule {
+            return Err(refused);
+        }
+        match self.standing(merchant, key).await? {
+            Standing::Free => Err(refused),
+            taken => Ok(taken),
         }
     }
 

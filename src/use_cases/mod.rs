@@ -8,20 +8,28 @@ mod articles;
 mod banking;
 mod catalogue_changes;
 mod checkouts;
+mod claims;
 mod deliveries;
 mod drive;
+mod endpoint_keys;
 mod endpoints;
 mod feed;
 mod idempotency;
+mod inbox;
 mod kept;
 mod limits;
+mod locks;
+mod marks;
 mod noticing;
 mod offers;
 mod once;
 mod order_changes;
 mod orders;
+mod patience;
 mod payment_sources;
 mod payments;
+mod polling;
+mod presence;
 mod reading;
 mod recovery;
 mod refunds;
@@ -38,12 +46,14 @@ pub use crate::gateway::{Card, StripeAnswer};
 pub use banking::{BankAccount, Imported, NotABankAccount};
 pub use catalogue_changes::{ArticleView, OfferView};
 pub use checkouts::{CheckoutArticle, OpenCheckout, Shown};
+pub use claims::KEYS_KEPT_FOR;
 pub use deliveries::Outbound;
 pub use endpoints::{
     CreateEndpoint, EVENTS_VERSION, EndpointAnswer, EndpointError, Listed, UpdateEndpoint,
 };
 pub use feed::{Feed, FeedError, Next};
 pub use idempotency::Idempotency;
+pub use inbox::InboxPatience;
 pub use limits::RateLimit;
 pub use offers::{OfferAnswer, PayOffer};
 pub use order_changes::{KeptOrder, Outcome};
@@ -53,9 +63,10 @@ pub use payment_sources::{
     Removal, SourceChange, SourceError, SourcePage, StripeOptions, StripeView,
 };
 pub use payments::{CreatePayment, PaymentAnswer};
+pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
-pub use recovery::Recovery;
+pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
@@ -65,14 +76,16 @@ pub use settling::{SETTLE_EVERY, Settled};
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;
-pub use webhooks::{Received, Secrets as WebhookSecrets, WebhookError};
+pub(crate) use webhooks::parse as parse_webhook;
+pub use webhooks::{Secrets as WebhookSecrets, WebhookError};
 
 use aggregates::catalogue::{ArticleError, OfferError};
-use aggregates::ids::{CommandId, MerchantId};
+use aggregates::ids::{CommandId, IntentionId, MerchantId};
 use aggregates::metadata::Actor;
 use aggregates::order::OrderError;
 use aggregates::payment::PaymentError;
 use aggregates::payment::event::Refusal;
+use moka::sync::Cache;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,10 +93,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::crash_point;
 use crate::gateway::Gateway;
 use crate::store::{Caller, Context, Merchant, Store, Trouble, VaultError};
-use drive::Locks;
 use limits::Allowances;
+use locks::Locks;
+use recovery::Traffic;
 
 /// The use cases and what they work with. Clones are the same application.
 #[derive(Clone)]
@@ -102,11 +117,18 @@ struct Inner {
     due: settling::Due,
     webhook_secrets: webhooks::Secrets,
     outbound: Outbound,
+    recovery: Recovery,
+    traffic: Traffic,
+    /// Why the last attempt at an intention had no outcome.
+    silences: Cache<IntentionId, String>,
     stopping: CancellationToken,
     public_url: String,
 }
 
-/// How long callers wait.
+/// How many intentions without an outcome are remembered with why.
+const SILENCES_REMEMBERED: u64 = 10_000;
+
+/// How long callers wait, and how what Stripe tells is taken in.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// For an answer, at the most; the command goes on without its caller.
@@ -115,6 +137,9 @@ pub struct Options {
     pub join_within: Duration,
     /// For each key; none lets any number in.
     pub rate_limit: Option<RateLimit>,
+    pub inbox: InboxPatience,
+    /// Off unless it is asked for.
+    pub polling: Option<Polling>,
 }
 
 impl Default for Options {
@@ -123,6 +148,8 @@ impl Default for Options {
             answer_within: Duration::from_secs(25),
             join_within: Duration::from_secs(10),
             rate_limit: None,
+            inbox: InboxPatience::default(),
+            polling: None,
         }
     }
 }
@@ -179,6 +206,7 @@ impl App {
         webhook_secrets: webhooks::Secrets,
         options: Options,
         outbound: Outbound,
+        recovery: Recovery,
         public_url: String,
     ) -> Self {
         let inner = Inner {
@@ -192,6 +220,9 @@ impl App {
             due: settling::Due::default(),
             webhook_secrets,
             outbound,
+            recovery,
+            traffic: Traffic::new(recovery.traffic),
+            silences: Cache::new(SILENCES_REMEMBERED),
             stopping: CancellationToken::new(),
             public_url,
         };
@@ -220,6 +251,12 @@ impl App {
         &self,
         work: impl Future<Output = Result<T, AppError>> + Send + 'static,
     ) -> Result<T, AppError> {
+        let work = async move {
+            crash_point!("command-begun");
+            let ended = work.await;
+            crash_point!("command-ended");
+            ended
+        };
         let task = self
             .inner
             .tasks
@@ -290,6 +327,13 @@ impl From<Trouble> for AppError {
 impl From<VaultError> for AppError {
     fn from(error: VaultError) -> Self {
         tracing::error!(%error, "the vault cannot be used");
+        Self::Unavailable
+    }
+}
+
+impl From<sqlx::Error> for AppError {
+    fn from(error: sqlx::Error) -> Self {
+        tracing::error!(%error, "the store cannot be used");
         Self::Unavailable
     }
 }

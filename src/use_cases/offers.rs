@@ -160,7 +160,13 @@ impl App {
         self.command(async move {
             let by = (&merchant, &context);
             let payment = match app.standing(&merchant, key.as_ref()).await? {
-                Standing::Free => app.pay(by, &it, terms, key.as_ref()).await?,
+                Standing::Free => match app.pay(by, &it, terms, key.as_ref()).await {
+                    Ok(payment) => payment,
+                    Err(refused) => {
+                        let taken = app.or_taken(&merchant, key.as_ref(), refused).await?;
+                        app.join(&merchant, &context, taken, key.as_ref()).await?
+                    }
+                },
                 taken => app.join(&merchant, &context, taken, key.as_ref()).await?,
             };
             // Of an answer that is given again.

@@ -5,6 +5,7 @@
 //! repeat meanwhile goes through the same steps, each of which is done once. A refusal leaves the key free.
 
 use chrono::{DateTime, Utc};
+use eventstore::{Claim, Completion};
 use projections::fold::Versioned;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,14 @@ impl<I> Left<I> {
         }
     }
 
+    /// What a command has just left, without the state it was committed with.
+    pub fn now(then: Then<I>) -> Self {
+        Self {
+            then,
+            committed: Some(Committed::default()),
+        }
+    }
+
     fn before(about: I, ended: Ended) -> Self {
         Self {
             then: Then {
@@ -118,10 +127,10 @@ impl App {
         commit: Commit,
         key: Option<&Idempotency>,
     ) -> Result<Option<Left<I>>, AppError> {
-        let ended = Ended::of(&then);
+        let (claim, completes) = at_once(&then, key).unzip();
         let commit = Commit {
-            claim: key.map(|key| key.claim(&About { about: &then.about })),
-            completes: key.map(|key| key.completion(&ended)),
+            claim,
+            completes,
             ..commit
         };
         self.left(merchant, context, then, commit, key).await
@@ -241,6 +250,16 @@ impl App {
             Err(trouble) => Err(trouble.into()),
         }
     }
+}
+
+/// The claim of a caller's key together with its answer, for the one append that carries the whole command out.
+pub(super) fn at_once<I: Serialize>(
+    then: &Then<I>,
+    key: Option<&Idempotency>,
+) -> Option<(Claim, Completion)> {
+    let key = key?;
+    let claim = key.claim(&About { about: &then.about });
+    Some((claim, key.completion(&Ended::of(then))))
 }
 
 impl Ended {

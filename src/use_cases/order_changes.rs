@@ -171,7 +171,7 @@ impl App {
                         let asked = Asked::new(by, (it.id, before), events, &nothing_to_show, None);
                         self.reprice_live(&asked).await?;
                     } else {
-                        self.take_checkout_off(it, &way).await?;
+                        self.take_checkout_off(by.0, by.1, it.id, &way).await?;
                     }
                 }
                 live => {
@@ -208,7 +208,9 @@ impl App {
                     self.take_off(it, payment).await?;
                 }
                 (Err(OrderError::PaymentUnderWay), Some(way)) => {
-                    self.take_checkout_off(it, &way).await?;
+                    let (merchant, context) = (&it.caller.merchant, it.context);
+                    self.take_checkout_off(merchant, context, it.id, &way)
+                        .await?;
                 }
                 (decided, _) => {
                     let order = Decided {
@@ -243,26 +245,6 @@ impl App {
         self.refreshed(merchant, live, context).await?;
         let now = self.inner.store.order(&merchant.id, it.id).await?;
         if is_live(&now) { cancelled } else { Ok(()) }
-    }
-
-    /// Closes the checkout at Stripe; one that is being opened is opened first, as nobody knows yet whether it is.
-    async fn take_checkout_off(&self, it: &Change<'_>, way: &WayToPay) -> Result<(), AppError> {
-        let (merchant, context) = (&it.caller.merchant, it.context);
-        match way {
-            WayToPay::Opening { checkout, .. } => {
-                let request = IntentionId::from_uuid(checkout.uuid());
-                self.drive_change(merchant, context, request, None).await?;
-            }
-            WayToPay::Checkout { session, .. } => {
-                self.close_checkout(merchant, context, it.id, session)
-                    .await?;
-            }
-            WayToPay::Payment { .. } => return Err(AppError::Internal),
-        }
-        // What others did to the order may have been recorded elsewhere, and is not in this process's memory yet.
-        let store = &self.inner.store;
-        store.order_from_log(&merchant.id, it.id).await?;
-        Ok(())
     }
 
     /// Records the change as the answer to the caller's key. None where somebody else was first.
@@ -356,7 +338,7 @@ fn placed_now(order: &Versioned<Order>, at: DateTime<Utc>) -> Past<Order> {
 }
 
 /// Whether asking again under the same key would not go on, but begin anew.
-fn is_final(error: &AppError) -> bool {
+pub(super) fn is_final(error: &AppError) -> bool {
     !matches!(
         error,
         AppError::OutcomeUnknown

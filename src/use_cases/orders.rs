@@ -540,6 +540,7 @@ impl App {
                 status: "not requested".to_owned(),
             })?;
             app.drive(&caller.merchant, payment, &context, None).await?;
+            crate::crash_point!("paid-driven");
             let answer = app.refreshed(&caller.merchant, payment, &context).await?;
             let order = app.own_order(&caller, id, &reference).await?;
             let facts = order.state.facts().ok_or(OrderError::NoSuchOrder)?;

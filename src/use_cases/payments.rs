@@ -137,7 +137,10 @@ impl App {
             .payment_method(&merchant.stripe_account, card)
             .await
         {
-            Outcome::Said(id) => Ok(id),
+            Outcome::Said(id) => {
+                crate::crash_point!("card-became-method");
+                Ok(id)
+            }
             Outcome::Refused(refusal) => Err(AppError::Refused(refusal)),
             Outcome::Unknown(silence) => {
                 tracing::warn!(why = %silence.why, "no payment method could be made");

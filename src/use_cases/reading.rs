@@ -2,10 +2,11 @@
 
 use aggregates::catalogue::offer::Choice;
 use aggregates::catalogue::{ArticleEvent, OfferEvent};
-use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId};
+use aggregates::ids::{ArticleId, MerchantId, OfferId, OrderId, PaymentId};
 use aggregates::money::Money;
 use aggregates::order::{Order, OrderError};
 use aggregates::payment::Payment;
+use aggregates::payment::state::{Refund, RefundStatus};
 use chrono::{DateTime, Utc};
 use cqrs_es::Aggregate;
 use eventstore::Recorded;
@@ -13,7 +14,7 @@ use eventstore::Recorded;
 use super::{App, AppError, KeptOrder};
 use crate::store::{
     ArticleRow, Caller, Found, OfferFilter, OfferRow, OrderFilter, OrderRow, Past, PaymentFilter,
-    PaymentRow,
+    PaymentRow, WorkKind,
 };
 
 /// A payment as the ledger knows it.
@@ -21,6 +22,8 @@ use crate::store::{
 pub struct PaymentView {
     pub id: PaymentId,
     pub payment: Past<Payment>,
+    /// Where Stripe has still to answer something: by when that is found out, or waits for people.
+    pub outcome_due_at: Option<DateTime<Utc>>,
 }
 
 /// What something has cost from a moment on.
@@ -154,9 +157,41 @@ impl App {
                 .await?
                 .ok_or_else(missing)?,
         };
-        let past = store.past_payment(merchant, id).await?;
+        let past = store.past_payment(merchant, id, None).await?;
         let payment = past.ok_or_else(missing)?;
-        Ok(PaymentView { id, payment })
+        let outcome_due_at = self.outcome_due_at(merchant, id, &payment.state).await?;
+        Ok(PaymentView {
+            id,
+            payment,
+            outcome_due_at,
+        })
+    }
+
+    /// The deadline of the oldest intention of a payment that Stripe has not answered.
+    async fn outcome_due_at(
+        &self,
+        merchant: &MerchantId,
+        id: PaymentId,
+        payment: &Payment,
+    ) -> Result<Option<DateTime<Utc>>, AppError> {
+        let Some(facts) = payment.facts() else {
+            return Ok(None);
+        };
+        let step = facts.pending.as_ref();
+        let step = step.map(|it| (WorkKind::Step, it.intention));
+        let asked = |it: &&Refund| it.status == RefundStatus::Requested;
+        let refunds = facts.refunds.iter().filter(asked);
+        let open = step
+            .into_iter()
+            .chain(refunds.map(|it| (WorkKind::Refund, it.id)));
+        let mut oldest: Option<DateTime<Utc>> = None;
+        for (kind, intention) in open {
+            let work = &self.inner.store.work;
+            let standing = work.standing(merchant, kind, id.uuid(), intention).await?;
+            let intended_at = standing.map(|it| it.intended_at);
+            oldest = oldest.into_iter().chain(intended_at).min();
+        }
+        Ok(oldest.map(|intended_at| intended_at + self.inner.recovery.park_after))
     }
 
     /// All that happened to a payment.

@@ -1,6 +1,6 @@
 //! Refunds: asked for, never more than was captured, found again.
 
-use aggregates::ids::{IntentionId, PaymentId, RefundId};
+use aggregates::ids::{IntentionId, PaymentId};
 use aggregates::money::Money;
 use aggregates::payment::command::{Observation, Said};
 use aggregates::payment::event::RefundReason;
@@ -82,9 +82,11 @@ impl App {
                 payment: self.refundable(merchant, context, &it.of).await?,
                 intention: IntentionId::from_uuid(self.inner.store.ids.uuid()),
             };
-            standing = self
-                .intend_refund(merchant, context, it, claimed, key)
-                .await?;
+            let intended = self.intend_refund(merchant, context, it, claimed, key);
+            standing = match intended.await {
+                Ok(standing) => standing,
+                Err(refused) => self.or_taken(merchant, key, refused).await?,
+            };
             if matches!(&standing, Standing::Open(open) if open.intention == claimed.intention) {
                 return self.finish_refund(merchant, context, claimed, key).await;
             }
@@ -127,10 +129,12 @@ impl App {
             .is_none_or(|facts| facts.refund(claimed.intention).is_none())
         {
             let words = self.said_then(merchant, &ended, None).await?;
-            let words = words.ok_or(AppError::Internal)?;
-            return Err(AppError::RefusedBefore(Box::new(StripeAnswer::clone(
-                &words,
-            ))));
+            return Err(match (words, ended.verdict) {
+                (Some(words), _) => AppError::RefusedBefore(Box::new(StripeAnswer::clone(&words))),
+                // The words were erased with the person's data; why is not personal.
+                (None, Verdict::Refused(refusal)) => AppError::Refused(refusal),
+                (None, Verdict::Done | Verdict::Declined(_)) => AppError::Internal,
+            });
         }
         let mut answer = self
             .refund_answer(merchant, claimed, &payment, ended.verdict.clone())
@@ -347,30 +351,6 @@ impl App {
             Outcome::Refused(_) | Outcome::Unknown(_) => {
                 tracing::warn!(refund = %stripe_refund, "Stripe did not show a refund");
             }
-        }
-        Ok(())
-    }
-
-    /// Drives every refund of the payment that Stripe has not answered.
-    pub(super) async fn drive_refunds(
-        &self,
-        merchant: &Merchant,
-        payment: PaymentId,
-        context: &Context,
-    ) -> Result<(), AppError> {
-        let state = self.inner.store.payment(&merchant.id, payment).await?;
-        let requested =
-            |refund: &&Refund| refund.status == aggregates::payment::state::RefundStatus::Requested;
-        let open: Vec<RefundId> = state
-            .state
-            .facts()
-            .into_iter()
-            .flat_map(|facts| facts.refunds.iter().filter(requested))
-            .map(|it| it.id)
-            .collect();
-        for refund in open {
-            self.drive_refund(merchant, payment, refund, context, None)
-                .await?;
         }
         Ok(())
     }

@@ -13,14 +13,21 @@ use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 
 /// Where sessions are opened, below Stripe's version.
 pub(super) const SESSIONS: &str = "/checkout/sessions";
-/// How far Stripe's clock may be behind ours, in seconds.
-const CLOCKS_APART_S: u64 = 300;
 
 /// How a checkout stands.
 pub struct CheckoutStatus {
     pub customer_email: Option<String>,
     /// Stripe's word: `open`, `complete`, `expired`.
     pub status: String,
+}
+
+/// What came of hearing of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noticed {
+    Recorded,
+    /// Its checkout is being opened, and Stripe's answer to that has not been recorded: it will mean something then.
+    NotYet,
+    Nothing,
 }
 
 /// What Stripe tells of an order.
@@ -98,22 +105,26 @@ impl App {
         Ok((!events.is_empty()).then_some(Decided { id, before, events }))
     }
 
-    /// Records that a session of an order's checkout has expired, whoever tells. Whether there was anything to record.
+    /// Records that a session of an order's checkout has expired, whoever tells.
     pub(super) async fn notice_session(
         &self,
         merchant: &Merchant,
         context: &Context,
         session: &Value,
-    ) -> Result<bool, AppError> {
-        let Some((id, _)) = mark_of(session) else {
-            return Ok(false);
+    ) -> Result<Noticed, AppError> {
+        let Some((id, checkout)) = mark_of(session) else {
+            return Ok(Noticed::Nothing);
         };
         let store = &self.inner.store;
         loop {
             let before = store.order(&merchant.id, id).await?;
             let facts = before.state.facts();
+            let expired = session.get("status").and_then(Value::as_str) == Some("expired");
+            if expired && facts.is_some_and(|facts| is_opening(facts, checkout)) {
+                return Ok(Noticed::NotYet);
+            }
             let Some(command) = facts.and_then(|facts| released_by(facts, session)) else {
-                return Ok(false);
+                return Ok(Noticed::Nothing);
             };
             let events = before.state.decide(command)?;
             let order = Some(Decided { id, before, events });
@@ -122,11 +133,37 @@ impl App {
                 ..Commit::default()
             };
             match store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => return Ok(Noticed::Recorded),
                 Err(Trouble::Conflict) => {}
                 Err(trouble) => return Err(trouble.into()),
             }
         }
+    }
+
+    /// Takes the order's checkout off, so that it is free for another way to pay: an open one is closed; one that is being
+    /// opened is opened first, as nobody knows yet whether it is. The caller looks at the order again, and sees what came of it.
+    ///
+    /// # Errors
+    /// As of [`close_checkout`](Self::close_checkout).
+    pub(super) async fn take_checkout_off(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        order: OrderId,
+        live: &WayToPay,
+    ) -> Result<(), AppError> {
+        match live {
+            WayToPay::Opening { checkout, .. } => {
+                let request = IntentionId::from_uuid(checkout.uuid());
+                self.drive_change(merchant, context, request, None).await?;
+            }
+            WayToPay::Checkout { session, .. } => {
+                self.close_checkout(merchant, context, order, session)
+                    .await?;
+            }
+            WayToPay::Payment { .. } => return Err(AppError::Internal),
+        }
+        Ok(())
     }
 
     /// Ends the order's open checkout at Stripe, and with that here. One that was paid meanwhile stays, and its payment is
@@ -134,7 +171,7 @@ impl App {
     ///
     /// # Errors
     /// [`OrderError::PaymentUnderWay`] where its money is on the way; [`AppError::OutcomeUnknown`] where Stripe is silent.
-    pub(super) async fn close_checkout(
+    async fn close_checkout(
         &self,
         merchant: &Merchant,
         context: &Context,
@@ -151,6 +188,7 @@ impl App {
             order: Some(order),
         };
         let said = self.carry_out(merchant, context, change, None).await?;
+        crate::crash_point!("checkout-closed");
         if said.status < 300 {
             return Ok(());
         }
@@ -216,56 +254,6 @@ impl App {
             Err(trouble) => Err(trouble.into()),
         }
     }
-
-    /// What came of a request about an order's checkout that Stripe answers with a failure of its own for good, told by the
-    /// session: done, or known to have been left undone.
-    pub(super) async fn look_for_outcome(
-        &self,
-        merchant: &Merchant,
-        request: &ChangeRequested,
-    ) -> Result<StripeAnswer, AppError> {
-        let Some(session) = request.path.strip_suffix("/expire") else {
-            return self.look_for_checkout(merchant, request).await;
-        };
-        let said = self.read(merchant, session, "").await?;
-        let status = said.body.get("status").and_then(Value::as_str);
-        match status {
-            Some("expired") => Ok(said),
-            _ => Ok(nothing_done()),
-        }
-    }
-
-    /// The session that is marked as this request's.
-    async fn look_for_checkout(
-        &self,
-        merchant: &Merchant,
-        request: &ChangeRequested,
-    ) -> Result<StripeAnswer, AppError> {
-        let order = request.order.ok_or(AppError::Internal)?;
-        let mark = mark(order, request.intention);
-        let asked_at = request.intention.uuid().get_timestamp();
-        let asked_at_s = asked_at.ok_or(AppError::Internal)?.to_unix().0;
-        let since = asked_at_s.saturating_sub(CLOCKS_APART_S);
-        let mut after = String::new();
-        loop {
-            let query = format!("limit=100&created[gte]={since}{after}");
-            let said = self.read(merchant, SESSIONS, &query).await?;
-            let page = said.body.get("data").and_then(Value::as_array);
-            let page = page.ok_or(AppError::OutcomeUnknown)?;
-            let text = |it: &Value, path: &str| it.pointer(path)?.as_str().map(str::to_owned);
-            let is_it = |it: &&Value| {
-                text(it, &format!("/metadata/{CHECKOUT_KEY}")).as_deref() == Some(&mark)
-            };
-            if let Some(id) = page.iter().find(is_it).and_then(|it| text(it, "/id")) {
-                return self.read(merchant, &format!("{SESSIONS}/{id}"), "").await;
-            }
-            let last = page.last().and_then(|it| text(it, "/id"));
-            match last.filter(|_| said.body.get("has_more") == Some(&Value::Bool(true))) {
-                Some(last) => after = format!("&starting_after={last}"),
-                None => return Ok(nothing_done()),
-            }
-        }
-    }
 }
 
 /// Whether the request is to open a checkout of an order.
@@ -318,11 +306,6 @@ fn released_by(order: &Facts, session: &Value) -> Option<OrderCommand> {
     }
 }
 
-/// Stripe's own failure, once it is known that it left nothing behind.
-fn nothing_done() -> StripeAnswer {
-    StripeAnswer {
-        status: 500,
-        body: json!({"error": {"type": "api_error", "message": "Stripe failed, and did nothing."}}),
-        replayed: false,
-    }
+fn is_opening(order: &Facts, checkout: PaymentId) -> bool {
+    matches!(&order.live, Some(WayToPay::Opening { checkout: live, .. }) if *live == checkout)
 }

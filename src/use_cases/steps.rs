@@ -105,13 +105,28 @@ impl App {
         merchant: &Merchant,
         context: &Context,
         intent: &str,
-        mut step: PaymentStep,
+        step: PaymentStep,
         key: Option<&Idempotency>,
     ) -> Result<PaymentAnswer, AppError> {
         let standing = self.standing(merchant, key).await?;
-        if !matches!(standing, Standing::Free) {
-            return self.join(merchant, context, standing, key).await;
-        }
+        let taken = match standing {
+            Standing::Free => match self.begin_step(merchant, context, intent, step, key).await {
+                Ok(answer) => return Ok(answer),
+                Err(refused) => self.or_taken(merchant, key, refused).await?,
+            },
+            taken => taken,
+        };
+        self.join(merchant, context, taken, key).await
+    }
+
+    async fn begin_step(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        intent: &str,
+        mut step: PaymentStep,
+        key: Option<&Idempotency>,
+    ) -> Result<PaymentAnswer, AppError> {
         let id = self.find_or_adopt(merchant, context, intent).await?;
         let intention = IntentionId::from_uuid(self.inner.store.ids.uuid());
         let claimed = Claimed {

@@ -14,10 +14,12 @@ use tokio::time::timeout;
 
 use super::idempotency::{Idempotency, Standing};
 use super::kept::as_listed;
+use super::marks::{is_marked, mark, marked};
+use super::recovery::Way;
 use super::verdict::Verdict;
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY, Outcome, Request, StripeAnswer, Verb};
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
+use crate::gateway::{self, Outcome, Request, StripeAnswer, Verb};
+use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble, WorkKind};
 
 /// A change at Stripe.
 pub struct Change {
@@ -72,6 +74,7 @@ impl App {
             let mut answer = app.read(&merchant, &path, &query).await?;
             if answer.status < 300 {
                 app.notice(&merchant, &context, &answer.body).await?;
+                app.show_as_processing(&merchant, &mut answer.body).await?;
                 if !is_one(&answer.body) {
                     as_listed(&mut answer.body);
                 }
@@ -79,6 +82,28 @@ impl App {
             Ok(answer)
         })
         .await
+    }
+
+    /// An intent whose confirm or capture has no outcome yet reads as processing: what Stripe shows may change any moment.
+    async fn show_as_processing(
+        &self,
+        merchant: &Merchant,
+        body: &mut Value,
+    ) -> Result<(), AppError> {
+        let text = |name: &str| body.get(name).and_then(Value::as_str);
+        let (Some("payment_intent"), Some(intent)) = (text("object"), text("id")) else {
+            return Ok(());
+        };
+        let store = &self.inner.store;
+        let Some(payment) = store.payment_by_intent(&merchant.id, intent).await? else {
+            return Ok(());
+        };
+        let payment = store.payment(&merchant.id, payment).await?;
+        let facts = payment.state.facts();
+        if facts.is_some_and(|facts| facts.public_status() != facts.status) {
+            body["status"] = "processing".into();
+        }
+        Ok(())
     }
 
     /// An intent as its client secret opens it, for a customer's browser; Stripe's refusal where the secret is another's.
@@ -259,6 +284,9 @@ impl App {
         if change.makes_intent {
             form.push_str(&marked(&merchant.id));
         }
+        if is_marked(&change.path) && change.method == Method::Post {
+            mark(&mut form, request);
+        }
         let parameters = if form.is_empty() {
             None
         } else {
@@ -316,25 +344,15 @@ impl App {
                     .ok_or(AppError::Internal)?,
             ),
         };
-        let stripe_key = request.stripe_key();
-        let asked = Request {
-            verb: match facts.request.method {
-                Method::Post => Verb::Post,
-                Method::Delete => Verb::Delete,
-            },
-            path: &facts.request.path,
-            parameters: form.as_deref(),
-            key: Some(&stripe_key),
+        let asked = self
+            .ask_change(merchant, context, facts, form.as_deref())
+            .await?;
+        let Some(mut answer) = asked else {
+            let now = self.inner.store.stripe_request(&merchant.id, request);
+            let now = now.await?;
+            let facts = now.state.facts().ok_or(AppError::Internal)?;
+            return self.answer_again(merchant, facts).await;
         };
-        let account = &merchant.stripe_account;
-        let outcome = match self.inner.gateway.request(account, asked).await {
-            Outcome::Unknown(silence) if silence.for_good && facts.request.order.is_some() => {
-                let found = self.look_for_outcome(merchant, &facts.request).await?;
-                Outcome::Said(found)
-            }
-            outcome => outcome,
-        };
-        let mut answer = said(outcome, &asked)?;
         answer.replayed = false;
         let subject = facts.request.parameters.as_ref().map_or_else(
             || subject_of_request(request, None),
@@ -344,6 +362,64 @@ impl App {
             .await?;
         self.notice(merchant, context, &answer.body).await?;
         Ok(answer)
+    }
+
+    /// Asks Stripe for the change, or looks up what became of it. None where another instance has recorded it meanwhile.
+    async fn ask_change(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        facts: &Facts,
+        form: Option<&str>,
+    ) -> Result<Option<StripeAnswer>, AppError> {
+        let request = facts.request.intention;
+        let kind = WorkKind::Change;
+        let way = self.way(merchant, kind, request.uuid(), request, facts.is_parked());
+        let since = match way.await? {
+            Way::LookUp(since) => since,
+            Way::Send => {
+                let stripe_key = request.stripe_key();
+                let asked = Request {
+                    verb: match facts.request.method {
+                        Method::Post => Verb::Post,
+                        Method::Delete => Verb::Delete,
+                    },
+                    path: &facts.request.path,
+                    parameters: form,
+                    key: Some(&stripe_key),
+                };
+                let gateway = &self.inner.gateway;
+                let mut patience = self.patience();
+                let silence = loop {
+                    match gateway.request(&merchant.stripe_account, asked).await {
+                        Outcome::Said(answer) => {
+                            self.heard(merchant, context);
+                            return Ok(Some(answer));
+                        }
+                        Outcome::Refused(refusal) => return Err(AppError::Refused(refusal)),
+                        Outcome::Unknown(silence) if patience.waits_out(&silence).await => {
+                            let now = self.inner.store.stripe_request(&merchant.id, request);
+                            let now = now.await?;
+                            let status = now.state.facts().map(|facts| facts.status);
+                            if status != Some(Status::Requested) {
+                                return Ok(None);
+                            }
+                        }
+                        Outcome::Unknown(silence) => break silence,
+                    }
+                };
+                if !self.not_heard(merchant, context, request, &silence).await {
+                    return Err(AppError::OutcomeUnknown);
+                }
+                let work = &self.inner.store.work;
+                let standing = work.standing(&merchant.id, kind, request.uuid(), request);
+                standing.await?.ok_or(AppError::Internal)?.intended_at
+            }
+        };
+        let form = form.unwrap_or_default();
+        self.look_up_change(merchant, context, facts, form, since)
+            .await
+            .map(Some)
     }
 
     /// Records what Stripe said, together with what it means for the order whose checkout it is about.
@@ -409,11 +485,13 @@ impl App {
         merchant: &Merchant,
         facts: &Facts,
     ) -> Result<StripeAnswer, AppError> {
-        let sealed = facts.answer.as_ref().ok_or(AppError::Internal)?;
-        let mut answer = self
-            .kept(&merchant.id, sealed)
-            .await?
-            .ok_or(AppError::Internal)?;
+        let kept = match &facts.answer {
+            Some(sealed) => self.kept(&merchant.id, sealed).await?,
+            None => None,
+        };
+        let Some(mut answer) = kept else {
+            return erased(facts);
+        };
         if let (Some("checkout.session"), Some(id)) = (facts.object.as_deref(), facts.id.as_deref())
         {
             let now = self
@@ -477,12 +555,16 @@ fn said(outcome: Outcome<StripeAnswer>, to: &Request<'_>) -> Result<StripeAnswer
     }
 }
 
-/// The form of what marks the intent of a checkout session as this merchant's: by it a webhook's is known.
-fn marked(merchant: &MerchantId) -> String {
-    let name = format!("payment_intent_data[metadata][{MERCHANT_KEY}]");
-    let pair = serde_urlencoded::to_string([(name, merchant.as_str())])
-        .expect("a pair of texts always encodes");
-    format!("&{pair}")
+/// What is left of an answer whose person's data was erased: what was changed, or why nothing was.
+fn erased(facts: &Facts) -> Result<StripeAnswer, AppError> {
+    if let Some(refusal) = &facts.refusal {
+        return Err(AppError::Refused(refusal.clone()));
+    }
+    Ok(StripeAnswer {
+        status: 200,
+        body: serde_json::json!({"id": facts.id, "object": facts.object}),
+        replayed: true,
+    })
 }
 
 /// Whether it is one object, rather than a list of them or an event that speaks of one.

@@ -74,7 +74,7 @@ async fn a_checkout_is_opened_at_the_catalogues_price_with_every_documented_key(
         (&answer.json["Status"], &answer.json["ClientSecret"]),
         (&json!("open"), &Value::Null)
     );
-    assert_eq!(at_stripe(&world, "open").await, [id.clone()]);
+    assert_eq!(at_stripe(&world, "open").await, std::slice::from_ref(&id));
     let shown = shown_by_stripe(&world, &id).await;
     assert_eq!(shown["amount_total"], TOTAL);
     assert_eq!(shown["currency"], "sek");
@@ -253,6 +253,11 @@ async fn every_faulty_field_is_named_and_nothing_is_opened() {
             json!([{"ArticleId": 1, "Quantity": 10_000}, {"ArticleId": 1, "Quantity": 10_000}]),
         ),
         ("CompanyId", json!(true)),
+        // Red when what is no text counts as absent.
+        ("UiMode", json!({})),
+        ("CancelUrl", json!([])),
+        ("InternalReferenceId", json!({"a": 1})),
+        ("Articles", json!([{"ArticleId": 1, "Quantity": {}}])),
     ] {
         let mut body = wanted("x");
         body[member] = odd;
@@ -359,7 +364,7 @@ async fn the_same_key_gets_the_same_page_in_whatever_format_and_however_often_at
     assert_eq!(ask(with_key(PATH, "k-1")).await.text, first.text);
     let csv = ask(with_key("/csv/reply/StripeV1CreateCheckout", "k-1")).await;
     assert!(csv.text.contains(&id), "{}", csv.text);
-    assert_eq!(at_stripe(&world, "open").await, [id.clone()]);
+    assert_eq!(at_stripe(&world, "open").await, std::slice::from_ref(&id));
 
     let other = with_key(PATH, "k-1").json(&wanted("another"));
     assert_eq!(code(&ask(other).await), (409, "Conflict"));

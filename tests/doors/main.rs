@@ -17,6 +17,7 @@ mod stripe_payments;
 mod stripe_payments_errors;
 mod stripe_payments_history;
 mod stripe_payments_lists;
+mod unknown;
 mod webhook_endpoints;
 mod webhooks;
 

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod audit;
 mod checkout;
 mod crash;
 mod doors;
@@ -12,6 +13,8 @@ mod order;
 mod outbound;
 mod payment;
 mod receiver;
+mod recovery;
+mod recovery_parked;
 mod replay;
 mod settlement;
 mod webhooks;

@@ -32,7 +32,7 @@ async fn twenty_identical_creates_for_one_order_make_one_intent_and_one_answer()
             .count(),
         1
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: committing the intention without its claim leaves its answer no place, and the callers an error; driving
@@ -76,7 +76,7 @@ async fn twenty_creates_under_one_idempotency_key_make_one_payment_and_one_answe
         (400, Some("idempotency_error")),
         "{refused}"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: answering the claim after the outcome, in an append of its own, leaves a gap in which a crash loses the answer.
@@ -105,7 +105,7 @@ async fn the_answer_to_a_key_is_recorded_together_with_the_outcome() {
         .unwrap();
         assert!(together, "{key}: written by one transaction");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: answering a repeat from the present state shows what came after the first answer.
@@ -146,7 +146,7 @@ async fn a_repeat_is_answered_as_it_was_although_the_payment_has_moved_on() {
         keyed("/v1/refunds", &refund, "give back").await,
         (200, refunded)
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: leaving the pending check out of `Payment::decide` for captures lets both through to Stripe.
@@ -186,7 +186,7 @@ async fn of_two_captures_at_once_one_wins_and_the_other_gets_a_clear_error() {
         world.balances("acme", "usd").await[0],
         ("assets:stripe:clearing".to_owned(), 1200)
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: counting only succeeded refunds, not open ones, against what was captured asks Stripe for both.
@@ -241,7 +241,7 @@ async fn of_refunds_of_60_and_60_on_100_one_wins() {
     );
     let refunds = world.stripe(Method::GET, "/v1/refunds");
     assert_eq!(send(refunds).await.1["data"].as_array().unwrap().len(), 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,5 +270,5 @@ async fn twenty_refunds_at_once_give_back_what_was_taken_and_no_more() {
         "{answers:?}"
     );
     assert_eq!(world.balances("acme", "usd").await, []);
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -95,7 +95,7 @@ async fn a_shop_order_is_paid_by_the_webhook_and_the_ledger_balances() {
         sum == Some(11200)
     })
     .await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn mark_as_paid_asks_stripe_and_never_believes_its_caller() {
 
     let (status, over) = send(world.shop_create()).await;
     assert_eq!(status, 409, "a paid order cannot be asked to pay: {over}");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +201,7 @@ async fn a_repriced_order_takes_its_new_amount_and_money_at_the_old_price_stays_
         "{second}"
     );
     assert_ne!(second["data"]["id"], intent);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: keeping a payment attached that was cancelled leaves the order without a way to be paid.
@@ -227,7 +227,7 @@ async fn a_payment_cancelled_at_stripe_frees_its_order_for_another() {
         is_paid(&world).await
     })
     .await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +252,7 @@ async fn a_live_payment_takes_the_new_amount_of_its_order() {
         .map(|it| &it["amount"])
         .collect();
     assert_eq!(amounts, [12000]);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 fn order_9() -> OrderId {

@@ -126,7 +126,7 @@ async fn a_payment_arrives_signed_at_the_endpoint_that_asked_for_its_type_and_at
     assert_eq!(ended[0].attempts[0].status, Some(200));
     assert_eq!(ended[0].attempts[0].response_bytes, 9);
     assert!(other.got().is_empty() && log(&world, &unmoved).await.is_empty());
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: following a redirect reaches a 200 at once; counting any answer as success ends after the first; rendering
@@ -155,7 +155,7 @@ async fn what_fails_is_sent_again_word_for_word_until_it_is_taken_and_no_redirec
     let got = receiver.got();
     assert_eq!(got.len(), 5);
     assert!(got.iter().all(|it| it.body == got[0].body));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a schedule that never ends leaves it pending.
@@ -175,9 +175,9 @@ async fn what_nobody_takes_is_given_up_and_sent_once_more_on_request() {
     );
 
     let (acme, id) = (acme(&world).await, &endpoint.endpoint.id);
-    let again = world
+    let (again, _) = world
         .app()
-        .redeliver(&acme, id, &failed[0].delivery_id)
+        .redeliver(&acme, id, &failed[0].delivery_id, None)
         .await
         .unwrap();
     assert_eq!(again.delivery_id, failed[0].delivery_id);
@@ -189,11 +189,11 @@ async fn what_nobody_takes_is_given_up_and_sent_once_more_on_request() {
     assert_eq!(receiver.got()[0].body, receiver.got()[1].body);
     let unknown = world
         .app()
-        .redeliver(&acme, id, "whd_none")
+        .redeliver(&acme, id, "whd_none", None)
         .await
         .unwrap_err();
     assert!(is_not_found(&unknown), "{unknown}");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 fn is_not_found(error: &EndpointError) -> bool {
@@ -234,7 +234,7 @@ async fn an_endpoint_that_does_not_answer_holds_up_no_other() {
     let count = log(&world, &held).await.len();
     until_ended(&world, &held, count).await;
     assert!(silent.at_once_max() <= 2);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: taking what is due without asking for its lease has both send the same.
@@ -265,7 +265,7 @@ async fn two_workers_never_send_the_same_delivery_at_the_same_time() {
     assert_eq!((ended[0].attempt_count, receiver.got().len()), (1, 1));
     stop.cancel();
     other.await.unwrap();
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: telling a deleted endpoint of new events; leasing what waits for one that is switched off.
@@ -289,10 +289,10 @@ async fn an_endpoint_that_is_switched_off_or_deleted_is_sent_nothing() {
         disabled: Some(true),
         ..UpdateEndpoint::default()
     };
-    let changed = app.update_endpoint(&acme, &disabled.endpoint.id, disable);
+    let changed = app.update_endpoint(&acme, &disabled.endpoint.id, disable, None);
     assert!(!changed.await.unwrap().endpoint.enabled);
     let id = &deleted.endpoint.id;
-    app.delete_endpoint(&acme, id).await.unwrap();
+    app.delete_endpoint(&acme, id, None).await.unwrap();
     let is_so = async |endpoint: &EndpointAnswer, condition: &str| -> Vec<bool> {
         let sql = format!("select {condition} from webhook_deliveries where endpoint_id = $1");
         let rows = sqlx::query_scalar(&sql).bind(&endpoint.endpoint.id);
@@ -311,7 +311,7 @@ async fn an_endpoint_that_is_switched_off_or_deleted_is_sent_nothing() {
     assert_eq!(off.got().len(), tried);
     for refused in [
         app.webhook_endpoint(&acme, id).await.map(drop),
-        app.delete_endpoint(&acme, id).await,
+        app.delete_endpoint(&acme, id, None).await.map(drop),
     ] {
         assert!(is_not_found(&refused.unwrap_err()));
     }
@@ -328,7 +328,7 @@ async fn an_endpoint_that_is_switched_off_or_deleted_is_sent_nothing() {
     assert_eq!(outgoing.tidy(days(3), days(30)).await.unwrap(), 0);
     assert!(log(&world, &disabled).await.is_empty() && is_so(&deleted, "true").await.is_empty());
     assert_eq!(log(&world, &witness).await.len(), 2);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: looking an endpoint up by its id alone.
@@ -353,13 +353,13 @@ async fn another_merchants_endpoint_is_none_whatever_is_asked_of_it() {
     };
     let refused = [
         app.webhook_endpoint(&rival, id).await.map(drop),
-        app.update_endpoint(&rival, id, UpdateEndpoint::default())
+        app.update_endpoint(&rival, id, UpdateEndpoint::default(), None)
             .await
             .map(drop),
-        app.roll_endpoint_secret(&rival, id).await.map(drop),
-        app.delete_endpoint(&rival, id).await,
+        app.roll_endpoint_secret(&rival, id, None).await.map(drop),
+        app.delete_endpoint(&rival, id, None).await.map(drop),
         app.deliveries(&rival, id, &page).await.map(drop),
-        app.redeliver(&rival, id, &delivery).await.map(drop),
+        app.redeliver(&rival, id, &delivery, None).await.map(drop),
     ];
     for refused in refused {
         let error = refused.unwrap_err();
@@ -376,7 +376,7 @@ async fn another_merchants_endpoint_is_none_whatever_is_asked_of_it() {
             .items
             .is_empty()
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: keeping the secret in a column; signing with the new secret alone; showing it to whoever asks later.
@@ -386,7 +386,11 @@ async fn a_rolled_secret_signs_beside_the_new_one_and_neither_is_in_the_database
     let receiver = Receiver::start().await;
     let endpoint = register(&world, &receiver.url(), &[SUCCEEDED]).await;
     let (acme, id) = (acme(&world).await, &endpoint.endpoint.id);
-    let rolled = world.app().roll_endpoint_secret(&acme, id).await.unwrap();
+    let rolled = world
+        .app()
+        .roll_endpoint_secret(&acme, id, None)
+        .await
+        .unwrap();
     let (old, new) = (
         endpoint.secret.as_ref().unwrap(),
         rolled.secret.as_ref().unwrap(),
@@ -418,7 +422,7 @@ async fn a_rolled_secret_signs_beside_the_new_one_and_neither_is_in_the_database
     until_ended(&world, &endpoint, 2).await;
     let got = receiver.got();
     assert!(!got[1].is_signed_with(old) && got[1].is_signed_with(new));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Whether any row of any table holds one of these.
@@ -489,7 +493,7 @@ async fn an_address_on_this_machine_is_refused_when_the_endpoint_is_made_and_whe
     );
     assert_eq!(ended[0].state, "failed");
     assert!(receiver.got().is_empty());
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bugs: counting outside of the transaction makes a seventeenth; forgetting the key makes two.
@@ -544,5 +548,5 @@ async fn a_merchant_has_sixteen_endpoints_at_the_most_and_one_for_each_idempoten
             .len(),
         16
     );
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -40,7 +40,7 @@ async fn a_card_is_held_taken_in_part_and_given_back_in_parts() {
         [],
         "1500 came and 1500 went"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -67,7 +67,7 @@ async fn a_decline_carries_the_intent_and_another_card_may_be_tried() {
         (200, Some("succeeded")),
         "{paid}"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -122,7 +122,7 @@ async fn a_customer_who_authenticates_at_stripe_is_seen_here() {
         (200, Some("succeeded")),
         "{seen}"
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,7 +174,7 @@ async fn personal_data_is_nowhere_in_the_clear_and_no_card_or_secret_is_kept() {
             }
         }
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -210,7 +210,7 @@ async fn a_cancelled_payment_stays_cancelled_whatever_comes_later() {
     }
     let (_, seen) = send(world.stripe(Method::GET, &format!("/v1/payment_intents/{intent}"))).await;
     assert_eq!(seen["status"], "canceled");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Stripe lets go of a hold after seven days. Planted bug: reading an intent without noticing how it stands leaves the row as
@@ -243,5 +243,5 @@ async fn an_authorisation_that_nobody_captures_ends_after_seven_days_here_as_wel
     assert_eq!(row, ("canceled".to_owned(), 0));
     assert_eq!(world.history("acme").await.last().unwrap(), "Cancelled");
     assert!(world.balances("acme", "usd").await.is_empty());
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -82,7 +82,7 @@ async fn webhooks_older_than_what_is_known_move_nothing_back() {
         let (_, seen) = send(world.get(&path(intent, "")).bearer_auth("sk_test_acme")).await;
         assert_eq!(seen["status"], status);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// An event of acme's account, signed and delivered as Stripe does.
@@ -151,5 +151,5 @@ async fn what_stripe_tells_more_than_once_is_recorded_once() {
             .await
             .unwrap();
     assert_eq!(kept, 6, "the same event is kept once");
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -36,7 +36,7 @@ async fn an_order_is_placed_once_and_paid_through_its_door() {
     assert_eq!(paid["paid_by"], payment["id"]);
     let refused = post(&world, ADMIN, &format!("/orders/{id}/reprice"), &price(1)).await;
     assert_eq!((refused.status, refused.problem()), (409, "already_paid"));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when an answer is made of how the order stands now.
@@ -73,7 +73,7 @@ async fn a_repeated_key_gets_the_first_answer_whatever_became_of_the_order() {
     // The key is the merchant's own.
     let rival = post_once(&world, RIVAL, "/orders", &order("1", 100), "k").await;
     assert_ne!(rival.expect(201)["id"], first.json["id"]);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when a refusal keeps the key.
@@ -103,7 +103,7 @@ async fn a_refused_request_leaves_its_key_free() {
     assert_eq!(again.expect(200), cancelled);
     let late = post(&world, ADMIN, &reprice, &price(5)).await;
     assert_eq!((late.status, late.problem()), (409, "order_is_cancelled"));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when the order is cancelled and its payment is left to be paid.
@@ -122,7 +122,7 @@ async fn cancelling_an_order_cancels_its_live_payment_at_stripe() {
         .unwrap();
     assert_eq!(there["status"], "canceled");
     assert_ne!(pays(&world, &intent).await.status, 200);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when the price changes and the payment keeps the old amount.
@@ -149,7 +149,7 @@ async fn another_price_goes_to_the_live_payment_too() {
         get(&world, ADMIN, &format!("/orders/{id}")).await.json["status"] == "paid"
     })
     .await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// An order that is paid on a checkout's page: opened through its door, and found in the list.
@@ -199,7 +199,7 @@ async fn an_open_checkout_is_closed_before_its_order_changes() {
     )
     .await;
     assert_eq!(cancelled.expect(200)["status"], "cancelled");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// The feed and the lists go further than an order does, and show nothing of its person.
@@ -230,7 +230,7 @@ async fn personal_data_is_shown_with_its_order_alone() {
             "{path}"
         );
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,7 +283,7 @@ async fn a_list_is_told_page_by_page_and_misses_and_repeats_nothing() {
         .await
         .expect(200);
     assert_eq!(none["data"], json!([]));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -310,5 +310,5 @@ async fn the_life_of_an_order_is_its_events_and_those_of_its_payments() {
         Some("key")
     );
     assert_eq!(life["data"][0]["door"], "native");
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -51,7 +51,7 @@ async fn a_payment_is_found_by_our_id_and_by_stripes_with_its_money_and_its_life
             .iter()
             .any(|it| it.to_string().contains("4242424242424242"))
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -88,5 +88,5 @@ async fn payments_are_listed_newest_first_by_status_order_and_time() {
         amounts("order=00000000-0000-7000-8000-000000000000").await,
         [0; 0]
     );
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -32,7 +32,7 @@ async fn many_who_cancel_at_once_are_all_told_that_it_is_cancelled() {
             .count()
     };
     assert_eq!((count("OrderCancelled"), count("PaymentReleased")), (1, 1));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Who pays before the cancellation is faster, though no webhook has told us yet: red when the order is cancelled all the same.
@@ -58,7 +58,7 @@ async fn an_order_that_was_paid_meanwhile_is_not_cancelled() {
         .await
         .expect(200);
     assert_eq!(order["status"], "paid");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Whichever is faster, the order is paid at the price that it has, or not at all.
@@ -101,7 +101,7 @@ async fn a_new_price_and_a_payment_at_the_old_one_exclude_each_other() {
             other => panic!("{other:?} {} {order}", repriced.text),
         }
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// The same, in the order in which it matters: the money came at the old price, and the news of it comes after the new one.
@@ -123,7 +123,7 @@ async fn money_at_the_old_price_stays_unapplied_under_the_new_one() {
     );
     assert_eq!(repriced["unapplied"][0]["amount_minor"], 900);
     assert_eq!(repriced["live"], Value::Null);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when two requests under one key both do their work.
@@ -152,5 +152,5 @@ async fn one_key_makes_one_thing_however_many_ask_at_once() {
             .all(|it| it.status == 201 && it.json == answers[0].json)
     );
     assert_eq!(world.events().await, before + 1);
-    world.stop().await;
+    world.stop_audited().await;
 }

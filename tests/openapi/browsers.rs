@@ -43,7 +43,6 @@ async fn a_customers_browser_may_read_the_intent_that_it_has_the_secret_of() {
     world.stop().await;
 }
 
-/// Planted bug that turns this red: letting scripts read all that is under `/v1`.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_else_is_for_scripts_of_other_pages_and_an_options_of_nobodys_is_a_wrong_method() {
     let world = World::start().await;

@@ -1,8 +1,8 @@
 //! The matrix of keys: every operation of the document, with every kind of key that it must refuse. The document is held to the
 //! router (see `main`), so a route that is added is asked here too, or fails for want of an entry.
 //!
-//! Planted bugs that turn this red: a handler that does not ask for a key; one that looks a key up under another kind; one that
-//! does not ask for its scope; one that looks for a thing without its merchant.
+//! Planted bugs that turn this red: a balance that is shown without asking for a key; a shop's key that is not asked for its
+//! scope; a checkout's customer who is looked up at another merchant.
 
 use counterfoil::store::{KeyKind, NewKey, Scope};
 use reqwest::{Method, RequestBuilder};
@@ -15,12 +15,12 @@ use super::support::{World, described};
 use super::things::{Things, quiet_world};
 
 /// How a key of a scheme of the document is presented, and whose it is.
-struct Scheme {
+pub struct Scheme {
     name: &'static str,
     kind: KeyKind,
     header: Header,
     /// Acme's, Rival's, and one of Acme's that is for something else.
-    acme: &'static str,
+    pub acme: &'static str,
     rival: &'static str,
     other: &'static str,
 }
@@ -125,7 +125,7 @@ const UNKNOWN: &str = "nobody-has-this-key";
 const REVOKED: &str = "this-key-was-revoked";
 
 /// A scheme of an operation, and the scopes that the operation asks of its key.
-type Asked = (&'static Scheme, Vec<Scope>);
+pub type Asked = (&'static Scheme, Vec<Scope>);
 
 fn scheme(name: &str) -> &'static Scheme {
     let found = SCHEMES.iter().find(|it| it.name == name);
@@ -133,7 +133,7 @@ fn scheme(name: &str) -> &'static Scheme {
 }
 
 /// The ways to present keys to an operation; each is one or more schemes together.
-fn ways(operation: &'static Value) -> Vec<Vec<Asked>> {
+pub fn ways(operation: &'static Value) -> Vec<Vec<Asked>> {
     let of = |(name, scopes): (&String, &Value)| {
         let scopes: Vec<String> = serde_json::from_value(scopes.clone()).unwrap();
         let scopes = scopes.iter().map(|it| it.parse().unwrap()).collect();
@@ -146,7 +146,7 @@ fn ways(operation: &'static Value) -> Vec<Vec<Asked>> {
 }
 
 /// The operation's request as the document shows it, without any key.
-fn request(
+pub fn request(
     world: &World,
     things: &Things,
     (method, path, operation): (&str, &str, &'static Value),
@@ -198,7 +198,7 @@ fn with_key(request: RequestBuilder, scheme: &Scheme, key: &str) -> RequestBuild
 }
 
 /// The request with a key for each scheme of the way; none where `key` says none.
-fn presented(
+pub fn presented(
     request: RequestBuilder,
     way: &[Asked],
     key: impl Fn(&Asked) -> Option<String>,

@@ -7,6 +7,7 @@ mod support;
 mod browsers;
 mod keys;
 mod page;
+mod repeats;
 mod things;
 
 use counterfoil::service;

@@ -126,7 +126,7 @@ async fn what_was_cut_off_is_made_once_and_answered_after_a_restart() {
             assert_eq!(again.text, answer.text, "{cell}");
             assert_eq!(made(&world, it.table).await, before + 1, "{cell}");
         }
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -149,7 +149,7 @@ async fn whoever_asks_again_under_the_key_goes_on_with_what_was_cut_off() {
             assert_eq!(answer.status, 200, "{cell}: {}", answer.text);
             assert_eq!(made(&world, it.table).await, before + 1, "{cell}");
         }
-        world.stop().await;
+        world.stop_audited().await;
     }
 }
 
@@ -180,7 +180,7 @@ async fn a_time_out_is_no_outcome() {
         .await;
     assert_eq!(text(&answer.ok(), "name"), "Ada");
     assert_eq!(made(&world, "customers").await, 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// A payment method moves no money and may hold a raw card: it is sent once, and Stripe's own key makes a repeat harmless.
@@ -194,7 +194,7 @@ async fn a_payment_method_that_was_cut_off_is_made_once() {
     let answer = door.post_as("card", "/v1/payment_methods", &CARD).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     assert_eq!(made(&world, "payment_methods").await, made_then);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -206,7 +206,7 @@ async fn a_read_that_stripe_does_not_answer_may_be_asked_again() {
         is_unknown(&door.get(path).await);
         assert_eq!(door.get(path).await.status, 200);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: intending the confirmation only where the caller's own request brings the outcome of the create. A webhook
@@ -233,5 +233,5 @@ async fn what_was_to_be_confirmed_is_confirmed_although_a_webhook_told_of_the_cr
     })
     .await;
     until_nothing_waits(&world).await;
-    world.stop().await;
+    world.stop_audited().await;
 }

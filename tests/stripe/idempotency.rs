@@ -195,7 +195,7 @@ async fn a_repeat_of_a_step_of_a_payment_is_its_first_answer_to_the_byte() {
             assert!(intent["client_secret"].is_string());
         }
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -252,7 +252,7 @@ async fn a_repeat_of_anything_else_is_its_first_answer_to_the_byte() {
     let first = door.send(deleting()).await;
     assert_eq!((first.status, &first.body["deleted"]), (200, &json!(true)));
     repeats(&door.send(deleting()).await, &first, "delete");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +311,7 @@ async fn a_key_with_other_parameters_is_refused_and_does_nothing() {
         .unwrap();
         assert_eq!(recorded, 0, "{other_path}");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock asks Stripe a second time.
@@ -357,7 +357,7 @@ async fn a_key_whose_request_still_runs_is_in_use() {
         assert_eq!(first.status, 200, "{path}: {}", first.text);
         repeats(&door.post_as(path, path, form).await, &first, path);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -396,7 +396,7 @@ async fn a_request_that_was_refused_before_anything_was_done_leaves_its_key_free
         assert_eq!(done.status, 200, "{path}: {}", done.text);
         assert_eq!(done.header("idempotent-replayed"), None);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// What Stripe itself finds wrong with a request is found before anything is done, as well.
@@ -415,7 +415,7 @@ async fn a_request_that_stripe_found_malformed_leaves_its_key_free() {
         let again = client.post_as("ada", "/v1/customers", &right).await;
         repeats(&again, &done, "a request that was put right");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -441,7 +441,7 @@ async fn a_key_has_255_characters_at_most() {
     let made = door.post_as(&key, "/v1/customers", &[]).await;
     let again = door.post_as(&key, "/v1/customers", &[]).await;
     repeats(&again, &made, "255");
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -458,5 +458,5 @@ async fn a_key_is_one_merchants_own() {
     assert_eq!(other.header("idempotent-replayed"), None);
     assert_ne!(one.body["id"], other.body["id"]);
     assert!(row(&world, text(&other.body, "id")).await.is_some());
-    world.stop().await;
+    world.stop_audited().await;
 }

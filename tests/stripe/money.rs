@@ -33,7 +33,7 @@ async fn a_charge_is_listed_read_expanded_and_annotated() {
         ("tea", &json!("b"))
     );
     assert_eq!(door.get(&path).await.ok(), changed);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -79,7 +79,7 @@ async fn a_refund_is_made_of_intent_or_charge_read_marked_and_stays_as_it_is() {
         row(&world, intent).await.unwrap(),
         ("succeeded".to_owned(), 1000, 1000, 1000)
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn a_refund_that_fails_later_can_be_made_again() {
     assert_eq!(row(&world, intent).await.unwrap().3, 0);
     let again = door.post("/v1/refunds", &form).await;
     assert_eq!(again.status, 200, "{}", again.text);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -145,7 +145,7 @@ async fn a_dispute_is_answered_with_evidence_or_given_up() {
         history.iter().filter(|it| *it == "DisputeOpened").count() == 2
     })
     .await;
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -186,7 +186,7 @@ async fn balance_transactions_and_payouts_are_read_as_stripe_has_them() {
         .map(|it| it["net"].as_i64().unwrap())
         .sum();
     assert_eq!(payout["amount"], net);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: passing an event on as it came, with the secret of the intent inside it.
@@ -217,7 +217,7 @@ async fn events_are_listed_and_read_without_secrets() {
         assert!(!one.text.contains("_secret_"), "{}", one.text);
         assert_eq!(one.body, *event);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Red when the charge is captured past the payment's own rules: the second capture would take money again at a Stripe that
@@ -256,5 +256,5 @@ async fn what_a_charge_holds_is_taken_through_its_payment_and_once() {
     assert_eq!(captures, 1, "{history:?}");
     let nobodys = door.post("/v1/charges/ch_nobodys/capture", &[]).await;
     assert_eq!(nobodys.status, 404, "{}", nobodys.text);
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -118,7 +118,7 @@ async fn of_100_refunds_of_100_on_2000_exactly_20_succeed() {
     let history = world.history("acme").await;
     let asked = history.iter().filter(|it| *it == "RefundRequested").count();
     assert_eq!(asked, 20);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock.
@@ -142,7 +142,7 @@ async fn confirm_racing_cancel_leaves_one_terminal_state() {
         assert_eq!(lost.error(), UNEXPECTED, "round {round}");
         assert_eq!(lost.body["error"]["payment_intent"]["status"], state);
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock.
@@ -169,7 +169,7 @@ async fn capture_racing_capture_takes_the_money_once() {
         );
         assert_eq!(lost.error(), UNEXPECTED, "round {round}");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock.
@@ -192,7 +192,7 @@ async fn capture_racing_cancel_leaves_one_terminal_state() {
         assert_eq!(text(&won.ok(), "status"), state, "round {round}");
         assert_eq!(lost.error(), UNEXPECTED, "round {round}");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock.
@@ -219,7 +219,7 @@ async fn update_racing_confirm_takes_the_old_price_or_the_new_and_says_which() {
         };
         assert_eq!(confirmed["amount_received"], received, "round {round}");
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: driving without the lock.
@@ -254,7 +254,7 @@ async fn twenty_creates_under_one_key_make_one_and_answer_the_same() {
     once_and_the_same(&customers);
     let list = Client::at_stripe(&world).get("/v1/customers").await.ok();
     assert_eq!(list["data"].as_array().unwrap().len(), 1);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// All have the same 200, and all but one say that it is a repeat.

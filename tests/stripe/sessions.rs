@@ -93,7 +93,7 @@ async fn a_session_is_paid_on_its_page_and_its_payment_is_in_the_ledger() {
     assert_eq!(row(&world, id).await.unwrap().3, 1000);
     let late = door.post(&format!("{path}/expire"), &[]).await;
     assert_eq!(late.status, 400, "{}", late.text);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,7 +113,7 @@ async fn an_expired_session_cannot_be_paid() {
     assert_eq!(again.status, 400, "{}", again.text);
     let intents = Client::at_stripe(&world).get("/v1/charges").await.ok();
     assert_eq!(intents["data"], json!([]));
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Planted bug: a secret in a list, where anybody who may read sees it.
@@ -137,7 +137,7 @@ async fn an_embedded_session_shows_its_secret_to_its_maker_alone() {
     let list = door.get("/v1/checkout/sessions").await;
     assert!(!list.text.contains("_secret_"), "{}", list.text);
     assert_eq!(list.body["data"][0]["id"], made["id"]);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,5 +162,5 @@ async fn what_a_session_may_not_be_is_stripes_to_say() {
         .sim(Method::GET, "state?account=acct_acme", None)
         .await;
     assert_eq!(none["acct_acme"]["checkout_sessions"], json!([]));
-    world.stop().await;
+    world.stop_audited().await;
 }

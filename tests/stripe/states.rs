@@ -135,7 +135,7 @@ async fn every_cell_of_the_table_of_states_holds() {
             }
         }
     }
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,5 +149,5 @@ async fn the_same_table_holds_for_intents_that_were_made_without_us() {
             check(&world, text(&intent, "id"), state, step, expected).await;
         }
     }
-    world.stop().await;
+    world.stop_audited().await;
 }

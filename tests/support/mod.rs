@@ -2,9 +2,12 @@
 //! them, spoken to over HTTP as anybody would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod audit;
 pub mod checkout;
 pub mod description;
 pub mod json_api;
+pub mod process;
+pub mod proxy;
 
 use counterfoil::config::Key32;
 use counterfoil::gateway::GatewayOptions;
@@ -44,6 +47,7 @@ pub struct Setup {
     pub recovery: Recovery,
     pub gateway: GatewayOptions,
     pub outbound: outbound::Options,
+    pub limits: Limits,
     /// Of ids: two services on one database need two.
     pub seed: u64,
 }
@@ -54,12 +58,12 @@ impl Default for Setup {
             options: Options {
                 answer_within: PATIENCE,
                 join_within: PATIENCE,
-                rate_limit: None,
+                ..Options::default()
             },
             // Recovery only at the start: a test that wants more says so.
             recovery: Recovery {
                 every: Duration::from_secs(3600),
-                older_than: Duration::from_secs(60),
+                ..Recovery::default()
             },
             gateway: GatewayOptions {
                 timeout: Duration::from_secs(20),
@@ -69,6 +73,7 @@ impl Default for Setup {
                 reach: Reach::Anywhere,
                 ..outbound::Options::default()
             },
+            limits: Limits::default(),
             seed: 1,
         }
     }
@@ -102,7 +107,8 @@ pub async fn unhurried_simulator(service: SocketAddr) -> simulator::Running {
     Simulator::start(config).await.unwrap()
 }
 
-fn simulator_config(service: SocketAddr) -> simulator::Config {
+/// What the simulator of a test is like, before the test changes it.
+pub fn simulator_config(service: SocketAddr) -> simulator::Config {
     let key = seal_key();
     let accounts = fixtures::simulator_accounts(|merchant| {
         let url = format!("http://{service}/webhooks/stripe/{merchant}");
@@ -121,6 +127,18 @@ pub async fn serve(
     simulator: &simulator::Running,
     setup: Setup,
 ) -> Service {
+    let opened = opened(listener, database_url, simulator, setup).await;
+    fixtures::load(&opened.app).await.unwrap();
+    opened.serve().unwrap()
+}
+
+/// The service as it is before it serves, with what is in the database.
+pub async fn opened(
+    listener: TcpListener,
+    database_url: &str,
+    simulator: &simulator::Running,
+    setup: Setup,
+) -> Opened {
     description::hold_to_it(listener.local_addr().unwrap().port());
     let base: Url = simulator.url().parse().unwrap();
     let metrics = metrics_exporter_prometheus::PrometheusBuilder::new()
@@ -139,13 +157,11 @@ pub async fn serve(
         recovery: setup.recovery,
         // Only when a test asks for it: `App::settle`.
         settle_every: None,
-        limits: Limits::default(),
+        limits: setup.limits,
         ids: Ids::seeded(setup.seed),
         metrics,
     };
-    let opened = Opened::new(parts).await.unwrap();
-    fixtures::load(&opened.app).await.unwrap();
-    opened.serve().unwrap()
+    Opened::new(parts).await.unwrap()
 }
 
 impl World {
@@ -295,6 +311,12 @@ impl World {
         .fetch_all(self.app().store().pool())
         .await
         .unwrap()
+    }
+
+    /// Audits, and stops: how a test ends that has disturbed anything.
+    pub async fn stop_audited(self) {
+        audit::verify(&self).await;
+        self.stop().await;
     }
 
     pub async fn stop(mut self) {

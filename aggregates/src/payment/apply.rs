@@ -9,6 +9,7 @@ use crate::payment::state::{
     Dispute, Facts, Payment, Pending, Refund, RefundStatus, Status, Step, StripeIntent,
 };
 use crate::payment::terms::{CaptureMethod, Metadata, Parameters};
+use crate::refused::RefusedObservations;
 use std::collections::BTreeMap;
 
 impl Payment {
@@ -94,8 +95,10 @@ fn blank(merchant: &MerchantId, amount: Money) -> Facts {
         return_url: None,
         disputes: BTreeMap::new(),
         checkout_session: None,
+        parked: vec![],
         described: None,
         discarded: false,
+        refused: RefusedObservations::default(),
     }
 }
 
@@ -103,8 +106,11 @@ impl Facts {
     /// A new event does not compile until it has its line.
     pub(super) fn apply(&mut self, event: &PaymentEvent) {
         use PaymentEvent as E;
+        self.apply_parking(event);
         match event {
-            E::CreateRequested(_) | E::Adopted(_) | E::ObservationRefused { .. } => {}
+            E::IntentionParked { .. } | E::SettlementProposed { .. } | E::SettledByHand { .. } => {}
+            E::CreateRequested(_) | E::Adopted(_) => {}
+            E::ObservationRefused { said, because } => self.refused.take(said, because),
             E::Created(created) => self.created(created),
             E::CreateRefused { intention, refusal } => self.create_refused(*intention, refusal),
             E::UpdateRequested { intention, changes } => {
@@ -339,6 +345,7 @@ impl Facts {
                     (stripe_refund, *created),
                     RefundStatus::Succeeded,
                 );
+                self.refund_at(*refund, *amount).had_succeeded = true;
             }
             E::RefundFailed {
                 refund,
@@ -410,6 +417,7 @@ impl Facts {
                 status: RefundStatus::Requested,
                 failure_reason: None,
                 refusal: None,
+                had_succeeded: false,
             });
             self.refunds.len() - 1
         });

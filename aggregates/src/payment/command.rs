@@ -57,6 +57,11 @@ pub enum PaymentCommand {
     Discard,
     /// What Stripe said, in answer to us or on its own.
     Observe(Observation),
+    /// Give up finding out what came of an intention: people have to. No events where it has ended, or is parked.
+    Park {
+        intention: IntentionId,
+        reason: String,
+    },
     /// The sealed data of this subject can no longer be read: its key is deleted in the same step.
     ErasePersonalData { subject: String },
 }

@@ -71,6 +71,7 @@ impl Facts {
             PaymentCommand::Describe(description) => Ok(self.describe(description)),
             PaymentCommand::Discard => self.discard(),
             PaymentCommand::Observe(observation) => Ok(self.observe(observation)),
+            PaymentCommand::Park { intention, reason } => Ok(self.park(intention, reason)),
             PaymentCommand::ErasePersonalData { subject } => self.erase(subject),
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
+use crate::parking::ByHand;
 use crate::payment::description::Description;
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::sealed::Sealed;
@@ -217,6 +218,28 @@ pub enum PaymentEvent {
         won: bool,
     },
 
+    /// Nobody could find out what came of an intention: it waits for people, who are shown `reason`.
+    IntentionParked {
+        intention: IntentionId,
+        /// What was asked of Stripe, in a word: `capture`.
+        what: String,
+        reason: String,
+    },
+    /// One person (the maker) says what became of a parked intention. It counts once another approves.
+    SettlementProposed {
+        intention: IntentionId,
+        outcome: ByHand,
+        by: String,
+        because: String,
+    },
+    /// Another person (the checker) approved; the outcome itself is told by the events that follow.
+    SettledByHand {
+        intention: IntentionId,
+        outcome: ByHand,
+        proposed_by: String,
+        approved_by: String,
+        because: String,
+    },
     /// From here on it is to pay this order: it was begun without one.
     OrderAssigned {
         order: OrderId,
@@ -462,11 +485,24 @@ impl PaymentEvent {
             | Self::DisputeFundsWithdrawn { .. }
             | Self::DisputeFundsReinstated { .. }
             | Self::DisputeClosed { .. }
+            | Self::IntentionParked { .. }
+            | Self::SettlementProposed { .. }
+            | Self::SettledByHand { .. }
             | Self::OrderAssigned { .. }
             | Self::Described(_)
             | Self::Discarded
             | Self::ObservationRefused { .. }
             | Self::PersonalDataErased { .. } => None,
+        }
+    }
+
+    /// The intention that this event parks, settles by hand, or ends.
+    pub fn parks_or_ends(&self) -> Option<IntentionId> {
+        match self {
+            Self::IntentionParked { intention, .. }
+            | Self::SettlementProposed { intention, .. }
+            | Self::SettledByHand { intention, .. } => Some(*intention),
+            _ => self.outcome_of(),
         }
     }
 

@@ -11,12 +11,22 @@ use crate::payment::state::{Facts, Pending, RefundStatus, Status, Step};
 
 impl Facts {
     pub(super) fn observe(&self, it: Observation) -> Vec<PaymentEvent> {
-        match it.said {
+        let mut events = match it.said {
             Said::Intent(seen) => self.see_intent(it.intention, it.current, &seen),
             Said::Refused(refusal) => self.see_refusal(it.intention, refusal),
             Said::Refund(seen) => self.see_refund(&seen),
             Said::Dispute(seen) => self.see_dispute(seen),
             Said::DisputeState(seen) => self.see_dispute_state(&seen),
+        };
+        events.retain(|event| !self.is_refused_already(event));
+        events
+    }
+
+    /// What was refused is recorded once for each reason, however often and under whatever id it is said.
+    fn is_refused_already(&self, event: &PaymentEvent) -> bool {
+        match event {
+            PaymentEvent::ObservationRefused { said, because } => self.refused.hold(said, because),
+            _ => false,
         }
     }
 
@@ -457,7 +467,7 @@ fn rank(status: StripeStatus) -> u8 {
 }
 
 /// One attempt has one charge; where none was made, code and method tell attempts apart.
-fn same_decline(one: &Decline, other: &Decline) -> bool {
+pub(super) fn same_decline(one: &Decline, other: &Decline) -> bool {
     match (&one.charge, &other.charge) {
         (Some(one), Some(other)) => one == other,
         _ => {

@@ -16,6 +16,9 @@ impl Facts {
             )];
         }
         let known = self.refund_seen(seen);
+        if let Some(because) = known.and_then(|it| contradiction(it, seen)) {
+            return vec![refused(seen, because)];
+        }
         let observed = RefundId::of_observed_refund(&seen.stripe_refund);
         let refund = known.map_or(observed, |it| it.id);
         let (amount, stripe_refund) = (seen.amount, seen.stripe_refund.clone());
@@ -44,6 +47,32 @@ impl Facts {
                 created,
                 observed: refund == observed,
             },
+            // It had succeeded before it failed, and that is heard of only now: its money went out and came back.
+            (RefundStatus::Failed, StripeRefundStatus::Succeeded)
+                if known.is_some_and(|it| !it.had_succeeded) =>
+            {
+                let (reason, of) = (
+                    known.and_then(|it| it.failure_reason.clone()),
+                    stripe_refund.clone(),
+                );
+                return vec![
+                    PaymentEvent::Refunded {
+                        refund,
+                        amount,
+                        stripe_refund,
+                        created,
+                        observed: refund == observed,
+                    },
+                    PaymentEvent::RefundFailed {
+                        refund,
+                        amount,
+                        stripe_refund: of,
+                        created,
+                        reason,
+                        had_succeeded: true,
+                    },
+                ];
+            }
             (RefundStatus::Failed | RefundStatus::Canceled, _) => return vec![],
             (status, StripeRefundStatus::Failed) => {
                 let had_succeeded = status == RefundStatus::Succeeded;
@@ -56,9 +85,6 @@ impl Facts {
                     reason,
                     had_succeeded,
                 }
-            }
-            (RefundStatus::Succeeded, StripeRefundStatus::Canceled) => {
-                refused(seen, "the refund has succeeded".to_owned())
             }
             (_, StripeRefundStatus::Canceled) => PaymentEvent::RefundCancelled {
                 refund,
@@ -94,6 +120,15 @@ impl Facts {
             turn,
         } = seen;
         let known = self.disputes.get(&dispute);
+        if let (DisputeTurn::Closed { won }, Some(known_won)) = (&turn, known.and_then(|it| it.won))
+            && *won != known_won
+        {
+            let how = |won: bool| if won { "won" } else { "lost" };
+            return vec![PaymentEvent::ObservationRefused {
+                said: format!("dispute {dispute} of {amount} is {}", how(*won)),
+                because: format!("it was {}, and that is final", how(known_won)),
+            }];
+        }
         let (recorded, event) = match turn {
             DisputeTurn::Opened { inquiry } => (
                 known.is_some_and(|it| it.opened),
@@ -147,6 +182,21 @@ impl Facts {
             })
         };
         turns.into_iter().flatten().flat_map(told).collect()
+    }
+}
+
+/// Why this cannot be how the refund stands, or ever stood, though Stripe has shown it before.
+fn contradiction(known: &Refund, seen: &RefundSnapshot) -> Option<String> {
+    use StripeRefundStatus as S;
+    if known.stripe_refund.is_some() && known.amount != seen.amount {
+        return Some(format!("the refund known here is of {}", known.amount));
+    }
+    match (known.status, seen.status) {
+        (RefundStatus::Succeeded | RefundStatus::Failed, S::Canceled)
+        | (RefundStatus::Canceled, S::Succeeded | S::Failed) => {
+            Some(format!("the refund is {}, and that is final", known.status))
+        }
+        _ => None,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use crate::ids::{IntentionId, MerchantId, OrderId, RefundId};
 use crate::money::Money;
+use crate::parking::{Parked, ParkedState};
 use crate::payment::command::StripeStatus;
 use crate::payment::description::Description;
 use crate::payment::event::{
     CancellationReason, Changes, CreateRequested, Decline, OpenStatus, RefundReason, Refusal,
 };
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
+use crate::refused::RefusedObservations;
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,12 +59,17 @@ pub struct Facts {
     /// The checkout session (`cs_…`) that made the intent, where one did.
     #[serde(default)]
     pub checkout_session: Option<String>,
+    /// Intentions that wait, or have waited, for people.
+    #[serde(default)]
+    pub parked: Vec<Parked>,
     /// What the order's system says of it, once it has said anything.
     #[serde(default)]
     pub described: Option<Box<Description>>,
     /// The order's system has thrown it away.
     #[serde(default)]
     pub discarded: bool,
+    #[serde(default)]
+    pub refused: RefusedObservations,
 }
 
 /// Stripe's own side of the payment.
@@ -132,6 +139,19 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Its name, in a word.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Create(_) => "create",
+            Self::Update(_) => "update",
+            Self::Confirm { .. } => "confirm",
+            Self::Capture { .. } => "capture",
+            Self::Cancel { .. } => "cancel",
+        }
+    }
+}
+
 /// One refund of the payment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refund {
@@ -150,6 +170,9 @@ pub struct Refund {
     pub status: RefundStatus,
     pub failure_reason: Option<String>,
     pub refusal: Option<Refusal>,
+    /// It has succeeded, whatever became of it since.
+    #[serde(default)]
+    pub had_succeeded: bool,
 }
 
 #[derive(
@@ -266,6 +289,13 @@ impl Facts {
     pub fn out_of_sales(&self, amount: Money) -> Money {
         let sold = self.applied.minor().saturating_sub(self.taken_back.minor());
         Money::new(sold.min(amount.minor()).max(0), amount.currency())
+    }
+
+    /// Whether the intention waits for people: no machine asks Stripe for it any more.
+    pub fn is_parked(&self, intention: IntentionId) -> bool {
+        self.parked
+            .iter()
+            .any(|it| it.intention == intention && it.state == ParkedState::Waiting)
     }
 
     pub fn refund(&self, id: RefundId) -> Option<&Refund> {

@@ -57,9 +57,9 @@ impl Settlement {
         }
     }
 
-    /// The refusal of an observation, unless it was the last one to be refused already.
+    /// The refusal of an observation, unless it was refused already.
     fn refuse(&self, said: String, because: String) -> Vec<SettlementEvent> {
-        let known = self.refused() == Some(&said);
+        let known = self.refused().hold(&said, &because);
         let event = SettlementEvent::ObservationRefused { said, because };
         (!known).then_some(event).into_iter().collect()
     }

@@ -2,6 +2,7 @@
 
 use crate::ids::{MerchantId, SettlementId};
 use crate::money::Money;
+use crate::refused::RefusedObservations;
 use crate::settlement::event::{
     BalanceTransactionObserved, BankLineImported, PayoutObserved, SettlementEvent, Turn,
 };
@@ -12,8 +13,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
     item: Option<Item>,
-    /// What was refused last, so that the same said again is not recorded again.
-    refused: Option<String>,
+    refused: RefusedObservations,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,16 +113,15 @@ impl Settlement {
         }
     }
 
-    /// What was refused last.
-    pub(super) fn refused(&self) -> Option<&str> {
-        self.refused.as_deref()
+    pub(super) fn refused(&self) -> &RefusedObservations {
+        &self.refused
     }
 
     /// Takes a fact. Never fails; one about a thing that was never seen leaves no trace.
     pub fn apply(&mut self, event: &SettlementEvent) {
         use SettlementEvent as E;
         match (&mut self.item, event) {
-            (_, E::ObservationRefused { said, .. }) => self.refused = Some(said.clone()),
+            (_, E::ObservationRefused { said, because }) => self.refused.take(said, because),
             (None, event) => self.item = begun(event),
             (Some(Item::Payout(it)), event) => it.apply(event),
             (Some(Item::Transaction(it)), event) => it.apply(event),

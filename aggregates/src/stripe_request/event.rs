@@ -1,6 +1,7 @@
 //! What has happened to a request. Past tense, for ever.
 
 use crate::ids::{IntentionId, MerchantId, OrderId};
+use crate::parking::ByHand;
 use crate::payment::event::Refusal;
 use crate::sealed::Sealed;
 use cqrs_es::DomainEvent;
@@ -37,6 +38,28 @@ pub enum StripeRequestEvent {
         intention: IntentionId,
         refusal: Refusal,
         answer: Sealed,
+    },
+    /// Nobody could find out what came of it: it waits for people, who are shown `reason`.
+    IntentionParked {
+        intention: IntentionId,
+        /// What was asked of Stripe, in a word: `post`.
+        what: String,
+        reason: String,
+    },
+    /// One person (the maker) says what became of it. It counts once another approves.
+    SettlementProposed {
+        intention: IntentionId,
+        outcome: ByHand,
+        by: String,
+        because: String,
+    },
+    /// Another person (the checker) approved; the outcome itself is told by the event that follows.
+    SettledByHand {
+        intention: IntentionId,
+        outcome: ByHand,
+        proposed_by: String,
+        approved_by: String,
+        because: String,
     },
     /// The key of the personal data in it was deleted; what was sealed can no longer be read.
     PersonalDataErased { subject: String },
@@ -85,6 +108,9 @@ impl StripeRequestEvent {
             Self::ChangeRequested(request) => Some(request.intention),
             Self::ChangeMade { .. }
             | Self::ChangeRefused { .. }
+            | Self::IntentionParked { .. }
+            | Self::SettlementProposed { .. }
+            | Self::SettledByHand { .. }
             | Self::PersonalDataErased { .. } => None,
         }
     }

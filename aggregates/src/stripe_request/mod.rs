@@ -5,6 +5,7 @@
 //! the same bytes under the same key.
 
 mod event;
+mod park;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 pub use event::{ChangeRequested, Method, StripeRequestEvent, StripeRequestEventKind};
 pub use state::{Facts, Status, StripeRequest};
 
+use crate::parking::{ByHand, ParkingError};
 use crate::payment::event::Refusal;
 use crate::sealed::Sealed;
 use cqrs_es::Aggregate;
@@ -30,15 +32,33 @@ pub enum StripeRequestCommand {
     },
     /// Stripe refused it for good.
     Refuse { refusal: Refusal, answer: Sealed },
+    /// Give up finding out what came of it: people have to.
+    Park { reason: String },
+    /// Say what became of it, where it is parked.
+    ProposeSettlement {
+        outcome: ByHand,
+        by: String,
+        because: String,
+    },
+    /// Approve what another person proposed. `answer`: what is answered for it from then on; `object` and `id`: what Stripe
+    /// shows of it, where it is said to have happened.
+    ApproveSettlement {
+        by: String,
+        object: Option<String>,
+        id: Option<String>,
+        answer: Sealed,
+    },
 }
 
 /// Why a command is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StripeRequestError {
     #[error("the request was made already")]
     AlreadyAsked,
     #[error("there is no such request")]
     NoSuchRequest,
+    #[error(transparent)]
+    Parking(#[from] ParkingError),
 }
 
 impl StripeRequest {
@@ -58,7 +78,32 @@ impl StripeRequest {
             }
             (StripeRequestCommand::Ask(_), Some(_)) => Err(StripeRequestError::AlreadyAsked),
             (_, None) => Err(StripeRequestError::NoSuchRequest),
+            (
+                StripeRequestCommand::ProposeSettlement { .. }
+                | StripeRequestCommand::ApproveSettlement { .. },
+                _,
+            ) if facts.is_none_or(|facts| !facts.is_parked()) => {
+                Err(ParkingError::NotParked.into())
+            }
             _ if facts.is_some_and(|facts| facts.status != Status::Requested) => Ok(vec![]),
+            (StripeRequestCommand::Park { reason }, Some(_)) => Ok(self.park(reason)),
+            (
+                StripeRequestCommand::ProposeSettlement {
+                    outcome,
+                    by,
+                    because,
+                },
+                Some(_),
+            ) => Ok(self.propose_settlement(outcome, by, because)?),
+            (
+                StripeRequestCommand::ApproveSettlement {
+                    by,
+                    object,
+                    id,
+                    answer,
+                },
+                Some(_),
+            ) => Ok(self.approve_settlement(&by, object, id, answer)?),
             (StripeRequestCommand::Done { object, id, answer }, Some(intention)) => {
                 Ok(vec![StripeRequestEvent::ChangeMade {
                     intention,

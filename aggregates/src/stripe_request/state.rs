@@ -1,5 +1,6 @@
 //! A request as its events leave it.
 
+use crate::parking::{Parked, ParkedState, Proposal};
 use crate::payment::event::Refusal;
 use crate::sealed::Sealed;
 use crate::stripe_request::{ChangeRequested, StripeRequestEvent};
@@ -23,6 +24,9 @@ pub struct Facts {
     pub refusal: Option<Refusal>,
     /// What Stripe said, sealed; none while it has said nothing, and once it was erased.
     pub answer: Option<Sealed>,
+    /// Where it waits, or has waited, for people.
+    #[serde(default)]
+    pub parked: Option<Parked>,
 }
 
 /// Where a request stands.
@@ -54,6 +58,7 @@ impl StripeRequest {
                 id: None,
                 refusal: None,
                 answer: None,
+                parked: None,
             }));
             return;
         }
@@ -64,7 +69,7 @@ impl StripeRequest {
             StripeRequestEvent::ChangeMade {
                 object, id, answer, ..
             } => {
-                facts.status = Status::Made;
+                facts.answered(Status::Made);
                 facts.object.clone_from(object);
                 facts.id.clone_from(id);
                 facts.answer = Some(answer.clone());
@@ -72,7 +77,7 @@ impl StripeRequest {
             StripeRequestEvent::ChangeRefused {
                 refusal, answer, ..
             } => {
-                facts.status = Status::Refused;
+                facts.answered(Status::Refused);
                 facts.refusal = Some(refusal.clone());
                 facts.answer = Some(answer.clone());
             }
@@ -80,7 +85,47 @@ impl StripeRequest {
                 facts.request.parameters = None;
                 facts.answer = None;
             }
+            StripeRequestEvent::IntentionParked {
+                intention,
+                what,
+                reason,
+            } => facts.parked = Some(Parked::new(*intention, what, reason)),
+            StripeRequestEvent::SettlementProposed {
+                outcome,
+                by,
+                because,
+                ..
+            } => {
+                if let Some(parked) = &mut facts.parked {
+                    parked.proposal = Some(Proposal {
+                        outcome: outcome.clone(),
+                        by: by.clone(),
+                        because: because.clone(),
+                    });
+                }
+            }
+            StripeRequestEvent::SettledByHand { approved_by, .. } => {
+                if let Some(parked) = &mut facts.parked {
+                    parked.settled(approved_by);
+                }
+            }
             StripeRequestEvent::ChangeRequested(_) => {}
+        }
+    }
+}
+
+impl Facts {
+    /// Whether it waits for people: no machine asks Stripe for it any more.
+    pub fn is_parked(&self) -> bool {
+        self.parked
+            .as_ref()
+            .is_some_and(|it| it.state == ParkedState::Waiting)
+    }
+
+    fn answered(&mut self, status: Status) {
+        self.status = status;
+        if let Some(parked) = &mut self.parked {
+            parked.answered();
         }
     }
 }

@@ -45,6 +45,48 @@ fn made() -> StripeRequestEvent {
     }
 }
 
+fn parked() -> StripeRequestEvent {
+    StripeRequestEvent::IntentionParked {
+        intention: intention(),
+        what: "post".to_owned(),
+        reason: "time_out: time-out".to_owned(),
+    }
+}
+
+fn happened() -> ByHand {
+    ByHand::Happened {
+        stripe_id: "cus_1".to_owned(),
+    }
+}
+
+fn proposed(outcome: ByHand) -> StripeRequestEvent {
+    StripeRequestEvent::SettlementProposed {
+        intention: intention(),
+        outcome,
+        by: "anna".to_owned(),
+        because: "seen in Stripe's dashboard".to_owned(),
+    }
+}
+
+fn settled(outcome: ByHand) -> StripeRequestEvent {
+    StripeRequestEvent::SettledByHand {
+        intention: intention(),
+        outcome,
+        proposed_by: "anna".to_owned(),
+        approved_by: "ben".to_owned(),
+        because: "seen in Stripe's dashboard".to_owned(),
+    }
+}
+
+fn approve(by: &str, id: Option<&str>) -> StripeRequestCommand {
+    StripeRequestCommand::ApproveSettlement {
+        by: by.to_owned(),
+        object: id.map(|_| "customer".to_owned()),
+        id: id.map(str::to_owned),
+        answer: sealed("YW5zd2Vy"),
+    }
+}
+
 fn refusal() -> Refusal {
     Refusal {
         status: 400,
@@ -117,6 +159,77 @@ fn it_ends_once() {
     }
 }
 
+/// Red when a request that has ended, or is parked already, is parked.
+#[test]
+fn it_is_parked_once_and_only_while_it_is_open() {
+    let park = || StripeRequestCommand::Park {
+        reason: "time_out: time-out".to_owned(),
+    };
+    given::<StripeRequest>([requested()])
+        .when(park())
+        .then([parked()]);
+    given::<StripeRequest>([requested(), parked()])
+        .when(park())
+        .then([]);
+    given::<StripeRequest>([requested(), made()])
+        .when(park())
+        .then([]);
+}
+
+/// Red when the maker may be the checker, in whatever spelling.
+#[test]
+fn what_is_parked_is_settled_by_two_people() {
+    let waiting = || [requested(), parked(), proposed(happened())];
+    given::<StripeRequest>([requested(), parked()])
+        .when(approve("ben", Some("cus_1")))
+        .then_err(ParkingError::NothingProposed.into());
+    given::<StripeRequest>(waiting())
+        .when(approve(" Anna", Some("cus_1")))
+        .then_err(
+            ParkingError::SamePerson {
+                by: " Anna".to_owned(),
+            }
+            .into(),
+        );
+    given::<StripeRequest>(waiting())
+        .when(approve("ben", Some("cus_1")))
+        .then([settled(happened()), made()]);
+    let refused = StripeRequestEvent::ChangeRefused {
+        intention: intention(),
+        refusal: Refusal::settled_by_hand(),
+        answer: sealed("YW5zd2Vy"),
+    };
+    given::<StripeRequest>([requested(), parked(), proposed(ByHand::DidNotHappen)])
+        .when(approve("ben", None))
+        .then([settled(ByHand::DidNotHappen), refused]);
+    given::<StripeRequest>([requested(), parked(), proposed(happened()), made()])
+        .when(approve("ben", Some("cus_1")))
+        .then_err(ParkingError::NotParked.into());
+}
+
+/// Red when what Stripe shows is not compared with what was said.
+#[test]
+fn what_stripe_does_not_show_is_not_settled_as_having_happened() {
+    given::<StripeRequest>([requested(), parked(), proposed(happened())])
+        .when(approve("ben", Some("cus_2")))
+        .then_err(
+            ParkingError::NotBorneOut {
+                because: "Stripe does not show that object".to_owned(),
+            }
+            .into(),
+        );
+}
+
+/// Red when an answer of Stripe's leaves what it ends to people.
+#[test]
+fn stripe_may_still_tell_what_came_of_something_parked() {
+    let state = after(StripeRequest::default(), [requested(), parked(), made()]);
+    let facts = state.facts().unwrap();
+    assert_eq!(facts.status, Status::Made);
+    let parked = facts.parked.as_ref().unwrap();
+    assert_eq!(parked.state, crate::parking::ParkedState::Answered);
+}
+
 #[test]
 fn what_was_erased_is_gone_from_its_state() {
     let erased = StripeRequestEvent::PersonalDataErased {
@@ -140,6 +253,9 @@ fn every_event_is_written_as_its_golden_file_says_and_read_back() {
             K::ChangeRequested => requested(),
             K::ChangeMade => made(),
             K::ChangeRefused => refused(),
+            K::IntentionParked => parked(),
+            K::SettlementProposed => proposed(happened()),
+            K::SettledByHand => settled(happened()),
             K::PersonalDataErased => StripeRequestEvent::PersonalDataErased {
                 subject: "customer/cus_1".to_owned(),
             },

@@ -295,6 +295,7 @@ impl Writer {
 
     /// The batch is durable: remember where everything ends, and tell the callers.
     fn committed(&mut self, plan: Plan, statement: Statement) -> Next {
+        crate::crash_point!("append-committed");
         self.head.position += statement.event_count;
         self.head.batch += 1;
         self.head.recorded_at = statement.recorded_at;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use futures::TryFutureExt;
+use futures::future::poll_immediate;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::{ConnectOptions, Executor, PgConnection, Row};
 use tokio::time::{Instant, timeout};
@@ -13,13 +14,14 @@ use tokio::time::{Instant, timeout};
 use super::statement::{Evidence, Said};
 use crate::append::ExistingClaim;
 use crate::read::{CLAIM_COLUMNS, Head, existing_claim, sequence};
-use crate::{StoreError, Table};
+use crate::{StoreError, Table, crash_point};
 
-/// Every plan is an index lookup per row; a plan that was made while a table was empty must not scan it later.
+/// Every plan is an index lookup per row; a plan that was made while a table was empty must not scan it later. A process that
+/// is paused while it holds the head is cut off after seconds, so that the others go on; when it wakes, it settles what it sent.
 const SET_UP: &str = "SET ROLE counterfoil_writer; \
      SET plan_cache_mode = force_generic_plan; SET jit = off; \
      SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
-     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
+     SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '3s'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
 /// What the database made of a statement.
@@ -153,8 +155,9 @@ impl Session {
 
     /// Carries out a batch's statement, and commits it where a transaction is open.
     pub(super) async fn execute(&mut self, sql: &str, arguments: PgArguments) -> Outcome {
+        crash_point!("append-before-send");
         let query = sqlx::query_with(sql, arguments).fetch_one(&mut self.conn);
-        let said = match timeout(self.limit, query).await {
+        let said = match timeout(self.limit, sent(query)).await {
             Err(_) => return Outcome::Lost(too_slow()),
             Ok(Err(error)) => return refused_or_lost(error),
             Ok(Ok(row)) => match Said::from_row(&row) {
@@ -164,6 +167,7 @@ impl Session {
         };
         self.set_clock(said.now);
         if said.written && self.locked {
+            crash_point!("append-before-commit");
             match timeout(self.limit, self.conn.execute("COMMIT")).await {
                 Err(_) => return Outcome::Lost(too_slow()),
                 Ok(Err(error)) => return Outcome::Lost(error.into()),
@@ -298,6 +302,17 @@ impl Session {
 
 /// Type, id and version of a stream, and the ledger it is of with where that ends.
 pub(super) type Moved = (String, String, i64, String, i64);
+
+/// What is asked of the database is on its way from the first poll on.
+async fn sent<T>(query: impl Future<Output = T>) -> T {
+    let mut query = std::pin::pin!(query);
+    let at_once = poll_immediate(&mut query).await;
+    crash_point!("append-sent");
+    match at_once {
+        Some(answer) => answer,
+        None => query.await,
+    }
+}
 
 /// Waits no longer than `limit`; the connection is of no use after that.
 async fn within<T>(

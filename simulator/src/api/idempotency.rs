@@ -8,7 +8,11 @@ use serde_json::Value;
 use super::call::Request;
 use crate::App;
 use crate::errors::{ApiError, ErrorType, Outcome};
-use crate::state::{AccountCell, KEY_KEPT_S};
+use crate::objects::{Cause, Remembered};
+use crate::state::{AccountCell, KEY_KEPT_S, Tx};
+
+/// The time of what was forgotten before its time.
+const FORGOTTEN: i64 = 0;
 
 /// The longest key, in characters.
 const KEY_CHARS_MAX: usize = 255;
@@ -124,4 +128,35 @@ pub fn claim(app: &App, request: &Request) -> Outcome<Claim> {
         cell: Arc::clone(&request.cell),
         key: key.clone(),
     })))
+}
+
+/// Forgets what has been kept for so many seconds under a key, or under every key of the account. Answers how many were
+/// forgotten.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub fn forget(
+    cell: &AccountCell,
+    now_ms: i64,
+    key: Option<&str>,
+    older_than_s: u32,
+) -> std::io::Result<usize> {
+    let until = now_ms / 1000 - i64::from(older_than_s);
+    let mut state = cell.lock();
+    let kept = state.tables.remembered.oldest_first();
+    let kept: Vec<Remembered> = kept
+        .filter(|it| it.created > FORGOTTEN && it.created <= until)
+        .filter(|it| key.is_none_or(|key| key == it.key))
+        .cloned()
+        .collect();
+    let forgotten = kept.len();
+    let mut tx = Tx::begin(cell, &mut state, now_ms, Cause::default());
+    for it in kept {
+        tx.put(Remembered {
+            created: FORGOTTEN,
+            ..it
+        });
+    }
+    tx.commit()?;
+    Ok(forgotten)
 }

@@ -33,6 +33,7 @@ use serde_json::{Value, json};
 pub use self::call::Caller;
 use self::call::{Call, Request};
 use self::idempotency::Claim;
+pub use self::idempotency::forget as forget_keys;
 pub use self::payment_methods::{find as find_method, of_card as new_card};
 use crate::App;
 use crate::errors::{ApiError, ErrorType, Outcome};
@@ -199,6 +200,10 @@ async fn run(
     action: Option<Action>,
     reply: &mut Reply,
 ) -> Result<(), Dropped> {
+    if let (Some(key), true) = (&request.key, action.is_some_and(Action::forgets_key)) {
+        // What cannot be written is not forgotten, which is no fault.
+        let _ = forget_keys(&request.cell, app.clock.now_ms(), Some(key), 0);
+    }
     match idempotency::claim(app, request) {
         Ok(Claim::Replay {
             status,
@@ -209,13 +214,14 @@ async fn run(
             reply.body = body;
             reply.replayed = true;
             reply.original_request = request_id;
+            strike_replay(app, action, reply).await?;
         }
         Ok(Claim::Run(guard)) => {
             reply.original_request = guard.as_ref().map(|_| reply.request_id.clone());
             let forced = at(app, action, Moment::Before).await?;
             let (status, body, should_retry) = match forced {
                 Some(error) => remember_forced(app, request, &error),
-                None => execute(app, request),
+                None => execute(app, request, action.and_then(Action::drift_minor)),
             };
             if let Some(error) = at(app, action, Moment::After).await? {
                 remember_forced(app, request, &error);
@@ -227,6 +233,23 @@ async fn run(
         Err(error) => reply.fail(&error),
     }
     request.cell.with_secrets(|it| it.reveal(&mut reply.body));
+    Ok(())
+}
+
+/// What a fault of a script does to an answer that is replayed. Stripe's failures are kept already, or not at all.
+async fn strike_replay(
+    app: &App,
+    action: Option<Action>,
+    reply: &mut Reply,
+) -> Result<(), Dropped> {
+    let action = action.filter(|it| it.strikes_replays());
+    for moment in [Moment::Before, Moment::After] {
+        let forced = at(app, action, moment).await?;
+        if let Some(error) = forced.filter(|it| !it.is_executed()) {
+            reply.replayed = false;
+            reply.fail(&error);
+        }
+    }
     Ok(())
 }
 
@@ -245,7 +268,7 @@ async fn at(
 type Answered = (u16, Value, Option<bool>);
 
 /// Runs the handler in a transaction, and commits what counts as executed together with the answer under its key.
-fn execute(app: &App, request: &Request) -> Answered {
+fn execute(app: &App, request: &Request, drift_minor: Option<i64>) -> Answered {
     let cell = &request.cell;
     let mut state = cell.lock();
     let cause = Cause {
@@ -257,7 +280,12 @@ fn execute(app: &App, request: &Request) -> Answered {
         return failed(&journal_failed(), request);
     }
     let mut tx = Tx::begin(cell, &mut state, now_ms, cause);
-    let outcome = handle(&mut tx, request);
+    let drifted = drift_minor.map(|minor| drift(&request.params, minor));
+    let outcome = handle(
+        &mut tx,
+        request,
+        drifted.as_ref().unwrap_or(&request.params),
+    );
     let is_executed = outcome
         .as_ref()
         .map_or_else(ApiError::is_executed, |_| true);
@@ -274,8 +302,23 @@ fn execute(app: &App, request: &Request) -> Answered {
     (status, body, should_retry)
 }
 
-fn handle(tx: &mut Tx<'_>, request: &Request) -> Outcome<Value> {
-    let params = Params::root(&request.params)?;
+/// The parameters with so much more in every amount that they name. The key's fingerprint stays that of what was sent.
+fn drift(params: &Tree, minor: i64) -> Tree {
+    let mut drifted = params.clone();
+    if let Tree::Hash(members) = &mut drifted {
+        for name in ["amount", "amount_to_capture"] {
+            if let Some(Tree::Leaf(amount)) = members.get_mut(name)
+                && let Ok(asked) = amount.parse::<i64>()
+            {
+                *amount = asked.saturating_add(minor).to_string();
+            }
+        }
+    }
+    drifted
+}
+
+fn handle(tx: &mut Tx<'_>, request: &Request, params: &Tree) -> Outcome<Value> {
+    let params = Params::root(params)?;
     let paths = params.texts("expand")?.unwrap_or_default();
     let mut answer = (request.route.handler)(&mut Call {
         tx,

@@ -16,6 +16,7 @@ mod payouts;
 mod planted;
 mod refunds;
 mod restart;
+mod scripts;
 mod states;
 mod support;
 mod three_d_secure;

@@ -136,3 +136,27 @@ async fn method_not_allowed(method: Method, uri: Uri, headers: HeaderMap) -> Res
 async fn no_such_path(uri: Uri, headers: HeaderMap) -> Response {
     CheckoutError::NoSuchPath.answer(negotiation::wanted(&uri, &headers))
 }
+
+/// Reads a body in each format, and what it says, as far as no store is asked: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    let _ = guid::read(&String::from_utf8_lossy(bytes));
+    for format in Format::ALL {
+        let Ok(members) = formats::read(format, bytes) else {
+            continue;
+        };
+        let written: Vec<_> = members
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        for format in Format::ALL {
+            let again = formats::write(format, "Fuzzed", &written);
+            assert!(format != Format::Json || formats::read(format, again.as_bytes()).is_ok());
+        }
+        let said = members
+            .into_iter()
+            .filter_map(negotiation::member)
+            .collect();
+        let _ = request::create(&said, "https://shop.example/confirmed");
+        let _ = request::status(&said);
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::{CheckoutError, Fault};
 use super::negotiation::{Said, member};
 use super::{NAME, Operation, formats, guid};
-use crate::doors::firewall::holds_card_number;
+use crate::doors::firewall::{holds_card_number, key_holds_card_number};
 use crate::http::auth::{self, PresentedKey};
 use crate::store::{Caller, KeyKind, Scope};
 use crate::use_cases::{App, AppError, CheckoutArticle, Idempotency, OpenCheckout, Shown};
@@ -75,9 +75,12 @@ pub fn idempotency(
         return Ok(None);
     };
     let key = value.to_str().ok().filter(|_| values.next().is_none());
-    let fits = |key: &&str| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len());
+    let fits = |key: &&str| {
+        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && !key_holds_card_number(key)
+    };
     let Some(key) = key.filter(fits) else {
-        let message = "An idempotency key is one header of 1 to 255 ASCII characters.";
+        let message =
+            "An idempotency key is one header of 1 to 255 ASCII characters, and no card number.";
         let fault = fault("Length", "Idempotency-Key", message);
         return Err(CheckoutError::Invalid(vec![fault]));
     };
@@ -177,6 +180,10 @@ fn fault(code: &'static str, field: &str, message: &str) -> Fault {
 /// A member that must be there. An empty text after a fault.
 fn text(said: &Said, name: &str, faults: &mut Vec<Fault>) -> String {
     match optional(said, name) {
+        Some(_) if !is_plain(said, name) => {
+            faults.push(fault("Text", name, &format!("'{name}' is a text.")));
+            String::new()
+        }
         Some(text) => text,
         None => {
             let message = format!("'{name}' must not be empty.");
@@ -186,12 +193,18 @@ fn text(said: &Said, name: &str, faults: &mut Vec<Fault>) -> String {
     }
 }
 
-/// A text or a number; none where it is absent or empty.
+/// Whether a member is a text or a number.
+fn is_plain(said: &Said, name: &str) -> bool {
+    let value = said.get(&name.to_ascii_lowercase());
+    matches!(value, Some(Value::String(_) | Value::Number(_)))
+}
+
+/// A text or a number, or how anything else is written: it is there, and nothing that has a meaning. None where it is absent
+/// or empty.
 fn optional(said: &Said, name: &str) -> Option<String> {
     let text = match said.get(&name.to_ascii_lowercase())? {
         Value::String(text) => text.trim().to_owned(),
-        Value::Number(number) => number.to_string(),
-        _ => return None,
+        value => value.to_string(),
     };
     (!text.is_empty()).then_some(text)
 }

@@ -18,6 +18,7 @@ use crate::http::openapi;
 use crate::http::routes::Routes;
 use crate::use_cases::{App, AppError, OfferAnswer, Terms};
 use error::OffersError;
+pub(crate) use request::parse;
 use response::ApiRequest;
 
 /// The door's name in events.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::NAME;
 use super::error::OffersError;
 use super::products;
+use crate::doors::firewall::key_holds_card_number;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body::{self, MediaType};
 use crate::store::{Caller, KeyKind, Scope};
@@ -124,11 +125,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, OffersError> {
         .ok()
         .filter(|_| values.next().is_none())
         .unwrap_or_default();
-    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_LENGTH_MAX {
+    let fits = (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&text.len());
+    if !fits || key_holds_card_number(text) {
         return Err(OffersError::Invalid {
             field: "Idempotency-Key",
             message: format!(
-                "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters."
+                "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters, and no card number."
             ),
         });
     }
@@ -152,6 +154,19 @@ fn canonical(it: &PayOffer) -> Value {
             .collect(),
     };
     json!([it.number, wanted])
+}
+
+/// Reads a body in each of its types: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    for media_type in ["application/json", "application/x-www-form-urlencoded"] {
+        let media_type = http::HeaderValue::from_static(media_type);
+        let headers = HeaderMap::from_iter([(http::header::CONTENT_TYPE, media_type)]);
+        if let Ok(fields) = fields(&headers, bytes) {
+            let _ = token(&fields);
+            let _ = number(fields.get("offer_oid"));
+            let _ = products::read(fields.get("products"));
+        }
+    }
 }
 
 #[cfg(test)]

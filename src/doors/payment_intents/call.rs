@@ -13,6 +13,7 @@ use super::NAME;
 use super::error::{STRIPE_SHOULD_RETRY, StripeError};
 use super::form;
 use super::params::{self, Params};
+use crate::doors::firewall::key_holds_card_number;
 use crate::http::auth;
 use crate::http::body::{self, MediaType};
 use crate::store::{Caller, KeyKind, Scope};
@@ -206,7 +207,12 @@ fn fields(headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Stripe
 
 /// The headers that Stripe's clients look for: the idempotency key again, and whether to send a refused write once more.
 pub async fn with_stripes_headers(request: Request, next: Next) -> Response {
-    let key = request.headers().get(&IDEMPOTENCY_KEY).cloned();
+    let told = |key: &&HeaderValue| key.to_str().is_ok_and(|it| !key_holds_card_number(it));
+    let key = request
+        .headers()
+        .get(&IDEMPOTENCY_KEY)
+        .filter(told)
+        .cloned();
     let stripes = rendering(request.headers()) == Rendering::Stripe;
     let writes = !request.method().is_safe();
     let mut response = next.run(request).await;
@@ -233,9 +239,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, StripeError> {
         .ok()
         .filter(|_| values.next().is_none())
         .unwrap_or_default();
-    if text.is_empty() || text.len() > IDEMPOTENCY_KEY_LENGTH_MAX {
+    let fits = (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&text.len());
+    if !fits || key_holds_card_number(text) {
         let message = format!(
-            "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters."
+            "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters, and no card number."
         );
         return Err(StripeError::invalid(message));
     }

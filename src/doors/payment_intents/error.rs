@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, StatusCode};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::doors::firewall::holds_card_number;
+use crate::doors::firewall::{holds_card_number, key_holds_card_number};
 use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::use_cases::{AppError, StripeAnswer};
@@ -187,7 +187,8 @@ impl StripeError {
     /// Where a key was used for another request, the message names the key.
     pub fn naming(mut self, key: Option<&str>) -> Self {
         let error = &mut self.0.error;
-        if let Some(key) = key.filter(|key| error.r#type == IDEMPOTENCY && !holds_card_number(key))
+        if let Some(key) =
+            key.filter(|key| error.r#type == IDEMPOTENCY && !key_holds_card_number(key))
         {
             error.message.push_str(&format!(
                 " Try using a key other than '{key}' if you meant to execute a different request."

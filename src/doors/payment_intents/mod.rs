@@ -178,3 +178,32 @@ async fn with_intent(app: &App, caller: &Caller, intent: String, error: AppError
         Err(_) => error,
     }
 }
+
+/// Reads a body in both renderings, as every request that it could be: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    let of_form = form::read(bytes).ok();
+    if let Some(fields) = &of_form {
+        let again = form::read(form::encode(&form::pairs(fields)).as_bytes()).ok();
+        assert_eq!(
+            again.as_ref(),
+            of_form.as_ref(),
+            "what was read is written so that it reads the same"
+        );
+    }
+    let of_json = crate::http::body::json(bytes).ok();
+    for fields in of_form.iter().chain(&of_json) {
+        for params in [Params::root(fields), Params::of_texts(fields)] {
+            let _ = request::create(&params);
+            let _ = request::refund(&params);
+            for step in [
+                request::update,
+                request::confirm,
+                request::capture,
+                request::cancel,
+            ] {
+                let _ = step(&params);
+            }
+            stripe_shapes::parse(&params);
+        }
+    }
+}

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::card::{self, Method};
 use super::error::StripeError;
-use super::params::Params;
+use super::params::{Params, card_number_in};
+use crate::doors::firewall::holds_card_number;
 use crate::http::addresses::may_return_to;
 use crate::personal::{Personal, Shipping};
 use crate::use_cases::{AppError, CreatePayment, PaymentStep, RefundOf, RefundPayment, Update};
@@ -178,13 +179,14 @@ pub fn refund(params: &Params<'_>) -> Result<(String, RefundPayment), StripeErro
     Ok((intent.to_owned(), refund))
 }
 
-/// Whether this can be an id of Stripe's.
+/// Whether this can be an id of Stripe's. One that is all digits is none, and might be a card's.
 pub fn is_plain_id(id: &str) -> bool {
     !id.is_empty()
         && id.len() <= ID_LENGTH_MAX
         && id
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !holds_card_number(id)
 }
 
 /// How to confirm, where `confirm` asks for it. What only a confirmation reads must not stand without it.
@@ -213,6 +215,9 @@ pub(super) fn terms(params: &Params<'_>) -> Result<ConfirmTerms, StripeError> {
         return Err(StripeError::invalid("Not a valid URL")
             .code("url_invalid")
             .param("return_url"));
+    }
+    if return_url.is_some_and(holds_card_number) {
+        return Err(card_number_in("return_url"));
     }
     Ok(ConfirmTerms {
         return_url: return_url.map(str::to_owned),

@@ -346,3 +346,15 @@ fn named(id: Id) -> Result<String, AppError> {
         Err(unknown())
     }
 }
+
+/// Reads a query, a body, and what they ask for as far as no store is asked: for fuzzers.
+pub(crate) fn parse(bytes: &[u8]) {
+    request::parse(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    if let Ok(parsed) = query::Parsed::read(Some(&text)) {
+        let _ = parsed.only_of_one();
+        if let Ok(wanted) = query::wanted(&parsed) {
+            let _ = Page::of(&wanted, 1_000).links(PATH, &parsed);
+        }
+    }
+}

@@ -113,7 +113,7 @@ fn payments() -> Vec<Row<'static>> {
             ("delete", one, "deleteStripePayment"),
             "Delete a stripe payment that holds no money",
             WRITE,
-            &[],
+            &["IdempotencyKey"],
             Nothing,
         ),
     ]

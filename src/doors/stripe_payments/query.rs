@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::error::{self, Refusal};
 use super::request::Call;
+use crate::doors::firewall::holds_card_number;
 use crate::http::json_api::Query;
 use crate::http::json_api::document::Fieldsets;
 use crate::http::json_api::query::SortBy;
@@ -30,6 +31,11 @@ pub struct Parsed {
 impl Parsed {
     pub fn read(text: Option<&str>) -> Result<Self, Refusal> {
         let query = Query::read(text)?;
+        let mut given = query.given.iter();
+        // Links repeat what was asked for, and no payment's text holds one.
+        if given.any(|(name, value)| holds_card_number(name) || holds_card_number(value)) {
+            return Err(error::bad_filter("A query must not hold a card number.").into());
+        }
         let include = query.include.iter().map(|path| {
             let known = RELATIONSHIPS.into_iter().find(|it| it == path);
             known.ok_or_else(error::bad_include)

@@ -13,6 +13,7 @@ use super::NAME;
 use super::attributes::{Attributes, TEXT_LENGTH_MAX, at, options, refused};
 use super::error::{self, Refusal};
 use super::query::Parsed;
+use crate::doors::firewall::key_holds_card_number;
 use crate::http::addresses;
 use crate::http::auth::{self, PresentedKey};
 use crate::http::body;
@@ -170,10 +171,13 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         return Ok(None);
     };
     let text = value.to_str().ok().filter(|_| values.next().is_none());
-    match text.filter(|it| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&it.len())) {
+    let fits = |it: &&str| {
+        (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&it.len()) && !key_holds_card_number(it)
+    };
+    match text.filter(fits) {
         Some(text) => Ok(Some(text.to_owned())),
         None => Err(error::bad_key(format!(
-            "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters."
+            "An idempotency key is one header of 1 to {IDEMPOTENCY_KEY_LENGTH_MAX} ASCII characters, and no card number."
         ))
         .into()),
     }
@@ -339,5 +343,26 @@ fn order(data: &Map<String, Value>) -> Result<Option<String>, Refusal> {
             let error = error::invalid(detail).at("/data/relationships/order/data");
             Err(error.into())
         }
+    }
+}
+
+/// Reads a body: for fuzzers.
+pub(super) fn parse(bytes: &[u8]) {
+    let Ok(data) = data(bytes) else {
+        return;
+    };
+    let _ = check_kind(&data);
+    let _ = order(&data);
+    let Ok(attributes) = Attributes::of(&data, CREATABLE) else {
+        return;
+    };
+    let mut faults = Vec::new();
+    let _ = attributes.text("reference", TEXT_LENGTH_MAX, &mut faults);
+    let _ = attributes.return_url(&mut faults);
+    let _ = attributes.email(&mut faults);
+    let _ = attributes.intent(&mut faults);
+    let _ = attributes.object("metadata", &mut faults);
+    if let Some(given) = attributes.object("options", &mut faults) {
+        let _ = options(&given, &mut faults);
     }
 }

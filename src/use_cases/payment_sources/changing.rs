@@ -8,13 +8,14 @@ use aggregates::payment::{Description, Facts, PaymentCommand, PaymentError, Stat
 use serde_json::{Map, Value};
 
 use super::making::update;
+use super::turns::{Turn, changed};
 use super::{PaymentSource, StripeOptions};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
-use crate::use_cases::idempotency::{Claimed, Idempotency, Standing};
+use crate::use_cases::idempotency::{Claimed, Idempotency};
 use crate::use_cases::orders::ROUNDS;
 use crate::use_cases::payments::PaymentAnswer;
 use crate::use_cases::steps::PaymentStep;
-use crate::use_cases::verdict::{Ended, Verdict};
+use crate::use_cases::verdict::Verdict;
 use crate::use_cases::{App, AppError};
 
 /// A change of a payment source: what is none stays as it is.
@@ -73,16 +74,17 @@ impl App {
             short_id.to_owned(),
         );
         self.command(async move {
-            let answer = match app.standing(&merchant, key.as_ref()).await? {
-                Standing::Free => {
-                    let payment = app.listed(&merchant, &short_id).await?.payment;
-                    let changed = app.change_source(&merchant, &context, payment, &it).await?;
-                    match &key {
-                        Some(key) => app.answer_key(&merchant, &context, payment, key).await?,
-                        None => changed,
-                    }
+            let key = key.as_ref();
+            let payment = match app.claimed_payment(&merchant, key).await? {
+                Some(payment) => payment,
+                None => app.listed(&merchant, &short_id).await?.payment,
+            };
+            let answer = match app.turn(&merchant, &context, payment, key).await? {
+                Turn::Before(ended) => app.join(&merchant, &context, *ended, key).await?,
+                Turn::Ours(_alone) => {
+                    let changed = app.change_source(&merchant, &context, payment, &it).await;
+                    app.end_turn(&merchant, &context, key, changed).await?
                 }
-                taken => app.join(&merchant, &context, taken, key.as_ref()).await?,
             };
             app.as_source(&merchant, answer).await
         })
@@ -238,34 +240,49 @@ impl App {
             short_id.to_owned(),
         );
         self.command(async move {
-            match app
-                .standing::<Claimed, Ended>(&merchant, key.as_ref())
-                .await?
-            {
-                Standing::Free => {}
-                Standing::Open(_) => return Err(AppError::KeyInUse),
-                Standing::Ended(..) => return Ok(Removal::Removed),
+            let key = key.as_ref();
+            let payment = match app.claimed_payment(&merchant, key).await? {
+                Some(payment) => payment,
+                None => app.listed(&merchant, &short_id).await?.payment,
+            };
+            let _alone = match app.turn(&merchant, &context, payment, key).await? {
+                Turn::Before(_) => return Ok(Removal::Removed),
+                Turn::Ours(alone) => alone,
+            };
+            let removed = app.remove(&merchant, &context, payment, key).await;
+            match &removed {
+                Ok(Removal::Removed) => {}
+                // It may be let go one day.
+                Ok(Removal::Locked) => app.refused(&merchant, &context, key).await?,
+                Err(error) => app.free_turn(&merchant, &context, key, error).await?,
             }
-            let payment = app.listed(&merchant, &short_id).await?.payment;
-            for _ in 0..ROUNDS {
-                if let Some(removal) = app.remove(&merchant, &context, payment).await? {
-                    if let (Removal::Removed, Some(key)) = (removal, &key) {
-                        app.answer_key(&merchant, &context, payment, key).await?;
-                    }
-                    return Ok(removal);
-                }
-            }
-            Err(AppError::OutcomeUnknown)
+            removed
         })
         .await
     }
 
-    /// One step towards throwing it away; none where there is more to do.
     async fn remove(
         &self,
         merchant: &Merchant,
         context: &Context,
         id: PaymentId,
+        key: Option<&Idempotency>,
+    ) -> Result<Removal, AppError> {
+        for _ in 0..ROUNDS {
+            if let Some(removal) = self.step_off(merchant, context, id, key).await? {
+                return Ok(removal);
+            }
+        }
+        Err(AppError::OutcomeUnknown)
+    }
+
+    /// One step towards throwing it away; none where there is more to do. The last one answers the caller's key.
+    async fn step_off(
+        &self,
+        merchant: &Merchant,
+        context: &Context,
+        id: PaymentId,
+        key: Option<&Idempotency>,
     ) -> Result<Option<Removal>, AppError> {
         // Stripe may know of money that we do not.
         let answer = self.pulled(merchant, context, id).await?;
@@ -297,12 +314,16 @@ impl App {
         }
         let before = self.inner.store.payment(&merchant.id, id).await?;
         let events = before.state.decide(PaymentCommand::Discard)?;
+        let after = u64::try_from(events.len()).map_err(|_| AppError::Internal)?;
+        let after = before.version.saturating_add(after);
         let commit = Commit {
             payment: Some(Decided { id, before, events }),
+            completes: key.map(|key| changed(key, after)),
             ..Commit::default()
         };
         match self.inner.store.commit(&merchant.id, context, commit).await {
-            Ok(_) => Ok(Some(Removal::Removed)),
+            // Another instance may have gone through the steps under the same key, and was faster.
+            Ok(_) | Err(Trouble::Claimed(_)) => Ok(Some(Removal::Removed)),
             Err(Trouble::Conflict) => Ok(None),
             Err(trouble) => Err(trouble.into()),
         }

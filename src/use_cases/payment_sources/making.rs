@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
+use super::turns::Turn;
 use super::{PaymentSource, SourceError, StripeOptions};
 use crate::gateway::{self, CHECKOUT_KEY, IntentView, Outcome};
 use crate::personal::Personal;
@@ -88,8 +89,15 @@ impl App {
         key: Option<&Idempotency>,
     ) -> Result<PaymentAnswer, SourceError> {
         let merchant = &caller.merchant;
-        let answer = match self.standing(merchant, key).await? {
-            Standing::Free => {
+        let standing = self.standing(merchant, key).await?;
+        // What was cut off goes on with the intent that is given, by the same steps.
+        let begins = match standing {
+            Standing::Free => true,
+            Standing::Open(_) => it.intent.is_some(),
+            Standing::Ended(..) => false,
+        };
+        let answer = match &it.intent {
+            given if begins => {
                 let order = self.order_called(merchant, "order", &it.order).await?;
                 let by = For {
                     caller,
@@ -97,12 +105,18 @@ impl App {
                     order,
                     key,
                 };
-                match &it.intent {
-                    None => self.ask_for_source(by, it).await?,
+                match given {
+                    None => match self.ask_for_source(by, it).await {
+                        Err(SourceError::App(refused)) => {
+                            let taken = self.or_taken(merchant, key, refused).await?;
+                            self.join(merchant, context, taken, key).await?
+                        }
+                        asked => asked?,
+                    },
                     Some(given) => self.take_source(by, it, given).await?,
                 }
             }
-            taken => self.join(merchant, context, taken, key).await?,
+            _ => self.join(merchant, context, standing, key).await?,
         };
         match answer.verdict {
             // Of an answer that is given again.
@@ -201,18 +215,43 @@ impl App {
     ) -> Result<PaymentAnswer, SourceError> {
         let (merchant, context) = (&by.caller.merchant, by.context);
         let view = self.intent_given(merchant, given).await?;
+        let intent = &view.snapshot.intent;
+        let known = self.inner.store.payment_by_intent(&merchant.id, intent);
+        let payment = known
+            .await?
+            .unwrap_or_else(|| PaymentId::of_adopted(&merchant.id, intent));
+        let _alone = match self.turn(merchant, context, payment, by.key).await? {
+            Turn::Before(ended) => return Ok(self.join(merchant, context, *ended, by.key).await?),
+            Turn::Ours(alone) => alone,
+        };
+        match self.take_given(by, it, &view).await {
+            Ok(answer) => Ok(self.end_turn(merchant, context, by.key, Ok(answer)).await?),
+            Err(error) => {
+                match &error {
+                    SourceError::App(error) => {
+                        self.free_turn(merchant, context, by.key, error).await?;
+                    }
+                    SourceError::Unfit { .. } => self.refused(merchant, context, by.key).await?,
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn take_given(
+        &self,
+        by: For<'_>,
+        it: &CreateSource,
+        view: &IntentView,
+    ) -> Result<PaymentAnswer, SourceError> {
+        let (merchant, context) = (&by.caller.merchant, by.context);
         for _ in 0..ROUNDS {
-            let Some(payment) = self.take_once(by, it, &view).await? else {
+            let Some(payment) = self.take_once(by, it, view).await? else {
                 continue;
             };
-            let mut answer = self.pulled(merchant, context, payment).await?;
-            if let Some(told) = self.tell_stripe(by, &answer, it).await? {
-                answer = told;
-            }
-            return Ok(match by.key {
-                Some(key) => self.answer_key(merchant, context, payment, key).await?,
-                None => answer,
-            });
+            let answer = self.pulled(merchant, context, payment).await?;
+            let told = self.tell_stripe(by, &answer, it).await?;
+            return Ok(told.unwrap_or(answer));
         }
         Err(AppError::OutcomeUnknown.into())
     }

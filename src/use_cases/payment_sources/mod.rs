@@ -5,6 +5,7 @@ mod changing;
 mod history;
 mod making;
 mod reading;
+mod turns;
 
 pub use changing::{ChangeSource, Removal};
 pub use history::Change as SourceChange;

@@ -30,7 +30,7 @@ async fn journey(world: World, it: Begun) {
         books = vec![books[0].clone(), (unapplied, back - it.amount)];
     }
     assert_eq!(world.balances("acme", it.currency).await, books);
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// Waits until what Stripe told has reached the ledger.

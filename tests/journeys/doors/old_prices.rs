@@ -61,7 +61,7 @@ async fn a_checkout_that_is_paid_at_an_old_price_leaves_its_order_unpaid() {
             ("liabilities:customers:unapplied".to_owned(), -60_000)
         ]
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +84,7 @@ async fn a_payment_source_that_is_paid_at_an_old_price_says_that_its_amounts_dif
         (&order["total_amount_cents"], &order["payment_status"]),
         (&json!(7_000), &json!("unpaid"))
     );
-    world.stop().await;
+    world.stop_audited().await;
 }
 
 /// The native API takes the new price to the live payment, so the customer has to be quicker than that.
@@ -118,5 +118,5 @@ async fn an_order_that_the_native_api_reprices_too_late_shows_the_money_that_did
     // The customer still owes all of it, at the shop's door too.
     let second = begun::ask_at_the_shop(&world, "4712", "74.97").await;
     assert_ne!(second, intent);
-    world.stop().await;
+    world.stop_audited().await;
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::RefundId;
+use crate::parking::ByHand;
 use crate::payment::Description;
 use crate::payment::event::{Adopted, CancellationReason, Changes, PaymentEventKind, RefundReason};
 use crate::sealed::Sealed;
@@ -234,6 +235,26 @@ fn money_back_sample(kind: PaymentEventKind) -> PaymentEvent {
             dispute,
             amount,
             won: false,
+        },
+        K::IntentionParked => PaymentEvent::IntentionParked {
+            intention: refund,
+            what: text("refund"),
+            reason: text("time_out: time-out"),
+        },
+        K::SettlementProposed => PaymentEvent::SettlementProposed {
+            intention: refund,
+            outcome: ByHand::Happened {
+                stripe_id: stripe_refund,
+            },
+            by: text("anna"),
+            because: text("seen in Stripe's dashboard"),
+        },
+        K::SettledByHand => PaymentEvent::SettledByHand {
+            intention: refund,
+            outcome: ByHand::DidNotHappen,
+            proposed_by: text("anna"),
+            approved_by: text("ben"),
+            because: text("Stripe's support says so"),
         },
         other => panic!("{other:?} has no sample"),
     }

@@ -5,6 +5,7 @@ mod golden;
 mod money_back;
 mod observations;
 mod parameters;
+mod parking;
 mod properties;
 mod sources;
 mod steps;

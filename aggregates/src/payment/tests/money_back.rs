@@ -201,6 +201,37 @@ fn a_refund_that_succeeded_may_still_fail_and_its_money_is_refundable_again() {
     );
 }
 
+/// Red when the success that is heard of late is dropped: its money would have gone out of the sales or not by chance.
+#[test]
+fn a_success_that_is_heard_of_after_its_failure_leaves_what_both_in_order_leave() {
+    let amount = usd(100_00);
+    let in_order = given::<Payment>(paid_then([requested(10, amount), refunded(10, amount)]))
+        .when(told(10, StripeRefundStatus::Failed, amount))
+        .then([failed(10, amount, true)]);
+    let events = paid_then([requested(10, amount), failed(10, amount, false)]);
+    let late = given::<Payment>(events)
+        .when(told(10, StripeRefundStatus::Succeeded, amount))
+        .then([refunded(10, amount), failed(10, amount, true)]);
+    assert_eq!(late, in_order);
+    let again = told(10, StripeRefundStatus::Succeeded, amount);
+    assert_eq!(late.decide(again), Ok(vec![]));
+}
+
+/// Red when a refund that shows another amount is passed over, or is recorded each time that it is said.
+#[test]
+fn a_refund_that_contradicts_what_is_known_of_it_is_refused_once_with_the_reason() {
+    use StripeRefundStatus::{Canceled, Succeeded};
+    let amount = usd(60_00);
+    let before = || paid_then([requested(10, amount), refunded(10, amount)]);
+    for (status, seen) in [(Canceled, amount), (Succeeded, usd(59_99))] {
+        let state = given::<Payment>(before())
+            .when(told(10, status, seen))
+            .then_one(|it| matches!(it, PaymentEvent::ObservationRefused { .. }));
+        assert_eq!(state.decide(told(10, status, seen)), Ok(vec![]));
+        assert_eq!(state.facts().unwrap().refunded(), amount);
+    }
+}
+
 #[test]
 fn a_refund_that_fails_before_it_succeeded_says_so() {
     let amount = usd(60_00);
@@ -322,6 +353,25 @@ fn dispute(turn: DisputeTurn) -> PaymentCommand {
             turn,
         }),
     )
+}
+
+/// Red when an end that contradicts the end is passed over in silence.
+#[test]
+fn a_dispute_ends_once_and_another_end_is_refused_with_the_reason() {
+    let lost = || dispute(DisputeTurn::Closed { won: false });
+    let ended = PaymentEvent::DisputeClosed {
+        dispute: "dp_1".to_owned(),
+        amount: usd(100_00),
+        won: false,
+    };
+    let state = given::<Payment>(paid_then([ended]))
+        .when(dispute(DisputeTurn::Closed { won: true }))
+        .then_one(|it| matches!(it, PaymentEvent::ObservationRefused { .. }));
+    assert_eq!(
+        state.decide(dispute(DisputeTurn::Closed { won: true })),
+        Ok(vec![])
+    );
+    assert_eq!(state.decide(lost()), Ok(vec![]));
 }
 
 /// Red when a turn is recorded twice, or dropped because it comes before the opening.

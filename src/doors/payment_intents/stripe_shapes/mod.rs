@@ -58,3 +58,18 @@ pub fn routes() -> Routes<App> {
 }
 
 pub use through::{change, from_browser, read};
+
+/// The parameters as every request that they could be: for fuzzers.
+pub(super) fn parse(params: &super::params::Params<'_>) {
+    let _ = request::create(params);
+    let _ = request::refund(params);
+    for step in [
+        request::update,
+        request::confirm,
+        request::capture,
+        request::capture_charge,
+        request::cancel,
+    ] {
+        let _ = step(params);
+    }
+}

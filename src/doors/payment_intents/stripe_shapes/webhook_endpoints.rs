@@ -64,7 +64,7 @@ async fn update(State(app): State<App>, id: Id, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
     let it = update_from(&call.params())?;
     let id = named(OBJECT, id)?;
-    let updated = app.update_endpoint(&call.caller, &id, it).await;
+    let updated = app.update_endpoint(&call.caller, &id, it, call.key).await;
     shown(&updated.map_err(dressed)?)
 }
 
@@ -72,9 +72,10 @@ async fn delete(State(app): State<App>, id: Id, request: Request) -> Answer {
     let call = Call::to_write(&app, request).await?;
     call.params().only(&[])?;
     let id = named(OBJECT, id)?;
-    let deleted = app.delete_endpoint(&call.caller, &id).await;
-    deleted.map_err(dressed)?;
-    Ok(Json(json!({"id": id, "object": OBJECT, "deleted": true})).into_response())
+    let deleted = app.delete_endpoint(&call.caller, &id, call.key).await;
+    let replayed = deleted.map_err(dressed)?;
+    let body = json!({"id": id, "object": OBJECT, "deleted": true});
+    Ok(answered(body, replayed))
 }
 
 async fn list(State(app): State<App>, headers: HeaderMap, uri: Uri) -> Answer {
@@ -88,7 +89,7 @@ async fn roll_secret(State(app): State<App>, id: Id, request: Request) -> Answer
     let call = Call::to_write(&app, request).await?;
     call.params().only(&[])?;
     let id = named(OBJECT, id)?;
-    let rolled = app.roll_endpoint_secret(&call.caller, &id).await;
+    let rolled = app.roll_endpoint_secret(&call.caller, &id, call.key).await;
     shown(&rolled.map_err(dressed)?)
 }
 
@@ -113,8 +114,9 @@ async fn redeliver(
         named(OBJECT, Ok(Path(id)))?,
         named("webhook_delivery", Ok(Path(of)))?,
     );
-    let again = app.redeliver(&call.caller, &id, &of).await;
-    Ok(Json(delivery(again.map_err(dressed)?)).into_response())
+    let again = app.redeliver(&call.caller, &id, &of, call.key).await;
+    let (again, replayed) = again.map_err(dressed)?;
+    Ok(answered(delivery(again), replayed))
 }
 
 // ---- What is asked --------------------------------------------------------------------------------------------
@@ -214,14 +216,18 @@ fn page(query: &Map<String, Value>) -> Result<Page, StripeError> {
 // ---- What is answered -----------------------------------------------------------------------------------------
 
 fn shown(it: &EndpointAnswer) -> Answer {
-    let mut response = Json(endpoint_with_secret(it)).into_response();
-    if it.replayed {
+    Ok(answered(endpoint_with_secret(it), it.replayed))
+}
+
+fn answered(body: Value, replayed: bool) -> Response {
+    let mut response = Json(body).into_response();
+    if replayed {
         response.headers_mut().insert(
             IDEMPOTENT_REPLAYED.clone(),
             HeaderValue::from_static("true"),
         );
     }
-    Ok(response)
+    response
 }
 
 fn endpoint_with_secret(it: &EndpointAnswer) -> Value {

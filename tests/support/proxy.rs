@@ -1,6 +1,9 @@
-//! A wire between the log and PostgreSQL that can be cut, held and deafened.
+//! A wire between a program and PostgreSQL that can be cut, held and deafened, and that loses an answer on request. The event
+//! store's tests use it as well.
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use cluster::Cluster;
@@ -19,6 +22,19 @@ struct Orders {
     deaf: bool,
     /// What the client says is held back from the first bytes on that contain this.
     hold_at: Option<&'static [u8]>,
+    /// The next request of a client that introduced itself with these bytes loses its answer.
+    lose: Option<(&'static [u8], Loss)>,
+}
+
+/// When a wire is cut that loses an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The server has not been asked.
+    Unasked,
+    /// The server has been asked; whether it gets to do it, nobody knows.
+    Asked,
+    /// The server has done it and has answered: a commit is durable, and nobody has heard.
+    Answered,
 }
 
 /// What has been seen on it.
@@ -26,11 +42,12 @@ struct Orders {
 struct Seen {
     held: bool,
     client_bytes: usize,
+    lost: usize,
 }
 
 pub struct Proxy {
     dir: tempfile::TempDir,
-    orders: watch::Sender<Orders>,
+    orders: Arc<watch::Sender<Orders>>,
     seen: watch::Receiver<Seen>,
     wires: Arc<Mutex<Vec<AbortHandle>>>,
 }
@@ -42,13 +59,13 @@ impl Proxy {
         let server = Cluster::shared_for_tests()
             .socket_dir()
             .join(".s.PGSQL.5432");
-        let (orders, obeyed) = watch::channel(Orders::default());
+        let orders = Arc::new(watch::Sender::new(Orders::default()));
         let (saw, seen) = watch::channel(Seen::default());
         let wires = Arc::new(Mutex::new(Vec::new()));
         tokio::spawn(accept(
             listener,
             server,
-            obeyed,
+            Arc::clone(&orders),
             Arc::new(saw),
             Arc::clone(&wires),
         ));
@@ -65,7 +82,7 @@ impl Proxy {
         let (base, _) = url
             .split_once("?host=")
             .expect("the cluster's URLs name a socket directory");
-        format!("{base}?host={}", self.dir.path().display())
+        format!("{base}?host={}&sslmode=disable", self.dir.path().display())
     }
 
     /// Ends every connection, at both ends.
@@ -85,6 +102,17 @@ impl Proxy {
 
     pub fn hold_at(&self, bytes: Option<&'static [u8]>) {
         self.orders.send_modify(|orders| orders.hold_at = bytes);
+    }
+
+    /// The next request of a client that introduced itself with these bytes loses its answer, and its wire is cut.
+    pub fn lose(&self, of: &'static [u8], loss: Loss) {
+        self.orders
+            .send_modify(|orders| orders.lose = Some((of, loss)));
+    }
+
+    /// How many answers have been lost.
+    pub fn lost(&self) -> usize {
+        self.seen.borrow().lost
     }
 
     /// Until something is held back.
@@ -110,7 +138,7 @@ impl Proxy {
 async fn accept(
     listener: UnixListener,
     server: PathBuf,
-    orders: watch::Receiver<Orders>,
+    orders: Arc<watch::Sender<Orders>>,
     saw: Arc<watch::Sender<Seen>>,
     wires: Arc<Mutex<Vec<AbortHandle>>>,
 ) {
@@ -123,11 +151,12 @@ async fn accept(
         };
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = upstream.into_split();
-        let (orders, saw) = (orders.clone(), Arc::clone(&saw));
+        let (orders, saw) = (Arc::clone(&orders), Arc::clone(&saw));
         let wire = tokio::spawn(async move {
+            let doomed = AtomicBool::new(false);
             tokio::select! {
-                _ = ask(client_read, server_write, orders.clone(), &saw) => {}
-                _ = answer(server_read, client_write, orders) => {}
+                _ = ask(client_read, server_write, &orders, &saw, &doomed) => {}
+                _ = answer(server_read, client_write, orders.subscribe(), &doomed) => {}
             }
         });
         wires.lock().unwrap().push(wire.abort_handle());
@@ -137,39 +166,70 @@ async fn accept(
 async fn ask(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut orders: watch::Receiver<Orders>,
+    orders: &watch::Sender<Orders>,
     saw: &watch::Sender<Seen>,
+    doomed: &AtomicBool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
+    let mut introduction: Option<Vec<u8>> = None;
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
             return Ok(());
         }
         let bytes = &buffer[..count];
-        let holds = |orders: &Orders| {
-            orders
-                .hold_at
-                .is_some_and(|at| bytes.windows(at.len()).any(|window| window == at))
-        };
+        let holds = |orders: &Orders| orders.hold_at.is_some_and(|at| contains(bytes, at));
         if holds(&orders.borrow()) {
             saw.send_modify(|seen| seen.held = true);
-            let _ = orders.wait_for(|orders| !holds(orders)).await;
+            let _ = orders.subscribe().wait_for(|orders| !holds(orders)).await;
         }
-        to.write_all(bytes).await?;
-        saw.send_modify(|seen| seen.client_bytes += count);
+        let loss = introduction.as_ref().and_then(|it| taken(orders, it));
+        if loss == Some(Loss::Answered) {
+            doomed.store(true, Ordering::SeqCst);
+        }
+        if loss != Some(Loss::Unasked) {
+            to.write_all(bytes).await?;
+        }
+        saw.send_modify(|seen| {
+            seen.client_bytes += count;
+            seen.lost += usize::from(loss.is_some());
+        });
+        if matches!(loss, Some(Loss::Asked | Loss::Unasked)) {
+            return Ok(());
+        }
+        introduction.get_or_insert_with(|| bytes.to_vec());
     }
+}
+
+/// The loss that is ordered for a client that introduced itself so. It is struck once.
+fn taken(orders: &watch::Sender<Orders>, introduction: &[u8]) -> Option<Loss> {
+    let mut taken = None;
+    orders.send_if_modified(|orders| {
+        if let Some((of, loss)) = orders.lose
+            && contains(introduction, of)
+        {
+            taken = Some(loss);
+            orders.lose = None;
+        }
+        taken.is_some()
+    });
+    taken
+}
+
+fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
+    bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
 async fn answer(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     orders: watch::Receiver<Orders>,
+    doomed: &AtomicBool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 1 << 16];
     loop {
         let count = from.read(&mut buffer).await?;
-        if count == 0 {
+        if count == 0 || doomed.load(Ordering::SeqCst) {
             return Ok(());
         }
         if !orders.borrow().deaf {
