@@ -9,9 +9,9 @@ use counterfoil::http::openapi;
 use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
-use counterfoil::ops::{audit, events, inbox, keys, parked, sandbox, serve, telemetry};
+use counterfoil::ops::{audit, events, inbox, keys, parked, replay, sandbox, serve, telemetry};
 use counterfoil::service;
-use counterfoil::store::{KeyKind, Merchant, Scope};
+use counterfoil::store::{KeyKind, Merchant, Scope, projections_named};
 use secrecy::ExposeSecret;
 use std::process::ExitCode;
 
@@ -48,6 +48,22 @@ enum Command {
     /// Check what the ledger promises, independently of all that keeps it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make read models again from the events, beside the live ones: exit code 0 they are as they should be (now), 1 a dry run
+    /// found differences, 2 could not finish
+    Replay {
+        /// Which: orders, payments, …, journal
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        projections: Vec<String>,
+        /// Every one of them
+        #[arg(long)]
+        all: bool,
+        /// Compare, and put nothing in place
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -221,6 +237,12 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
         Command::Audit(AuditCommand::Verify { beside, json }) => {
             return Ok(audited(&config, *beside, json).await);
         }
+        Command::Replay {
+            projections,
+            dry_run,
+            json,
+            ..
+        } => return Ok(replayed(&config, &projections, dry_run, json).await),
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -276,6 +298,24 @@ async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
         Err(error) => Err(error),
     };
     match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("counterfoil: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A rebuild has three ends as well.
+async fn replayed(config: &Config, named: &[String], dry_run: bool, json: bool) -> ExitCode {
+    let form = if json { Form::Json } else { Form::Words };
+    let right = async {
+        let projections = projections_named(named)
+            .map_err(|unknown| anyhow::anyhow!("there is no projection '{unknown}'"))?;
+        replay::run(&database(config)?, projections, dry_run, form).await
+    };
+    match right.await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

@@ -9,7 +9,7 @@ use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
-use crate::use_cases::{AppError, FeedError, RegisterError, SettleError};
+use crate::use_cases::{AppError, FeedError, RegisterError, SettleError, StartRebuildError};
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
 pub fn unauthenticated() -> Problem {
@@ -143,6 +143,19 @@ impl From<SettleError> for Problem {
         };
         let detail = sentence(&refused);
         Self::new(status, (&refused).into(), detail)
+    }
+}
+
+impl From<StartRebuildError> for Problem {
+    fn from(error: StartRebuildError) -> Self {
+        match error {
+            StartRebuildError::Running => Self::new(
+                StatusCode::CONFLICT,
+                "rebuild_running",
+                sentence(&error),
+            ),
+            StartRebuildError::App(error) => error.into(),
+        }
     }
 }
 

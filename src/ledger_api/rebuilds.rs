@@ -105,10 +105,8 @@ pub async fn start(State(app): State<App>, request: Request) -> Answer {
     let Said { call, body, key } = call.read()?;
     let all = projections::rebuild::projections();
     let (named, dry_run) = fields::read(&body, |fields| {
-        let named = match fields.has("projections") {
-            true => fields.names("projections", (1, all.len()), PROJECTION_LENGTH_MAX),
-            false => fields.names("projections", (0, 0), PROJECTION_LENGTH_MAX),
-        };
+        let least = usize::from(fields.has("projections"));
+        let named = fields.names("projections", (least, all.len()), PROJECTION_LENGTH_MAX);
         if projections_named(&named).is_err() {
             let names: Vec<&str> = all.iter().map(|it| it.name()).collect();
             let wrong = format!("names something else than one of: {}", names.join(", "));
@@ -123,10 +121,26 @@ pub async fn start(State(app): State<App>, request: Request) -> Answer {
     };
     let (begun, replayed) = call.app.start_rebuild(&call.caller, NAME, it, key).await?;
     let location = format!("/ledger/v1/rebuilds/{}", begun.rebuild.id);
-    outcome((true, replayed), &location, &RebuildShown::from(begun))
+    outcome((true, replayed), &location, &RebuildShown::begun(begun.rebuild))
 }
 
 impl RebuildShown {
+    /// As it began, however far it is by now: a repeated request is answered the same.
+    fn begun(it: RebuildRow) -> Self {
+        Self {
+            state: "running".to_owned(),
+            step: "filling".to_owned(),
+            filled_percent: 0,
+            ended_at: None,
+            error: None,
+            certificate: Some(CertificateShown {
+                certificate: vec![],
+                differences: vec![],
+            }),
+            ..Self::listed(it)
+        }
+    }
+
     fn listed(it: RebuildRow) -> Self {
         let filled_percent = match it.head {
             0 => 100,

@@ -7,6 +7,7 @@ pub mod inbox;
 pub mod keys;
 pub mod parked;
 pub mod postgres;
+pub mod replay;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;

@@ -16,6 +16,7 @@ mod outgoing;
 mod past;
 mod polls;
 mod presence;
+mod rebuilds;
 mod recovery;
 mod register;
 mod rows;
@@ -38,6 +39,9 @@ pub use outgoing::{
 pub use past::Past;
 pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
+pub use rebuilds::{
+    Certificate, ComparedRow, DifferenceRow, RebuildRow, Rebuilds, projections_named,
+};
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
 pub use settlements::Reading;
@@ -75,6 +79,7 @@ pub struct Store {
     pub keys: Keys,
     pub inbox: Inbox,
     pub polls: Polls,
+    pub rebuilds: Rebuilds,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
     pub work: Work,
@@ -174,6 +179,7 @@ impl Store {
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
             polls: Polls::new(pool.clone()),
+            rebuilds: Rebuilds::new(database_url, reader.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             work: Work::new(pool.clone()),

@@ -31,6 +31,7 @@ mod payments;
 mod polling;
 mod presence;
 mod reading;
+mod rebuilds;
 mod recovery;
 mod refunds;
 mod refusals;
@@ -65,6 +66,7 @@ pub use payment_sources::{
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use polling::Polling;
 pub use projections::listed;
+pub use rebuilds::{RebuildView, StartRebuild, StartRebuildError};
 pub use reading::{PaymentView, PriceSince};
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};

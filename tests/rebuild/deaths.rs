@@ -52,6 +52,16 @@ async fn holder(world: &World, lock: &str) -> PgConnection {
     holder
 }
 
+async fn sessions(world: &World) -> i64 {
+    sqlx::query_scalar(
+        "select count(*) from pg_stat_activity
+         where application_name = 'counterfoil-rebuild' and datname = current_database()",
+    )
+    .fetch_one(&mut owner(world).await)
+    .await
+    .unwrap()
+}
+
 async fn shadows(world: &World) -> i64 {
     sqlx::query_scalar("select count(*) from pg_class where relnamespace = 'rebuild'::regnamespace and relkind = 'r'")
         .fetch_one(&mut owner(world).await)
@@ -77,14 +87,13 @@ async fn one_that_is_killed_leaves_the_live_rows_and_the_next_one_tidies_up() {
         killed.kill().unwrap();
         killed.wait().unwrap();
         holder.close().await.unwrap();
+        // The lock goes with its session, as soon as the server has noticed.
+        until("its session has ended", async || sessions(&world).await == 0).await;
         assert_eq!(balances(&world).await, planted, "killed while {step}");
         assert!(shadows(&world).await > 0, "its shadow is there");
     }
-    // The lock goes with the killed one's session, as soon as the server has noticed.
-    until("the lock is free", async || {
-        replay(&world, &["--all", "--json"]).await.0 == 0
-    })
-    .await;
+    let (code, told) = replay(&world, &["--all", "--json"]).await;
+    assert_eq!((code, &told["state"]), (0, &json!("swapped")), "{told:#}");
     assert_ne!(balances(&world).await, planted);
     assert_eq!(shadows(&world).await, 0);
     let states: Vec<String> = sqlx::query_scalar("select state from rebuilds order by id")

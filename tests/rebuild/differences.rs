@@ -16,8 +16,9 @@ async fn rows(world: &World) -> BTreeMap<&'static str, Vec<Value>> {
     let mut all = BTreeMap::new();
     for it in projections::rebuild::projections() {
         let sql = format!("select to_jsonb(t) from {} t order by t::text", it.name());
-        let rows = sqlx::query_scalar(&sql).fetch_all(&mut owner(world).await);
-        all.insert(it.name(), rows.await.unwrap());
+        let mut owner = owner(world).await;
+        let rows = sqlx::query_scalar(&sql).fetch_all(&mut owner).await;
+        all.insert(it.name(), rows.unwrap());
     }
     all
 }
@@ -186,18 +187,20 @@ async fn a_dry_run_shows_what_changed_code_would_change() {
 async fn description(world: &World, table: &str) -> Value {
     sqlx::query_scalar(
         "select jsonb_build_object(
-            'class', (select jsonb_build_array(relname, relnamespace::regnamespace, relowner::regrole, relacl::text,
+            'class', (select jsonb_build_array(relname, relnamespace::regnamespace, relowner::regrole,
+                             array(select it::text from unnest(relacl) as it order by 1),
                              reloptions, relrowsecurity, relforcerowsecurity, relpersistence, relreplident)
-                      from pg_class where oid = $1::regclass),
+                      from pg_class where oid = $1::text::regclass),
             'columns', (select jsonb_agg(jsonb_build_array(attname, atttypid::regtype, attnotnull, attstorage, attidentity,
-                               attcollation::regcollation, attacl::text, pg_get_expr(adbin, adrelid)) order by attnum)
+                               attcollation::regcollation,
+                               array(select it::text from unnest(attacl) as it order by 1), pg_get_expr(adbin, adrelid)) order by attnum)
                         from pg_attribute left join pg_attrdef on adrelid = attrelid and adnum = attnum
-                        where attrelid = $1::regclass and attnum > 0 and not attisdropped),
+                        where attrelid = $1::text::regclass and attnum > 0 and not attisdropped),
             'constraints', (select jsonb_agg(jsonb_build_array(conname, contype, convalidated, pg_get_constraintdef(oid))
-                                   order by conname) from pg_constraint where conrelid = $1::regclass),
+                                   order by conname) from pg_constraint where conrelid = $1::text::regclass),
             'indexes', (select jsonb_agg(pg_get_indexdef(indexrelid) order by indexrelid::regclass::text)
-                        from pg_index where indrelid = $1::regclass),
-            'policies', (select jsonb_agg(to_jsonb(p) order by policyname) from pg_policies p where tablename = $1))",
+                        from pg_index where indrelid = $1::text::regclass),
+            'policies', (select jsonb_agg(to_jsonb(p) order by policyname) from pg_policies p where tablename = $1::text))",
     )
     .bind(table)
     .fetch_one(&mut owner(world).await)

@@ -1,7 +1,7 @@
 //! Live rows beside rebuilt ones, at one position of the log: both are read in the order of their keys, in constant memory.
 
 use super::checksum::Checksum;
-use super::shadow;
+use super::shadow::shadow;
 use eventstore::{Kind, Table};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -210,7 +210,9 @@ fn columns(
         let rebuilt = rebuilt.remove(&name).unwrap_or_default();
         (name, live, rebuilt)
     });
-    both.filter(|(_, live, rebuilt)| live != rebuilt).collect()
+    let mut differing: Vec<_> = both.filter(|(_, live, rebuilt)| live != rebuilt).collect();
+    differing.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    differing
 }
 
 async fn whole_row(

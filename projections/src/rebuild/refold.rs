@@ -142,16 +142,14 @@ impl<A: Folded> Streams<A> {
 
     /// The streams whose state before their first event of the page is not known, with that event's sequence.
     fn missing(&self, streams: &HashMap<&str, Vec<&Recorded>>) -> Vec<(String, u64)> {
-        let first = |(id, events): (&&str, &Vec<&Recorded>)| Some((*id, events.first()?.sequence));
-        let unknown = |(id, sequence): &(&str, u64)| {
+        let mut missing = Vec::new();
+        for (id, events) in streams {
             let kept = self.young.get(*id).or_else(|| self.old.get(*id));
-            kept.map_or(0, |it| it.version) + 1 != *sequence
-        };
-        let firsts = streams.iter().filter_map(first);
-        firsts
-            .filter(unknown)
-            .map(|(id, sequence)| (id.to_owned(), sequence))
-            .collect()
+            let next = kept.map_or(0, |it| it.version) + 1;
+            let first = events.first().map(|it| it.sequence);
+            missing.extend(first.filter(|it| *it != next).map(|it| ((*id).to_owned(), it)));
+        }
+        missing
     }
 
     async fn read(&mut self, reader: &Reader, missing: &[(String, u64)]) -> Result<(), BoxError> {
