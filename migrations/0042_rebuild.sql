@@ -113,7 +113,7 @@ BEGIN
         EXECUTE format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', found.policyname, shadow, found.permissive, found.cmd,
             (SELECT string_agg(CASE role WHEN 'public' THEN 'PUBLIC' ELSE quote_ident(role) END, ', ')
              FROM unnest(found.roles) AS role),
-            coalesce(format(' USING (%s)', found.qual), ''), coalesce(format(' WITH CHECK (%s)', found.with_check), ''));
+            coalesce(' USING (' || found.qual || ')', ''), coalesce(' WITH CHECK (' || found.with_check || ')', ''));
     END LOOP;
     IF it.relrowsecurity THEN
         EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', shadow);

@@ -229,7 +229,9 @@ impl Bench {
             let (events, elapsed) = stock::rebuild(&pool, REBUILT_BY_STOCK).await?;
             stock = (stock.0 + events, stock.1 + elapsed);
         }
-        let rate = |(events, elapsed)| Ok::<f64, anyhow::Error>(per_second(u64::try_from(events)?, elapsed));
+        let rate = |(events, elapsed)| {
+            Ok::<f64, anyhow::Error>(per_second(u64::try_from(events)?, elapsed))
+        };
         Ok(Figure {
             name: "rebuild of all read models, events/s".to_owned(),
             ours: rate(ours)?,

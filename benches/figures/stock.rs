@@ -139,13 +139,18 @@ pub async fn replay(pool: &PgPool, expected: u64) -> Result<Duration> {
 /// # Errors
 /// When a view was not written.
 pub async fn rebuild(pool: &PgPool, events: i64) -> Result<(i64, Duration)> {
-    pool.execute("DROP TABLE IF EXISTS stock_view, stock_some").await?;
+    pool.execute("DROP TABLE IF EXISTS stock_view, stock_some")
+        .await?;
     pool.execute(&*events_table("stock_some")).await?;
     pool.execute(&*view_table("stock_view")).await?;
     let copied = sqlx::query(
         "INSERT INTO stock_some SELECT * FROM stock_events WHERE aggregate_type = $1 ORDER BY aggregate_id, sequence LIMIT $2",
     );
-    let copied = copied.bind(Payment::TYPE).bind(events).execute(pool).await?;
+    let copied = copied
+        .bind(Payment::TYPE)
+        .bind(events)
+        .execute(pool)
+        .await?;
     let start = Instant::now();
     let views = PostgresViewRepository::<Mirror<Payment>, Payment>::new("stock_view", pool.clone());
     let mut query = GenericQuery::<_, Mirror<Payment>, Payment>::new(Arc::new(views));
@@ -157,7 +162,9 @@ pub async fn rebuild(pool: &PgPool, events: i64) -> Result<(i64, Duration)> {
     let repository =
         PostgresEventRepository::new(pool.clone()).with_tables("stock_some", "stock_snapshots");
     let replayed = QueryReplay::<_, _, Payment>::new(repository, query).replay_all();
-    replayed.await.map_err(|error| anyhow!("stock replay: {error}"))?;
+    replayed
+        .await
+        .map_err(|error| anyhow!("stock replay: {error}"))?;
     let elapsed = start.elapsed();
     let views: i64 = sqlx::query_scalar("SELECT count(*) FROM stock_view")
         .fetch_one(pool)

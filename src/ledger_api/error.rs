@@ -149,11 +149,9 @@ impl From<SettleError> for Problem {
 impl From<StartRebuildError> for Problem {
     fn from(error: StartRebuildError) -> Self {
         match error {
-            StartRebuildError::Running => Self::new(
-                StatusCode::CONFLICT,
-                "rebuild_running",
-                sentence(&error),
-            ),
+            StartRebuildError::Running => {
+                Self::new(StatusCode::CONFLICT, "rebuild_running", sentence(&error))
+            }
             StartRebuildError::App(error) => error.into(),
         }
     }

@@ -121,7 +121,11 @@ pub async fn start(State(app): State<App>, request: Request) -> Answer {
     };
     let (begun, replayed) = call.app.start_rebuild(&call.caller, NAME, it, key).await?;
     let location = format!("/ledger/v1/rebuilds/{}", begun.rebuild.id);
-    outcome((true, replayed), &location, &RebuildShown::begun(begun.rebuild))
+    outcome(
+        (true, replayed),
+        &location,
+        &RebuildShown::begun(begun.rebuild),
+    )
 }
 
 impl RebuildShown {

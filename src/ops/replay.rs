@@ -76,7 +76,11 @@ fn in_json(order: &Order, outcome: Outcome, certificate: &Certificate) -> Value 
             "column": it.column_name, "live": it.live, "rebuilt": it.rebuilt,
         })
     };
-    let versioned: Vec<String> = order.projections.iter().map(Projection::versioned).collect();
+    let versioned: Vec<String> = order
+        .projections
+        .iter()
+        .map(Projection::versioned)
+        .collect();
     json!({
         "id": order.id,
         "projections": versioned,
@@ -143,7 +147,6 @@ fn in_words(order: &Order, outcome: Outcome, certificate: &Certificate) -> Strin
 fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "null".to_owned(), Value::to_string)
 }
-
 
 /// A bar on a terminal, and nothing elsewhere.
 struct Bar(ProgressBar);

@@ -66,8 +66,8 @@ pub use payment_sources::{
 pub use payments::{CreatePayment, PaymentAnswer};
 pub use polling::Polling;
 pub use projections::listed;
-pub use rebuilds::{RebuildView, StartRebuild, StartRebuildError};
 pub use reading::{PaymentView, PriceSince};
+pub use rebuilds::{RebuildView, StartRebuild, StartRebuildError};
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};
 pub use refunds::{RefundAnswer, RefundOf, RefundPayment};
 pub use register::{

@@ -1,7 +1,6 @@
 //! Read models rebuilt beside the live ones, as background work of the service.
 
 use projections::rebuild::{Order, Outcome, Projection, Rebuild, RebuildError, Refold, Watch};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -171,10 +170,4 @@ fn tell(order: &Order, ended: &Result<Outcome, RebuildError>, took: Duration) {
     metrics::counter!("counterfoil_rebuilds_total", "outcome" => outcome).increment(1);
     let differing = u64::try_from(differences).unwrap_or(0);
     metrics::counter!("counterfoil_rebuild_differences_total").increment(differing);
-}
-
-impl From<sqlx::Error> for StartRebuildError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::App(Arc::new(error).into())
-    }
 }

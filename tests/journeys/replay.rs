@@ -7,12 +7,12 @@ use aggregates::money::{Currency, Money};
 use aggregates::order::Order;
 use chrono::Utc;
 use counterfoil::bank::StatementLine;
+use eventstore::Reader;
 use futures::future::join_all;
+use projections::rebuild::{self, Rebuild};
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
-use eventstore::Reader;
-use projections::rebuild::{self, Rebuild};
 
 /// A world in which something of everything has happened.
 pub async fn busy_world() -> World {

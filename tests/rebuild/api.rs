@@ -44,21 +44,31 @@ async fn whoever_reads_a_rebuild_sees_what_it_found_of_their_own_rows() {
     assert_eq!(told["filled_percent"], 100);
     let certificate = told["certificate"].as_array().unwrap();
     let of = |table: &str| certificate.iter().find(|it| it["table"] == table).unwrap();
-    let payments: i64 =
-        sqlx::query_scalar("select count(*) from payments where merchant = 'acme'")
-            .fetch_one(&mut owner(&world).await)
-            .await
-            .unwrap();
-    assert_eq!(of("payments")["live_rows"], payments);
-    assert_eq!(of("payments")["live_checksum"], of("payments")["rebuilt_checksum"]);
-    assert!(of("journal")["rebuilt_rows"].as_i64().unwrap() > 0);
-    assert!(certificate.iter().all(|it| it["differences"] == 0), "{told:#}");
-    assert_eq!(told["differences"], json!([]), "the rival's payment is not Acme's to see");
-    assert!(!told.to_string().contains("rival"));
-    let differences: i64 = sqlx::query_scalar("select sum(differences)::bigint from rebuild_tables")
+    let payments: i64 = sqlx::query_scalar("select count(*) from payments where merchant = 'acme'")
         .fetch_one(&mut owner(&world).await)
         .await
         .unwrap();
+    assert_eq!(of("payments")["live_rows"], payments);
+    assert_eq!(
+        of("payments")["live_checksum"],
+        of("payments")["rebuilt_checksum"]
+    );
+    assert!(of("journal")["rebuilt_rows"].as_i64().unwrap() > 0);
+    assert!(
+        certificate.iter().all(|it| it["differences"] == 0),
+        "{told:#}"
+    );
+    assert_eq!(
+        told["differences"],
+        json!([]),
+        "the rival's payment is not Acme's to see"
+    );
+    assert!(!told.to_string().contains("rival"));
+    let differences: i64 =
+        sqlx::query_scalar("select sum(differences)::bigint from rebuild_tables")
+            .fetch_one(&mut owner(&world).await)
+            .await
+            .unwrap();
     assert_eq!(differences, 1);
 
     // Nor is Acme's rebuild the rival's.
@@ -79,7 +89,10 @@ async fn a_rebuild_is_begun_once_under_an_idempotency_key_and_listed() {
     assert_eq!(status, 201, "{begun}");
     assert_eq!(begun["projections"], json!(["orders.v1", "journal.v2"]));
     let first = ended(&world, "admin-acme", &begun).await;
-    assert_eq!((&first["state"], &first["dry_run"]), (&json!("identical"), &json!(true)));
+    assert_eq!(
+        (&first["state"], &first["dry_run"]),
+        (&json!("identical"), &json!(true))
+    );
     let again = world.post(PATH).bearer_auth("admin-acme");
     let again = again.header("Idempotency-Key", "r-1").json(&wanted);
     let (status, headers, text) = described(again).await;
@@ -87,7 +100,10 @@ async fn a_rebuild_is_begun_once_under_an_idempotency_key_and_listed() {
     assert_eq!((status, &again["id"]), (201, &begun["id"]));
     assert_eq!(headers["idempotent-replayed"], "true");
     let other = start(&world, "admin-acme", "r-1", json!({})).await;
-    assert_eq!((other.0, &other.1["code"]), (422, &json!("idempotency_key_reused")));
+    assert_eq!(
+        (other.0, &other.1["code"]),
+        (422, &json!("idempotency_key_reused"))
+    );
 
     for key in ["r-2", "r-3"] {
         let (_, begun) = start(&world, "admin-acme", key, json!({"dry_run": true})).await;
@@ -105,7 +121,10 @@ async fn a_rebuild_is_begun_once_under_an_idempotency_key_and_listed() {
         }
     }
     assert_eq!(seen.len(), 3);
-    assert!(seen.is_sorted_by(|a, b| a > b), "the latest first: {seen:?}");
+    assert!(
+        seen.is_sorted_by(|a, b| a > b),
+        "the latest first: {seen:?}"
+    );
     assert_eq!(seen[2], begun["id"]);
     world.stop_audited().await;
 }
@@ -117,17 +136,28 @@ async fn what_cannot_be_rebuilt_is_refused_and_nothing_begins() {
         (json!({"projections": ["events"]}), "/projections"),
         (json!({"projections": []}), "/projections"),
         (json!({"projections": "orders"}), "/projections"),
-        (json!({"projections": ["orders; drop table events"]}), "/projections"),
+        (
+            json!({"projections": ["orders; drop table events"]}),
+            "/projections",
+        ),
         (json!({"dry_run": "yes"}), "/dry_run"),
         (json!({"swap": true}), "/swap"),
     ];
     for (number, (body, place)) in refused.into_iter().enumerate() {
         let (status, problem) = start(&world, "admin-acme", &number.to_string(), body).await;
-        assert_eq!((status, &problem["code"]), (400, &json!("invalid_request")), "{problem}");
+        assert_eq!(
+            (status, &problem["code"]),
+            (400, &json!("invalid_request")),
+            "{problem}"
+        );
         assert_eq!(problem["errors"][0]["pointer"], place, "{problem}");
     }
     let (status, problem) = start(&world, "finance-acme", "x", json!({})).await;
-    assert_eq!((status, &problem["code"]), (403, &json!("scope_missing")), "{problem}");
+    assert_eq!(
+        (status, &problem["code"]),
+        (403, &json!("scope_missing")),
+        "{problem}"
+    );
     for path in ["?limit=0", "?after=x", "?odd=1"] {
         assert_eq!(get(&world, "admin-acme", path).await.0, 400, "{path}");
     }

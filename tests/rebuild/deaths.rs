@@ -76,7 +76,10 @@ async fn one_that_is_killed_leaves_the_live_rows_and_the_next_one_tidies_up() {
     let planted = wrong(&world).await;
     let places = [
         // Full, and about to keep its certificate.
-        ("comparing", "lock table rebuild_tables in access exclusive mode"),
+        (
+            "comparing",
+            "lock table rebuild_tables in access exclusive mode",
+        ),
         // Compared, and waiting for the tables.
         ("swapping", "lock table balances in access share mode"),
     ];
@@ -88,7 +91,10 @@ async fn one_that_is_killed_leaves_the_live_rows_and_the_next_one_tidies_up() {
         killed.wait().unwrap();
         holder.close().await.unwrap();
         // The lock goes with its session, as soon as the server has noticed.
-        until("its session has ended", async || sessions(&world).await == 0).await;
+        until("its session has ended", async || {
+            sessions(&world).await == 0
+        })
+        .await;
         assert_eq!(balances(&world).await, planted, "killed while {step}");
         assert!(shadows(&world).await > 0, "its shadow is there");
     }
@@ -118,15 +124,24 @@ async fn one_runs_at_a_time_whoever_asks() {
     assert_eq!(second.status.code(), Some(2), "{said}");
     assert!(said.contains("another rebuild is running"), "{said}");
     let asked = world.post("/ledger/v1/rebuilds").bearer_auth("admin-acme");
-    let asked = asked.header("Idempotency-Key", "one").json(&json!({"dry_run": true}));
+    let asked = asked
+        .header("Idempotency-Key", "one")
+        .json(&json!({"dry_run": true}));
     let (status, problem) = crate::send(asked.try_clone().unwrap()).await;
-    assert_eq!((status, &problem["code"]), (409, &json!("rebuild_running")), "{problem}");
+    assert_eq!(
+        (status, &problem["code"]),
+        (409, &json!("rebuild_running")),
+        "{problem}"
+    );
     holder.close().await.unwrap();
     assert!(first.wait().unwrap().success());
     // A refusal leaves the key free.
     let (status, begun) = crate::send(asked).await;
     assert_eq!(status, 201, "{begun}");
-    until("it has ended", async || step_of_running(&world).await.is_none()).await;
+    until("it has ended", async || {
+        step_of_running(&world).await.is_none()
+    })
+    .await;
     world.stop_audited().await;
 }
 

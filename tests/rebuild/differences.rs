@@ -80,7 +80,10 @@ async fn a_planted_difference_is_named_by_a_dry_run_and_mended_by_a_real_one() {
 
     let (code, told) = replay(&world, &["--all", "--dry-run", "--json"]).await;
     assert_eq!(code, 1, "{told:#}");
-    assert_eq!((&told["state"], &told["differences"]), (&json!("different"), &json!(4)));
+    assert_eq!(
+        (&told["state"], &told["differences"]),
+        (&json!("different"), &json!(4))
+    );
     let found = |table: &str, what: &str| -> Vec<&Value> {
         let listed = told["listed"].as_array().unwrap().iter();
         listed
@@ -169,14 +172,20 @@ async fn a_dry_run_shows_what_changed_code_would_change() {
             "orders" => json!(["status", "open", "awaiting"]),
             _ => json!(["amount_minor", it["live"], it["live"].as_i64().unwrap() + 1]),
         };
-        assert_eq!(json!([it["column_name"], it["live"], it["rebuilt"]]), expected);
+        assert_eq!(
+            json!([it["column_name"], it["live"], it["rebuilt"]]),
+            expected
+        );
     }
     assert_eq!(rows(&world).await, before);
 
     // The same, for good: the rows are as that program folds them, until this one folds them again.
     let order = of_everything(false);
     let outcome = rebuild_with(&world, Changed(Refold::default()), 1000, &order).await;
-    assert!(matches!(outcome, Ok(Outcome::Swapped { .. })), "{outcome:?}");
+    assert!(
+        matches!(outcome, Ok(Outcome::Swapped { .. })),
+        "{outcome:?}"
+    );
     assert_ne!(rows(&world).await, before);
     assert_eq!(replay(&world, &["--all", "--json"]).await.0, 0);
     assert_eq!(rows(&world).await, before);

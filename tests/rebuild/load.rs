@@ -37,11 +37,7 @@ impl Crowd {
                 })
             })
             .collect();
-        Self {
-            stop,
-            done,
-            people,
-        }
+        Self { stop, done, people }
     }
 
     /// Waits until they have bought so much more.

@@ -46,7 +46,11 @@ pub(super) async fn begin(
     order: &Order,
     head: i64,
 ) -> Result<(), sqlx::Error> {
-    let versioned: Vec<String> = order.projections.iter().map(Projection::versioned).collect();
+    let versioned: Vec<String> = order
+        .projections
+        .iter()
+        .map(Projection::versioned)
+        .collect();
     connection.execute("begin").await?;
     sqlx::query(
         "insert into rebuilds (id, projections, dry_run, program, started_by, merchant, state, step, head)
@@ -130,7 +134,9 @@ async fn keep_table(
     let positions: Vec<i64> = merchants.iter().map(|it| stood(it)).collect();
     let live: Vec<i64> = slices().map(|(_, it)| it.live.rows).collect();
     let rebuilt: Vec<i64> = slices().map(|(_, it)| it.rebuilt.rows).collect();
-    let of_live: Vec<&[u8]> = slices().map(|(_, it)| &it.live.checksum.bytes()[..]).collect();
+    let of_live: Vec<&[u8]> = slices()
+        .map(|(_, it)| &it.live.checksum.bytes()[..])
+        .collect();
     let of_rebuilt = slices().map(|(_, it)| &it.rebuilt.checksum.bytes()[..]);
     let of_rebuilt: Vec<&[u8]> = of_rebuilt.collect();
     let differences: Vec<i64> = slices().map(|(_, it)| it.differences).collect();

@@ -105,7 +105,11 @@ pub(super) async fn compare(
 
 impl Compared {
     /// Counts a row of one side or of both; answers its merchant and key where it is to be listed.
-    fn count(&mut self, live: Option<Line>, rebuilt: Option<Line>) -> Option<(String, Vec<String>)> {
+    fn count(
+        &mut self,
+        live: Option<Line>,
+        rebuilt: Option<Line>,
+    ) -> Option<(String, Vec<String>)> {
         let same = live.as_ref().map(|it| it.hash) == rebuilt.as_ref().map(|it| it.hash);
         let either = rebuilt.as_ref().or(live.as_ref())?;
         let slice = self.merchants.entry(either.merchant.clone()).or_default();
@@ -178,7 +182,10 @@ fn line(row: &sqlx::postgres::PgRow) -> Result<Line, sqlx::Error> {
 /// The rows of a table up to a position, in the order of their keys' bytes.
 fn lines_sql(table: &Table, name: &str) -> String {
     let texts: Vec<String> = table.key.iter().map(|it| format!("t.{it}::text")).collect();
-    let order: Vec<String> = texts.iter().map(|it| format!("{it} COLLATE \"C\"")).collect();
+    let order: Vec<String> = texts
+        .iter()
+        .map(|it| format!("{it} COLLATE \"C\""))
+        .collect();
     format!(
         "SELECT t.merchant, ARRAY[{}], sha256(convert_to(t::text, 'UTF8')) FROM {name} AS t \
          WHERE t.position <= $1 ORDER BY {}",
@@ -238,7 +245,9 @@ async fn whole_row(
         "SELECT to_jsonb(t) FROM {name} AS t WHERE {}",
         conditions.join(" AND ")
     );
-    let query = key.iter().fold(sqlx::query_scalar(&sql), |query, it| query.bind(it));
+    let query = key
+        .iter()
+        .fold(sqlx::query_scalar(&sql), |query, it| query.bind(it));
     let found: Option<sqlx::types::Json<Map<String, Value>>> =
         query.fetch_optional(connection).await?;
     Ok(found.map(|it| it.0))

@@ -21,7 +21,7 @@ pub use refold::{Change, Refold, Refolds};
 use crate::{TABLES, fold, journal};
 use eventstore::{BoxError, Reader, StoreError, Table, Tables};
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Executor, PgConnection};
+use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -200,8 +200,13 @@ impl<F: Refolds> Rebuild<F> {
             Err(error) => certificate::fail(&mut self.session, order, error).await,
         };
         let cleared = shadow::clear(&mut self.session).await;
-        // The session ends here, and the lock with it. What could not be cleared, the next one clears.
-        drop(self.session);
+        // Whoever asks next finds the lock free. Where this cannot be said any more, the session is gone, and the lock with it;
+        // what could not be cleared, the next one clears.
+        let _ = self
+            .session
+            .execute("select pg_advisory_unlock_all()")
+            .await;
+        let _ = self.session.close().await;
         let outcome = ended?;
         told?;
         cleared?;
@@ -291,11 +296,7 @@ impl<F: Refolds> Rebuild<F> {
     }
 
     /// Compares at the head as it is now: the appends go on meanwhile. How many rows differ.
-    async fn compare(
-        &mut self,
-        order: &Order,
-        watch: &mut dyn Watch,
-    ) -> Result<i64, RebuildError> {
+    async fn compare(&mut self, order: &Order, watch: &mut dyn Watch) -> Result<i64, RebuildError> {
         let mut live = connect(&self.options).await?;
         live.execute("begin isolation level repeatable read read only")
             .await?;

@@ -147,7 +147,11 @@ impl<A: Folded> Streams<A> {
             let kept = self.young.get(*id).or_else(|| self.old.get(*id));
             let next = kept.map_or(0, |it| it.version) + 1;
             let first = events.first().map(|it| it.sequence);
-            missing.extend(first.filter(|it| *it != next).map(|it| ((*id).to_owned(), it)));
+            missing.extend(
+                first
+                    .filter(|it| *it != next)
+                    .map(|it| ((*id).to_owned(), it)),
+            );
         }
         missing
     }

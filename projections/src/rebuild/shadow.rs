@@ -28,7 +28,10 @@ pub(super) async fn clear(connection: &mut PgConnection) -> Result<(), sqlx::Err
 }
 
 /// Empty shadows of the tables.
-pub(super) async fn make(connection: &mut PgConnection, tables: &Tables) -> Result<(), sqlx::Error> {
+pub(super) async fn make(
+    connection: &mut PgConnection,
+    tables: &Tables,
+) -> Result<(), sqlx::Error> {
     connection.execute("begin").await?;
     for table in tables.as_slice() {
         sqlx::query("select rebuild.make_shadow(to_regclass($1))")
@@ -64,7 +67,12 @@ pub(super) async fn write(
     changes: &[Change],
 ) -> Result<(), RebuildError> {
     let mut fold = RowFold::new(tables);
-    let wanted = |it: &&Change| tables.as_slice().iter().any(|table| table.name == it.row.table);
+    let wanted = |it: &&Change| {
+        tables
+            .as_slice()
+            .iter()
+            .any(|table| table.name == it.row.table)
+    };
     for it in changes.iter().filter(wanted) {
         fold.push(&it.row, it.position, it.recorded_at)
             .map_err(|error| RebuildError::Store(StoreError::Invalid(error.to_string())))?;

@@ -110,5 +110,7 @@ fn passes(error: &RebuildError) -> bool {
         return false;
     };
     // lock_not_available, deadlock_detected, query_canceled (statement_timeout).
-    error.code().is_some_and(|code| ["55P03", "40P01", "57014"].contains(&&*code))
+    error
+        .code()
+        .is_some_and(|code| ["55P03", "40P01", "57014"].contains(&&*code))
 }
