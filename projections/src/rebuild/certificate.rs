@@ -271,8 +271,8 @@ pub(super) async fn fail(
     order: &Order,
     error: &RebuildError,
 ) -> Result<(), sqlx::Error> {
-    // Whatever was under way is of no use.
-    connection.execute("begin; rollback").await?;
+    // Whatever was under way is of no use. Where nothing was, this is a warning that nobody sees.
+    connection.execute("rollback").await?;
     let state = match error {
         RebuildError::CalledOff => "abandoned",
         _ => "failed",

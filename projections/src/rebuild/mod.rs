@@ -115,7 +115,7 @@ pub struct Rebuild<F> {
 /// The same text for the same row in every session; and nothing hidden from the comparison.
 const SET_UP: &str = "set role none; set timezone = 'UTC'; set datestyle = 'ISO, YMD'; set intervalstyle = 'postgres'; \
      set extra_float_digits = 1; set bytea_output = 'hex'; set row_security = off; set jit = off; set work_mem = '64MB'; \
-     set maintenance_work_mem = '128MB'; set client_min_messages = warning; \
+     set maintenance_work_mem = '128MB'; set client_min_messages = error; \
      set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
 
 /// The name of the lock.
