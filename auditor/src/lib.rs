@@ -106,6 +106,10 @@ pub async fn verify(audit: &Audit, progress: &mut impl Progress) -> Result<Repor
     report
 }
 
+/// The tables that a rebuild may exchange.
+const HELD: &str = "lock table orders, payments, refunds, balances, stripe_requests, payouts, balance_transactions, bank_lines, \
+     offers, articles, parked, journal in access share mode";
+
 /// How many events are worth planning for.
 const PLANNED_FROM: u64 = 5000;
 
@@ -128,6 +132,8 @@ async fn in_session(
     connection
         .execute("begin transaction isolation level repeatable read read only")
         .await?;
+    // A table that takes another's place after the snapshot would be empty in it: what is read is held before that.
+    connection.execute(HELD).await?;
     let mut out = fold::Out::new(Report::new());
     read_log(connection, &mut out, progress).await?;
     let mut report = out.report;

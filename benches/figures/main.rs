@@ -33,6 +33,8 @@ use crate::stock::Stock;
 const ROUNDS: usize = 2;
 /// How many events a replay reads at least.
 const REPLAYED: i64 = 200_000;
+/// How many of them stock makes views of.
+const REBUILT_BY_STOCK: i64 = 3000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -65,6 +67,7 @@ async fn measure(cluster: &Cluster) -> Result<()> {
         costs.extend(result.costs());
     }
     figures.extend(bench.replay().await?);
+    figures.push(bench.rebuild().await?);
     report::print(&figures);
     report::print_costs(&costs);
     bench.ours.store.close().await;
@@ -209,6 +212,36 @@ impl Bench {
             figure("stock replay_all, counting", Some(rate(stock)), 2.5, 5.0),
             figure("psql binary COPY to nowhere", copy.map(rate), 0.8, 1.2),
         ])
+    }
+}
+
+impl Bench {
+    /// All read models made again, compared and certified, beside stock's replay into one view.
+    async fn rebuild(&self) -> Result<Figure> {
+        let pool = eventstore::pool(&self.ours_url, Role::Owner, 4).await?;
+        let (mut ours, mut stock) = ((0, Duration::ZERO), (0, Duration::ZERO));
+        for round in 1..=ROUNDS {
+            eprintln!("rebuild of all read models, round {round} of {ROUNDS} …");
+            self.checkpoint().await?;
+            let (events, elapsed) = self.ours.rebuild(&self.ours_url).await?;
+            ours = (ours.0 + events, ours.1 + elapsed);
+            self.checkpoint().await?;
+            let (events, elapsed) = stock::rebuild(&pool, REBUILT_BY_STOCK).await?;
+            stock = (stock.0 + events, stock.1 + elapsed);
+        }
+        let rate = |(events, elapsed)| {
+            Ok::<f64, anyhow::Error>(per_second(u64::try_from(events)?, elapsed))
+        };
+        Ok(Figure {
+            name: "rebuild of all read models, events/s".to_owned(),
+            ours: rate(ours)?,
+            beside: "stock replay into one GenericQuery",
+            theirs: Some(rate(stock)?),
+            goal: Goal::AtLeast {
+                floor: 15.0,
+                aim: 200.0,
+            },
+        })
     }
 }
 

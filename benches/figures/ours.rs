@@ -12,6 +12,7 @@ use counterfoil::ids::Ids;
 use counterfoil::store::{Commit, Context, Decided, Store};
 use cqrs_es::Aggregate;
 use eventstore::{BoxError, Recorded};
+use projections::rebuild::{self, Rebuild};
 
 use crate::measure::Side;
 use crate::work::{Life, Step, actor};
@@ -68,6 +69,32 @@ impl Ours {
         Ok(commit)
     }
 
+    /// Rebuilds all read models in a dry run: shadows filled and indexed, compared with the live rows, and the certificate kept.
+    /// How many events there are, and the time it took.
+    ///
+    /// # Errors
+    /// When it cannot be done, or the live rows are not what they are rebuilt as.
+    pub async fn rebuild(&self, owner_url: &str) -> Result<(i64, Duration)> {
+        let order = rebuild::Order {
+            id: self.store.ids.uuid(),
+            dry_run: true,
+            started_by: "bench".to_owned(),
+            merchant: None,
+            program: "bench".to_owned(),
+            projections: rebuild::projections(),
+        };
+        let reader = self.store.reader();
+        let events = reader.head().await?.position;
+        let start = Instant::now();
+        let fold = rebuild::Refold::default();
+        let rebuild = Rebuild::begin(owner_url, reader.clone(), &order.projections, fold).await;
+        let mut rebuild = rebuild?;
+        rebuild.record(&order).await?;
+        let outcome = rebuild.run(&order, &mut Steps(start)).await?;
+        ensure!(outcome == rebuild::Outcome::Identical, "{outcome:?}");
+        Ok((events, start.elapsed()))
+    }
+
     /// Folds the events up to and including a position into aggregates; the time it took.
     ///
     /// # Errors
@@ -82,6 +109,15 @@ impl Ours {
         ensure!(i64::try_from(count)? == to, "{count} of {to} events");
         ensure!(!fold.orders.is_empty() && !fold.payments.is_empty());
         Ok(elapsed)
+    }
+}
+
+/// Tells when each step of a rebuild begins.
+struct Steps(Instant);
+
+impl rebuild::Watch for Steps {
+    fn step(&mut self, what: &'static str) {
+        eprintln!("  {what} at {:.1} s", self.0.elapsed().as_secs_f64());
     }
 }
 

@@ -163,8 +163,8 @@ impl<'a> RowFold<'a> {
         Self { tables, rows }
     }
 
-    /// Folds one change that the event at `position`, recorded at that time, makes; changes come in the order of their
-    /// events.
+    /// Folds one change that the event at `position`, recorded at that time, makes; the changes of a row whose values are
+    /// kept or replaced come in the order of their events, sums in any.
     ///
     /// # Errors
     /// [`SumOutOfRange`]; the fold is of no use then.
@@ -196,7 +196,7 @@ impl<'a> RowFold<'a> {
             }
             std::collections::btree_map::Entry::Occupied(mut entry) => {
                 let row = entry.get_mut();
-                row.position = position;
+                row.position = row.position.max(position);
                 for ((column, old), new) in table
                     .columns
                     .iter()

@@ -203,6 +203,36 @@ impl Reader {
         rows.iter().map(recorded).collect()
     }
 
+    /// The events of several streams of one type, each before a sequence: stream by stream, oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn read_streams_before(
+        &self,
+        aggregate_type: &str,
+        streams: &[(String, u64)],
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let ids: Vec<&str> = streams.iter().map(|(id, _)| id.as_str()).collect();
+        let before = streams
+            .iter()
+            .map(|(_, sequence)| i64::try_from(*sequence))
+            .collect::<Result<Vec<i64>, _>>()
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
+        // Each stream is one range of the primary key, whatever the planner thinks of the others.
+        let sql = format!(
+            "SELECT e.* FROM UNNEST($2::text[], $3::bigint[]) AS s(id, before), \
+             LATERAL (SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = s.id \
+             AND sequence < s.before ORDER BY sequence OFFSET 0) AS e ORDER BY e.aggregate_id, e.sequence"
+        );
+        let rows = sqlx::query(&sql)
+            .bind(aggregate_type)
+            .bind(ids)
+            .bind(before)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(recorded).collect()
+    }
+
     /// At most `limit` events after a position (0: from the start), in commit order. No event ever appears before
     /// one already read.
     ///

@@ -2,6 +2,8 @@
 
 use chrono::DateTime;
 use futures::StreamExt;
+use sqlx::PgConnection;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -22,14 +24,11 @@ impl Reader {
         to: i64,
         mut fold: impl FnMut(&Recorded) -> Result<(), E>,
     ) -> Result<u64, E> {
-        // Detached: a COPY that is left half-way must not come back to the pool.
-        let conn = self.pool().acquire().await.map_err(StoreError::from)?;
-        let mut conn = conn.detach();
-        let copy = format!(
-            "COPY (SELECT {COLUMNS} FROM events WHERE position > {after} AND position <= {to} ORDER BY position) \
-             TO STDOUT (FORMAT binary)"
-        );
-        let mut chunks = conn.copy_out_raw(&copy).await.map_err(StoreError::from)?;
+        let mut conn = self.for_copy().await?;
+        let mut chunks = conn
+            .copy_out_raw(&copy_sql(after, to))
+            .await
+            .map_err(StoreError::from)?;
         let mut decoder = Decoder::default();
         let mut count = 0;
         while let Some(chunk) = chunks.next().await {
@@ -44,6 +43,94 @@ impl Reader {
         }
         Ok(count)
     }
+
+    /// The same events in pages of at most `size`, for a fold that has to wait for something: they are read ahead while it
+    /// works, by two pages at most.
+    pub fn pages(&self, after: i64, to: i64, size: usize) -> Pages {
+        let (pages, receiver) = mpsc::channel(1);
+        let reader = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = reader.send_pages(after, to, size, &pages).await {
+                // Nobody may be there to be told any more.
+                let _ = pages.send(Err(error)).await;
+            }
+        });
+        Pages {
+            receiver,
+            reached: after,
+            to,
+        }
+    }
+
+    async fn send_pages(
+        &self,
+        after: i64,
+        to: i64,
+        size: usize,
+        pages: &mpsc::Sender<Result<Vec<Recorded>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.for_copy().await?;
+        let mut chunks = conn.copy_out_raw(&copy_sql(after, to)).await?;
+        let mut decoder = Decoder::default();
+        let mut page = Vec::with_capacity(size);
+        while let Some(chunk) = chunks.next().await {
+            decoder.feed(&chunk?);
+            while let Some(event) = decoder.next_event()? {
+                page.push(event.clone());
+                if page.len() >= size {
+                    let full = std::mem::replace(&mut page, Vec::with_capacity(size));
+                    if pages.send(Ok(full)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if !page.is_empty() {
+            let _ = pages.send(Ok(page)).await;
+        }
+        Ok(())
+    }
+
+    /// Detached: a COPY that is left half-way must not come back to the pool.
+    async fn for_copy(&self) -> Result<PgConnection, StoreError> {
+        Ok(self.pool().acquire().await?.detach())
+    }
+}
+
+/// Pages of events, read ahead: [`Reader::pages`].
+#[derive(Debug)]
+pub struct Pages {
+    receiver: mpsc::Receiver<Result<Vec<Recorded>, StoreError>>,
+    reached: i64,
+    to: i64,
+}
+
+impl Pages {
+    /// The next page; none at the end.
+    ///
+    /// # Errors
+    /// When the database cannot be read to the end, or an event is missing.
+    pub async fn next(&mut self) -> Result<Option<Vec<Recorded>>, StoreError> {
+        let Some(page) = self.receiver.recv().await.transpose()? else {
+            if self.reached < self.to {
+                return Err(corrupt("the copy ended early"));
+            }
+            return Ok(None);
+        };
+        let first = page.first().map_or(self.reached + 1, |it| it.position);
+        if first != self.reached + 1 {
+            return Err(corrupt("an event is missing between two others"));
+        }
+        self.reached = page.last().map_or(self.reached, |it| it.position);
+        Ok(Some(page))
+    }
+}
+
+fn copy_sql(after: i64, to: i64) -> String {
+    format!(
+        "COPY (SELECT {COLUMNS} FROM events WHERE position > {after} AND position <= {to} ORDER BY position) \
+         TO STDOUT (FORMAT binary)"
+    )
 }
 
 /// How many columns a row has.

@@ -10,13 +10,16 @@ use crate::{
 use aggregates::books::{Books, BooksEvent};
 use aggregates::catalogue::{Article, ArticleEvent, Offer, OfferEvent};
 use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, ReconciliationId, SettlementId};
-use aggregates::ledger;
+use aggregates::ledger::{self, Entry};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
 use aggregates::reconciliation::{Reconciliation, ReconciliationEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
 use aggregates::stripe_request::{StripeRequest, StripeRequestEvent};
 use eventstore::RowChange;
+
+/// The version of these folds: raised when the same events leave other rows.
+pub const VERSION: &str = "v1";
 
 /// An aggregate and the sequence of its last event.
 #[derive(Debug, Clone, Default)]
@@ -32,9 +35,23 @@ pub fn order(
     events: &[OrderEvent],
     first: usize,
 ) -> Vec<RowChange> {
+    order_posting(id, order, events, first, &mut |_, _| {})
+}
+
+/// The same; `posted` is told which event posts what.
+pub(crate) fn order_posting(
+    id: OrderId,
+    order: &mut Versioned<Order>,
+    events: &[OrderEvent],
+    first: usize,
+    posted: &mut dyn FnMut(usize, &[Entry]),
+) -> Vec<RowChange> {
     let mut rows = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::order_entries(event, &order.state);
+        if !entries.is_empty() {
+            posted(first + index, &entries);
+        }
         order.state.apply(event);
         order.version += 1;
         if let Some(facts) = order.state.facts() {
@@ -54,11 +71,25 @@ pub fn payment(
     events: &[PaymentEvent],
     first: usize,
 ) -> Vec<RowChange> {
+    payment_posting(id, payment, events, first, &mut |_, _| {})
+}
+
+/// The same; `posted` is told which event posts what.
+pub(crate) fn payment_posting(
+    id: PaymentId,
+    payment: &mut Versioned<Payment>,
+    events: &[PaymentEvent],
+    first: usize,
+    posted: &mut dyn FnMut(usize, &[Entry]),
+) -> Vec<RowChange> {
     let mut rows = Vec::new();
     let mut touched = Vec::new();
     let mut ended = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::payment_entries(event, &payment.state);
+        if !entries.is_empty() {
+            posted(first + index, &entries);
+        }
         payment.state.apply(event);
         payment.version += 1;
         if let Some(facts) = payment.state.facts() {
@@ -165,9 +196,23 @@ pub fn settlement(
     events: &[SettlementEvent],
     first: usize,
 ) -> Vec<RowChange> {
+    settlement_posting(id, settlement, events, first, &mut |_, _| {})
+}
+
+/// The same; `posted` is told which event posts what.
+pub(crate) fn settlement_posting(
+    id: SettlementId,
+    settlement: &mut Versioned<Settlement>,
+    events: &[SettlementEvent],
+    first: usize,
+    posted: &mut dyn FnMut(usize, &[Entry]),
+) -> Vec<RowChange> {
     let mut rows = Vec::new();
     for (index, event) in events.iter().enumerate() {
         let entries = ledger::settlement_entries(event);
+        if !entries.is_empty() {
+            posted(first + index, &entries);
+        }
         settlement.state.apply(event);
         settlement.version += 1;
         if let Some(merchant) = settlement.state.merchant() {

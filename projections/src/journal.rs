@@ -7,12 +7,30 @@ use aggregates::payment::{Payment, PaymentEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
 use chrono::{DateTime, NaiveTime, Utc};
 use cqrs_es::Aggregate;
-use eventstore::{BoxError, Handler, Recorded};
+use eventstore::{BoxError, Column, Handler, Kind, Recorded, RowChange, Table, Value};
 use sqlx::PgConnection;
 use std::collections::HashMap;
 
 /// The name of its checkpoint: the fold's name and version. A changed fold is a new version, filled from the start.
 pub const NAME: &str = "journal.v2";
+
+/// The table's shape, for a rebuild. It is append-only: no two events touch a row.
+pub const TABLE: Table = Table {
+    name: "journal",
+    key: &["merchant", "ledger_position", "entry", "line"],
+    columns: &[
+        Column::replace("merchant", Kind::Text),
+        Column::replace("ledger_position", Kind::Int8),
+        Column::replace("entry", Kind::Int8),
+        Column::replace("line", Kind::Int8),
+        Column::replace("account", Kind::Text),
+        Column::replace("currency", Kind::Text),
+        Column::replace("debit_minor", Kind::Int8),
+        Column::replace("credit_minor", Kind::Int8),
+        Column::replace("recorded_at", Kind::Timestamptz),
+        Column::replace("effective_at", Kind::Timestamptz),
+    ],
+};
 
 /// How many aggregates are kept between pages, so that their history need not be read again.
 const KEPT: usize = 10_000;
@@ -120,7 +138,7 @@ impl Journal {
         };
         let happened_at = match entries.as_slice() {
             [] => None,
-            _ => event.metadata_as::<Claimed>()?.claimed_at,
+            _ => claimed_at(event)?,
         };
         Ok(Posted {
             entries,
@@ -188,19 +206,43 @@ struct Claimed {
     claimed_at: Option<DateTime<Utc>>,
 }
 
-fn of_settlement(fact: &SettlementEvent) -> Posted {
-    let happened_at = match fact {
+/// When it happened, by the word of whoever told of it.
+pub(crate) fn claimed_at(event: &Recorded) -> Result<Option<DateTime<Utc>>, BoxError> {
+    Ok(event.metadata_as::<Claimed>()?.claimed_at)
+}
+
+/// When it happened, by Stripe's or the bank's word.
+pub(crate) fn settled_at(fact: &SettlementEvent) -> Option<DateTime<Utc>> {
+    match fact {
         SettlementEvent::BalanceTransactionObserved(it) => DateTime::from_timestamp(it.created, 0),
         SettlementEvent::BankLineMatched { booked_on, .. }
         | SettlementEvent::BankLineUnmatched { booked_on, .. } => {
             Some(booked_on.and_time(NaiveTime::MIN).and_utc())
         }
         _ => None,
-    };
+    }
+}
+
+fn of_settlement(fact: &SettlementEvent) -> Posted {
     Posted {
         entries: ledger::settlement_entries(fact),
-        happened_at,
+        happened_at: settled_at(fact),
     }
+}
+
+/// The rows of an event's entries, for a rebuild.
+pub(crate) fn lines(
+    event: &Recorded,
+    entries: &[Entry],
+    happened_at: Option<DateTime<Utc>>,
+) -> Result<Vec<RowChange>, BoxError> {
+    let mut rows = Rows::default();
+    let posted = Posted {
+        entries: entries.to_vec(),
+        happened_at,
+    };
+    rows.push(event, &posted)?;
+    Ok((0..rows.merchant.len()).map(|at| rows.change(at)).collect())
 }
 
 impl<A: Aggregate> Kept<A> {
@@ -279,6 +321,25 @@ impl Rows {
             }
         }
         Ok(())
+    }
+
+    fn change(&self, at: usize) -> RowChange {
+        RowChange {
+            table: TABLE.name,
+            event: 0,
+            values: vec![
+                self.merchant[at].as_str().into(),
+                self.ledger_position[at].into(),
+                i64::from(self.entry[at]).into(),
+                i64::from(self.line[at]).into(),
+                self.account[at].as_str().into(),
+                self.currency[at].as_str().into(),
+                self.debit_minor[at].into(),
+                self.credit_minor[at].into(),
+                Value::RecordedAt,
+                self.effective_at[at].into(),
+            ],
+        }
     }
 
     /// A row that is there already stays: replaying is harmless.

@@ -19,6 +19,7 @@ pub mod parked;
 pub mod payments;
 pub mod payouts;
 pub mod periods;
+pub mod rebuild;
 pub mod reconciliations;
 pub mod refunds;
 pub mod stripe_requests;

@@ -14,6 +14,7 @@ use crate::http::problem::{Fault, Problem};
 use crate::store::Scope;
 use crate::use_cases::{
     AppError, BreakError, CloseError, FeedError, MatchError, PastError, RegisterError, SettleError,
+    StartRebuildError,
 };
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
@@ -163,6 +164,17 @@ impl From<SettleError> for Problem {
         };
         let detail = sentence(&refused);
         Self::new(status, (&refused).into(), detail)
+    }
+}
+
+impl From<StartRebuildError> for Problem {
+    fn from(error: StartRebuildError) -> Self {
+        match error {
+            StartRebuildError::Running => {
+                Self::new(StatusCode::CONFLICT, "rebuild_running", sentence(&error))
+            }
+            StartRebuildError::App(error) => error.into(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod orders;
 mod parked;
 mod payments;
 mod query;
+mod rebuilds;
 mod reconciliations;
 mod shapes;
 
@@ -56,6 +57,9 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/parked/{id}", parked::get)
         .post("/ledger/v1/parked/{id}/settle", parked::settle)
         .post("/ledger/v1/parked/{id}/approve", parked::approve)
+        .get("/ledger/v1/rebuilds", rebuilds::list)
+        .post("/ledger/v1/rebuilds", rebuilds::start)
+        .get("/ledger/v1/rebuilds/{id}", rebuilds::get)
         .get("/ledger/v1/events", events::feed)
         .wrong_method(wrong_method)
         .described_by(openapi::fragment)

@@ -11,6 +11,7 @@ pub mod parked;
 pub mod postgres;
 pub mod reconcile;
 pub mod report;
+pub mod replay;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;

@@ -18,6 +18,7 @@ mod outgoing;
 mod past;
 mod polls;
 mod presence;
+mod rebuilds;
 mod reconciliations;
 mod recovery;
 mod register;
@@ -43,6 +44,9 @@ pub use outgoing::{
 pub use past::Past;
 pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
+pub use rebuilds::{
+    Certificate, ComparedRow, DifferenceRow, RebuildRow, Rebuilds, projections_named,
+};
 pub use reconciliations::{BreakRow, Numbered, Place, Reconciliations, RunRow, Step as RunStep};
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};
 pub use register::{KeyFilter, KeyRecord, MadeMerchant, NewSecret, Revoked, Rolled};
@@ -84,6 +88,7 @@ pub struct Store {
     pub keys: Keys,
     pub inbox: Inbox,
     pub polls: Polls,
+    pub rebuilds: Rebuilds,
     pub endpoints: Endpoints,
     pub outgoing: Outgoing,
     pub reconciliations: Reconciliations,
@@ -190,6 +195,7 @@ impl Store {
             keys: Keys::new(pool.clone(), seal_key),
             inbox: Inbox::new(pool.clone(), Arc::clone(&due)),
             polls: Polls::new(pool.clone()),
+            rebuilds: Rebuilds::new(database_url, reader.clone()),
             endpoints: Endpoints::new(pool.clone(), seal_key),
             outgoing: Outgoing::new(pool.clone(), due),
             reconciliations: Reconciliations::new(pool.clone()),

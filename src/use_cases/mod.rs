@@ -32,6 +32,7 @@ mod payments;
 mod polling;
 mod presence;
 mod reading;
+mod rebuilds;
 mod reconciling;
 mod recovery;
 mod refunds;
@@ -70,6 +71,7 @@ pub use payments::{CreatePayment, PaymentAnswer};
 pub use polling::Polling;
 pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
+pub use rebuilds::{RebuildView, StartRebuild, StartRebuildError};
 pub use reconciling::{
     Amount as ReportAmount, BreakChange, BreakError, Head as ReportHead, Line as ReportLine,
     ReconcileError, Repeated, Report, Seen as ReconcileSeen, Tail as ReportTail, json_head,

@@ -185,6 +185,7 @@ async fn effects(world: &World, things: &Things) -> BTreeMap<String, i64> {
         "claims",
         "checkpoints",
         "journal",
+        "rebuild_tables",
         "recovery_work",
         "subject_keys",
         "events",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-use super::support::{self, Setup, World, card_payment, described, send};
+use super::support::{self, Setup, World, card_payment, described, send, until};
 
 /// A world in which nothing happens but what a test does.
 pub async fn quiet_world() -> World {
@@ -120,6 +120,7 @@ impl Things {
                 "/ledger/v1/reconciliation_breaks/",
                 Uuid::from_u128(9).to_string(),
             ),
+            ("/ledger/v1/rebuilds/", ledger.rebuild),
             // Deliveries wait for webhooks; one that is made up is as unknown to everybody.
             (
                 "/v1/webhook_endpoints/{id}/deliveries/",
@@ -355,6 +356,7 @@ struct InLedger {
     payment: String,
     key: String,
     token: String,
+    rebuild: String,
 }
 
 impl InLedger {
@@ -370,7 +372,24 @@ impl InLedger {
             payment: first("/ledger/v1/payments").await,
             key: first("/ledger/v1/keys?kind=offers").await,
             token: first("/ledger/v1/customers/tokens").await,
+            rebuild: Self::rebuild(world).await,
         }
+    }
+
+    /// One that has ended: there may be but one at a time.
+    async fn rebuild(world: &World) -> String {
+        let start = world.post("/ledger/v1/rebuilds").bearer_auth("admin-acme");
+        let start = start.json(&json!({"projections": ["articles"], "dry_run": true}));
+        let (status, begun) = send(start).await;
+        assert_eq!(status, 201, "{begun}");
+        let id = text(&begun["id"]);
+        until("the rebuild has ended", async || {
+            let asked = world.get(&format!("/ledger/v1/rebuilds/{id}"));
+            let (_, it) = send(asked.bearer_auth("admin-acme")).await;
+            it["state"] != "running"
+        })
+        .await;
+        id
     }
 }
 

@@ -1,0 +1,254 @@
+//! Live rows beside rebuilt ones, at one position of the log: both are read in the order of their keys, in constant memory.
+
+use super::checksum::Checksum;
+use super::shadow::shadow;
+use eventstore::{Kind, Table};
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, Row};
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+/// How many differences of a merchant's rows in a table are listed; all are counted.
+const LISTED_MAX: usize = 50;
+
+/// A table's rows, live and rebuilt, merchant by merchant.
+#[derive(Debug, Default)]
+pub struct Compared {
+    pub merchants: BTreeMap<String, Slice>,
+    pub listed: Vec<Difference>,
+}
+
+/// One merchant's rows of a table.
+#[derive(Debug, Default)]
+pub struct Slice {
+    pub live: Side,
+    pub rebuilt: Side,
+    /// Rows that are missing, surplus, or differ.
+    pub differences: i64,
+    listed: usize,
+}
+
+/// How many rows there are, and the sum over them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Side {
+    pub rows: i64,
+    pub checksum: Checksum,
+}
+
+/// A row that is not as it would be rebuilt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    pub merchant: String,
+    /// The key's columns, as texts.
+    pub key: Vec<String>,
+    pub what: What,
+}
+
+/// What is the matter with a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Only the events know it: the row as rebuilt.
+    Missing(Value),
+    /// The events do not know it: the row as it is live.
+    Surplus(Value),
+    /// Columns that differ: name, live, rebuilt.
+    Differs(Vec<(String, Value, Value)>),
+}
+
+/// Reads and compares. `live` is a transaction whose snapshot shows the log's head at the position that the shadow stands at;
+/// of the shadow, rows up to `up_to` count.
+pub(super) async fn compare(
+    table: &Table,
+    live: &mut PgConnection,
+    rebuilt: &mut PgConnection,
+    up_to: i64,
+) -> Result<Compared, sqlx::Error> {
+    let mut compared = Compared::default();
+    let mut wrong = Vec::new();
+    {
+        let (of_live, of_shadow) = (
+            lines_sql(table, table.name),
+            lines_sql(table, &shadow(table.name)),
+        );
+        let mut left = Lines::read(&of_live, i64::MAX, live).await?;
+        let mut right = Lines::read(&of_shadow, up_to, rebuilt).await?;
+        loop {
+            let order = match (&left.next, &right.next) {
+                (None, None) => break,
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(live), Some(rebuilt)) => live.key.cmp(&rebuilt.key),
+            };
+            let live = match order {
+                Ordering::Less | Ordering::Equal => left.advance().await?,
+                Ordering::Greater => None,
+            };
+            let rebuilt = match order {
+                Ordering::Greater | Ordering::Equal => right.advance().await?,
+                Ordering::Less => None,
+            };
+            wrong.extend(compared.count(live, rebuilt));
+        }
+    }
+    for (merchant, key) in wrong {
+        let what = what(table, &key, live, rebuilt).await?;
+        compared.listed.push(Difference {
+            merchant,
+            key,
+            what,
+        });
+    }
+    Ok(compared)
+}
+
+impl Compared {
+    /// Counts a row of one side or of both; answers its merchant and key where it is to be listed.
+    fn count(
+        &mut self,
+        live: Option<Line>,
+        rebuilt: Option<Line>,
+    ) -> Option<(String, Vec<String>)> {
+        let same = live.as_ref().map(|it| it.hash) == rebuilt.as_ref().map(|it| it.hash);
+        let either = rebuilt.as_ref().or(live.as_ref())?;
+        let slice = self.merchants.entry(either.merchant.clone()).or_default();
+        slice.live.count(live.as_ref());
+        slice.rebuilt.count(rebuilt.as_ref());
+        if same {
+            return None;
+        }
+        slice.differences += 1;
+        slice.listed += 1;
+        let found = rebuilt.or(live).filter(|_| slice.listed <= LISTED_MAX)?;
+        Some((found.merchant, found.key))
+    }
+
+    /// Over all merchants.
+    pub fn differences(&self) -> i64 {
+        self.merchants.values().map(|it| it.differences).sum()
+    }
+}
+
+impl Side {
+    fn count(&mut self, line: Option<&Line>) {
+        if let Some(line) = line {
+            self.rows += 1;
+            self.checksum.add(&line.hash);
+        }
+    }
+}
+
+/// A row: whose it is, its key, and the hash of its text.
+struct Line {
+    merchant: String,
+    key: Vec<String>,
+    hash: [u8; 32],
+}
+
+struct Lines<'a> {
+    rest: BoxStream<'a, Result<Line, sqlx::Error>>,
+    next: Option<Line>,
+}
+
+impl<'a> Lines<'a> {
+    async fn read(
+        sql: &'a str,
+        up_to: i64,
+        connection: &'a mut PgConnection,
+    ) -> Result<Self, sqlx::Error> {
+        let rows = sqlx::query(sql).bind(up_to).fetch(connection);
+        let mut rest = rows.map(|row| line(&row?)).boxed();
+        let next = rest.try_next().await?;
+        Ok(Self { rest, next })
+    }
+
+    async fn advance(&mut self) -> Result<Option<Line>, sqlx::Error> {
+        let next = self.rest.try_next().await?;
+        Ok(std::mem::replace(&mut self.next, next))
+    }
+}
+
+fn line(row: &sqlx::postgres::PgRow) -> Result<Line, sqlx::Error> {
+    let hash: &[u8] = row.try_get(2)?;
+    let hash = hash.try_into();
+    Ok(Line {
+        merchant: row.try_get(0)?,
+        key: row.try_get(1)?,
+        hash: hash.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+    })
+}
+
+/// The rows of a table up to a position, in the order of their keys' bytes.
+fn lines_sql(table: &Table, name: &str) -> String {
+    let texts: Vec<String> = table.key.iter().map(|it| format!("t.{it}::text")).collect();
+    let order: Vec<String> = texts
+        .iter()
+        .map(|it| format!("{it} COLLATE \"C\""))
+        .collect();
+    format!(
+        "SELECT t.merchant, ARRAY[{}], sha256(convert_to(t::text, 'UTF8')) FROM {name} AS t \
+         WHERE t.position <= $1 ORDER BY {}",
+        texts.join(", "),
+        order.join(", ")
+    )
+}
+
+async fn what(
+    table: &Table,
+    key: &[String],
+    live: &mut PgConnection,
+    rebuilt: &mut PgConnection,
+) -> Result<What, sqlx::Error> {
+    let live = whole_row(table, table.name, key, live).await?;
+    let rebuilt = whole_row(table, &shadow(table.name), key, rebuilt).await?;
+    Ok(match (live, rebuilt) {
+        (Some(live), None) => What::Surplus(Value::Object(live)),
+        (None, rebuilt) => What::Missing(Value::Object(rebuilt.unwrap_or_default())),
+        (Some(live), Some(rebuilt)) => What::Differs(columns(live, rebuilt)),
+    })
+}
+
+fn columns(
+    live: Map<String, Value>,
+    mut rebuilt: Map<String, Value>,
+) -> Vec<(String, Value, Value)> {
+    let both = live.into_iter().map(|(name, live)| {
+        let rebuilt = rebuilt.remove(&name).unwrap_or_default();
+        (name, live, rebuilt)
+    });
+    let mut differing: Vec<_> = both.filter(|(_, live, rebuilt)| live != rebuilt).collect();
+    differing.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+    differing
+}
+
+async fn whole_row(
+    table: &Table,
+    name: &str,
+    key: &[String],
+    connection: &mut PgConnection,
+) -> Result<Option<Map<String, Value>>, sqlx::Error> {
+    let kind_of = |column: &str| {
+        let mut columns = table.columns.iter();
+        columns.find(|it| it.name == column).map(|it| it.kind)
+    };
+    let is = |(at, column): (usize, &&str)| {
+        let cast = match kind_of(column) {
+            Some(Kind::Uuid) => "uuid",
+            Some(Kind::Int8) => "bigint",
+            _ => "text",
+        };
+        format!("t.{column} = ${}::text::{cast}", at + 1)
+    };
+    let conditions: Vec<String> = table.key.iter().enumerate().map(is).collect();
+    let sql = format!(
+        "SELECT to_jsonb(t) FROM {name} AS t WHERE {}",
+        conditions.join(" AND ")
+    );
+    let query = key
+        .iter()
+        .fold(sqlx::query_scalar(&sql), |query, it| query.bind(it));
+    let found: Option<sqlx::types::Json<Map<String, Value>>> =
+        query.fetch_optional(connection).await?;
+    Ok(found.map(|it| it.0))
+}

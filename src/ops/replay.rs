@@ -1,0 +1,178 @@
+//! `counterfoil replay`: read models made again from the events beside the live ones, and what came of it.
+
+use eventstore::{Reader, Role};
+use indicatif::{ProgressBar, ProgressStyle};
+use projections::rebuild::{Order, Outcome, Projection, Watch};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use super::events::Form;
+use crate::ids::Ids;
+use crate::store::{Certificate, ComparedRow, DifferenceRow, Rebuilds};
+
+/// Who a rebuild on the command line is started by: the machine's own access control stands behind it.
+const OPERATOR: &str = "operator";
+
+/// Rebuilds, and prints the certificate. Whether the live rows are as they should be: they were, or are now.
+///
+/// # Errors
+/// When it could not be finished; the live rows are as they were.
+pub async fn run(
+    url: &str,
+    projections: Vec<Projection>,
+    dry_run: bool,
+    form: Form,
+) -> anyhow::Result<bool> {
+    let pool = eventstore::pool(url, Role::Owner, 4).await?;
+    let rebuilds = Rebuilds::new(url, Reader::new(pool.clone()));
+    let order = Order {
+        id: Ids::system().uuid(),
+        dry_run,
+        started_by: OPERATOR.to_owned(),
+        merchant: None,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        projections,
+    };
+    let mut bar = Bar::new();
+    let rebuild = rebuilds.begin(&order).await?;
+    let ended = rebuild.run(&order, &mut bar).await;
+    bar.0.finish_and_clear();
+    let outcome = ended?;
+    let certificate = rebuilds.certificate(None, order.id).await?;
+    match form {
+        Form::Json => println!("{}", in_json(&order, outcome, &certificate)),
+        Form::Words => print!("{}", in_words(&order, outcome, &certificate)),
+    }
+    pool.close().await;
+    Ok(!matches!(outcome, Outcome::Different { .. }))
+}
+
+fn in_json(order: &Order, outcome: Outcome, certificate: &Certificate) -> Value {
+    let (state, differences, swapped_at) = match outcome {
+        Outcome::Identical => ("identical", 0, None),
+        Outcome::Different { differences } => ("different", differences, None),
+        Outcome::Swapped {
+            differences,
+            position,
+        } => ("swapped", differences, Some(position)),
+    };
+    let table = |it: &ComparedRow| {
+        json!({
+            "table": it.table_name,
+            "merchant": it.merchant,
+            "ledger_position": it.ledger_position,
+            "live_rows": it.live_rows,
+            "rebuilt_rows": it.rebuilt_rows,
+            "live_checksum": hex::encode(&it.live_checksum),
+            "rebuilt_checksum": hex::encode(&it.rebuilt_checksum),
+            "differences": it.differences,
+        })
+    };
+    let difference = |it: &DifferenceRow| {
+        json!({
+            "table": it.table_name, "merchant": it.merchant, "key": it.row_key, "what": it.what,
+            "column": it.column_name, "live": it.live, "rebuilt": it.rebuilt,
+        })
+    };
+    let versioned: Vec<String> = order
+        .projections
+        .iter()
+        .map(Projection::versioned)
+        .collect();
+    json!({
+        "id": order.id,
+        "projections": versioned,
+        "dry_run": order.dry_run,
+        "state": state,
+        "differences": differences,
+        "swapped_at": swapped_at,
+        "tables": certificate.tables.iter().map(table).collect::<Vec<_>>(),
+        "listed": certificate.differences.iter().map(difference).collect::<Vec<_>>(),
+    })
+}
+
+fn in_words(order: &Order, outcome: Outcome, certificate: &Certificate) -> String {
+    let mut text = String::new();
+    for it in &order.projections {
+        let tables = certificate.tables.iter();
+        let of_it = tables.filter(|table| table.table_name == it.name());
+        let (mut rows, mut rebuilt, mut differences) = (0_i64, 0_i64, 0_i64);
+        for table in of_it {
+            rows = rows.saturating_add(table.live_rows);
+            rebuilt = rebuilt.saturating_add(table.rebuilt_rows);
+            differences = differences.saturating_add(table.differences);
+        }
+        let verdict = match differences {
+            0 => "identical".to_owned(),
+            1 => "1 DIFFERENCE".to_owned(),
+            many => format!("{many} DIFFERENCES"),
+        };
+        let _ = writeln!(
+            text,
+            "{:<24} {verdict:<16} {rows} rows live, {rebuilt} rebuilt",
+            it.versioned()
+        );
+    }
+    for it in &certificate.differences {
+        let key = &it.row_key;
+        let _ = match &it.column_name {
+            Some(column) => writeln!(
+                text,
+                "  {} {key}: {column} is {}, rebuilt {}",
+                it.table_name,
+                shown(it.live.as_ref()),
+                shown(it.rebuilt.as_ref())
+            ),
+            None => writeln!(text, "  {} {key}: {}", it.table_name, it.what),
+        };
+    }
+    let _ = match outcome {
+        Outcome::Identical => writeln!(text, "nothing to put in place (rebuild {})", order.id),
+        Outcome::Different { differences } => writeln!(
+            text,
+            "a swap would change {differences} rows (dry run {})",
+            order.id
+        ),
+        Outcome::Swapped { differences, .. } => writeln!(
+            text,
+            "the rebuilt rows are live: {differences} were not as they should be (rebuild {})",
+            order.id
+        ),
+    };
+    text
+}
+
+fn shown(value: Option<&Value>) -> String {
+    value.map_or_else(|| "null".to_owned(), Value::to_string)
+}
+
+/// A bar on a terminal, and nothing elsewhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template(
+            "{msg} {bar:40} {human_pos} of {human_len} events, {per_sec}, {eta} to go",
+        );
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+}
+
+impl Watch for Bar {
+    fn step(&mut self, what: &'static str) {
+        self.0.set_message(what);
+    }
+
+    fn filled(&mut self, position: i64, head: i64) {
+        self.0.set_length(u64::try_from(head).unwrap_or(0));
+        self.0.set_position(u64::try_from(position).unwrap_or(0));
+    }
+}
