@@ -21,7 +21,7 @@ mod states;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::{Setup, World};
 
 /// The version that Stripe's clients name.
