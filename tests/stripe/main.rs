@@ -56,9 +56,11 @@ async fn world() -> World {
 }
 
 async fn world_with(setup: Setup) -> World {
+    // Before it there is no provider of TLS, which a client asks for.
+    let world = World::start_unhurried(setup).await;
     World {
         http: client(),
-        ..World::start_unhurried(setup).await
+        ..world
     }
 }
 
