@@ -27,8 +27,8 @@ async fn gateway_to(answer: Vec<u8>) -> Gateway {
         publishable_key: None,
     };
     let options = GatewayOptions {
-        timeout: Duration::from_secs(20),
         attempts: 1,
+        ..GatewayOptions::with_timeout(Duration::from_secs(20))
     };
     Gateway::new(options, HashMap::from([("default".to_owned(), account)])).unwrap()
 }

@@ -21,7 +21,7 @@ mod states;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, RequestBuilder};
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::{Setup, World};
 
 /// The version that Stripe's clients name.
@@ -56,9 +56,11 @@ async fn world() -> World {
 }
 
 async fn world_with(setup: Setup) -> World {
+    // Before it there is no provider of TLS, which a client asks for.
+    let world = World::start_unhurried(setup).await;
     World {
         http: client(),
-        ..World::start_unhurried(setup).await
+        ..world
     }
 }
 

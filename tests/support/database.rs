@@ -6,6 +6,7 @@ use counterfoil::service::MIGRATIONS;
 use sha2::{Digest, Sha256};
 use sqlx::{Connection, PgConnection};
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// What PostgreSQL says of a name that is taken.
 const DUPLICATE_DATABASE: &str = "42P04";
@@ -15,7 +16,13 @@ pub async fn database() -> String {
     static MIGRATED: OnceCell<String> = OnceCell::const_new();
     let cluster = Cluster::shared_for_tests();
     let migrated = MIGRATED.get_or_init(|| migrated(cluster)).await;
-    cluster.fresh_database_from(migrated)
+    // It waits for a program: nothing that runs beside it in this task is to stand still meanwhile.
+    let copied = spawn_blocking(move || cluster.fresh_database_from(migrated));
+    let url = copied.await.unwrap();
+    // The first session in a database reads its whole catalogue, which no service's patience is spent on.
+    let first = PgConnection::connect(&url).await.unwrap();
+    first.close().await.unwrap();
+    url
 }
 
 /// The name of the database that the others are copies of. It is made by whoever comes first, in this process or another, and
