@@ -1,6 +1,7 @@
 //! `journal`: every line of every entry, caught up behind the log.
 
 use aggregates::books::{Books, BooksEvent, Month, posting_month};
+use aggregates::ids::books_aggregate_id;
 use aggregates::ledger::{self, Entry, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -181,10 +182,10 @@ async fn read_closings(
     connection: &mut PgConnection,
     event: &Recorded,
 ) -> Result<Vec<(i64, Month)>, BoxError> {
-    let stream = format!("{}/", event.ledger);
+    let stream = books_aggregate_id(&event.ledger.parse()?);
     let rows: Vec<(i64, String)> = sqlx::query_as(
         "select position, payload::text from events
-         where aggregate_type = $1 and starts_with(aggregate_id, $2) and position <= $3 order by position",
+         where aggregate_type = $1 and aggregate_id = $2 and position <= $3 order by position",
     )
     .bind(Books::TYPE)
     .bind(stream)

@@ -129,7 +129,12 @@ pub async fn period(
             },
         )
         .collect();
-    let covers = |it: &Closing| it.through >= month && it.ledger_position <= scope.ledger_position;
+    // What is told of now is told of a closing that the journal has not come to yet.
+    let until = match as_of {
+        AsOf::Now | AsOf::Effective(_) => i64::MAX,
+        AsOf::Position(_) | AsOf::Recorded(_) => scope.ledger_position,
+    };
+    let covers = |it: &Closing| it.through >= month && it.ledger_position <= until;
     let closings = closings(connection, merchant).await?;
     Ok(Period {
         month,
