@@ -75,7 +75,7 @@ async fn buy(http: &reqwest::Client, at: SocketAddr, person: usize, round: usize
     assert_eq!(status, 200, "{back}");
 }
 
-/// Planted bugs, each seen red here: a swap that does not catch up under the head's lock; one that does not take it.
+/// Planted bug, seen red here: a swap that does not catch up once it holds the tables and the head.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_is_rebuilt_is_what_is_live_while_two_instances_append() {
     let world = busy_world().await;
