@@ -1,7 +1,10 @@
 //! `journal`: every line of every entry, caught up behind the log.
 
-use aggregates::books::{Books, BooksEvent, Month, posting_month};
-use aggregates::ids::books_aggregate_id;
+mod closings;
+
+pub(crate) use closings::Closings;
+
+use aggregates::books::{Month, posting_month};
 use aggregates::ledger::{self, Entry, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
@@ -30,6 +33,7 @@ pub const TABLE: Table = Table {
         Column::replace("credit_minor", Kind::Int8),
         Column::replace("recorded_at", Kind::Timestamptz),
         Column::replace("effective_at", Kind::Timestamptz),
+        Column::replace("period", Kind::Text),
     ],
 };
 
@@ -41,8 +45,7 @@ const KEPT: usize = 10_000;
 pub struct Journal {
     payments: Kept<Payment>,
     orders: Kept<Order>,
-    /// By ledger: at which position its books were closed through which month, oldest first.
-    closings: HashMap<String, Vec<(i64, Month)>>,
+    closings: Closings,
 }
 
 struct Kept<A> {
@@ -82,18 +85,10 @@ impl Handler for Journal {
     ) -> Result<(), BoxError> {
         let mut rows = Rows::default();
         for event in events {
+            self.closings.know(transaction, event).await?;
+            self.closings.note(event)?;
             let posted = self.posted(transaction, event).await?;
-            if posted.entries.is_empty() {
-                continue;
-            }
-            let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
-            let closed = self.closed_before(transaction, event).await?;
-            rows.push(
-                event,
-                &posted,
-                effective_at,
-                posting_month(effective_at, closed),
-            )?;
+            rows.push(event, &posted, self.closings.before(event))?;
         }
         rows.insert(transaction).await
     }
@@ -130,10 +125,6 @@ impl Journal {
                 entries
             }
             Settlement::TYPE => return Ok(of_settlement(&event.payload_as()?)),
-            Books::TYPE => {
-                self.close(event, &event.payload_as()?);
-                Vec::new()
-            }
             // Other aggregates post nothing.
             _ => Vec::new(),
         };
@@ -146,58 +137,6 @@ impl Journal {
             happened_at,
         })
     }
-}
-
-impl Journal {
-    /// Through which month the books of the event's ledger were closed when it was recorded.
-    async fn closed_before(
-        &mut self,
-        connection: &mut PgConnection,
-        event: &Recorded,
-    ) -> Result<Option<Month>, BoxError> {
-        if !self.closings.contains_key(&event.ledger) {
-            let read = read_closings(connection, event).await?;
-            self.closings.insert(event.ledger.clone(), read);
-        }
-        let closings = self.closings.get(&event.ledger);
-        let mut earlier = closings.into_iter().flatten().rev();
-        Ok(earlier
-            .find(|(position, _)| *position < event.position)
-            .map(|(_, month)| *month))
-    }
-
-    /// A page may be handled again, so a closing is known by its position and taken once.
-    fn close(&mut self, event: &Recorded, fact: &BooksEvent) {
-        let BooksEvent::PeriodClosed { through, .. } = fact;
-        if let Some(closings) = self.closings.get_mut(&event.ledger)
-            && closings.last().is_none_or(|(at, _)| *at < event.position)
-        {
-            closings.push((event.position, *through));
-        }
-    }
-}
-
-/// The closings of a ledger up to an event, oldest first.
-async fn read_closings(
-    connection: &mut PgConnection,
-    event: &Recorded,
-) -> Result<Vec<(i64, Month)>, BoxError> {
-    let stream = books_aggregate_id(&event.ledger.parse()?);
-    let rows: Vec<(i64, String)> = sqlx::query_as(
-        "select position, payload::text from events
-         where aggregate_type = $1 and aggregate_id = $2 and position <= $3 order by position",
-    )
-    .bind(Books::TYPE)
-    .bind(stream)
-    .bind(event.position)
-    .fetch_all(connection)
-    .await?;
-    let mut closings = Vec::new();
-    for (position, payload) in rows {
-        let BooksEvent::PeriodClosed { through, .. } = serde_json::from_str(&payload)?;
-        closings.push((position, through));
-    }
-    Ok(closings)
 }
 
 /// What of an event's metadata says when it happened.
@@ -231,18 +170,19 @@ fn of_settlement(fact: &SettlementEvent) -> Posted {
     }
 }
 
-/// The rows of an event's entries, for a rebuild.
+/// The rows of an event's entries, for a rebuild. `closed`: through which month the books were closed before the event.
 pub(crate) fn lines(
     event: &Recorded,
     entries: &[Entry],
     happened_at: Option<DateTime<Utc>>,
+    closed: Option<Month>,
 ) -> Result<Vec<RowChange>, BoxError> {
     let mut rows = Rows::default();
     let posted = Posted {
         entries: entries.to_vec(),
         happened_at,
     };
-    rows.push(event, &posted)?;
+    rows.push(event, &posted, closed)?;
     Ok((0..rows.merchant.len()).map(|at| rows.change(at)).collect())
 }
 
@@ -298,9 +238,10 @@ impl Rows {
         &mut self,
         event: &Recorded,
         posted: &Posted,
-        effective_at: DateTime<Utc>,
-        period: Month,
+        closed: Option<Month>,
     ) -> Result<(), BoxError> {
+        let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
+        let period = posting_month(effective_at, closed).to_string();
         for (entry, lines) in posted.entries.iter().enumerate() {
             for (line, it) in lines.lines().iter().enumerate() {
                 let (debit, credit) = match it.side {
@@ -317,7 +258,7 @@ impl Rows {
                 self.credit_minor.push(credit);
                 self.recorded_at.push(event.recorded_at);
                 self.effective_at.push(effective_at);
-                self.period.push(period.to_string());
+                self.period.push(period.clone());
                 self.position.push(event.position);
             }
         }
@@ -339,6 +280,7 @@ impl Rows {
                 self.credit_minor[at].into(),
                 Value::RecordedAt,
                 self.effective_at[at].into(),
+                self.period[at].as_str().into(),
             ],
         }
     }

@@ -2,8 +2,8 @@
 
 use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
-use aggregates::settlement::SettlementError;
 use aggregates::reconciliation::ReconciliationError;
+use aggregates::settlement::SettlementError;
 use http::StatusCode;
 use projections::books::BooksError;
 use std::fmt::Display;

@@ -1,12 +1,15 @@
 //! Events to row changes, a page at a time: the folds of the append, and the journal's lines, for a shadow to be filled with.
 
+use crate::TABLES;
 use crate::fold::{self, Versioned};
-use crate::{TABLES, journal};
+use crate::journal::{self, Closings};
+use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
-use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, SettlementId};
+use aggregates::ids::{ArticleId, OfferId, OrderId, PaymentId, ReconciliationId, SettlementId};
 use aggregates::ledger::Entry;
 use aggregates::order::Order;
 use aggregates::payment::Payment;
+use aggregates::reconciliation::Reconciliation;
 use aggregates::settlement::Settlement;
 use aggregates::stripe_request::StripeRequest;
 use chrono::{DateTime, Utc};
@@ -44,6 +47,9 @@ pub struct Refold {
     settlements: Streams<Settlement>,
     offers: Streams<Offer>,
     articles: Streams<Article>,
+    reconciliations: Streams<Reconciliation>,
+    /// Of all ledgers: it sees the log from its start.
+    closings: Closings,
 }
 
 impl Default for Refold {
@@ -62,6 +68,8 @@ impl Refold {
             settlements: Streams::keeping(aggregates),
             offers: Streams::keeping(aggregates),
             articles: Streams::keeping(aggregates),
+            reconciliations: Streams::keeping(aggregates),
+            closings: Closings::default(),
         }
     }
 }
@@ -74,12 +82,16 @@ impl Refolds for Refold {
     ) -> Result<Vec<Change>, BoxError> {
         let mut of_type: HashMap<&str, Vec<&Recorded>> = HashMap::new();
         for event in events {
+            self.closings.note(event)?;
             let same = of_type.entry(&event.aggregate_type).or_default();
             same.push(event);
         }
         let mut changes = Vec::with_capacity(events.len());
         for (aggregate_type, events) in of_type {
-            let to = &mut changes;
+            let to = &mut To {
+                changes: &mut changes,
+                closings: &self.closings,
+            };
             match aggregate_type {
                 Order::TYPE => self.orders.fold(reader, &events, to).await?,
                 Payment::TYPE => self.payments.fold(reader, &events, to).await?,
@@ -87,12 +99,21 @@ impl Refolds for Refold {
                 Settlement::TYPE => self.settlements.fold(reader, &events, to).await?,
                 Offer::TYPE => self.offers.fold(reader, &events, to).await?,
                 Article::TYPE => self.articles.fold(reader, &events, to).await?,
+                Reconciliation::TYPE => self.reconciliations.fold(reader, &events, to).await?,
+                // Its closings are noted already, and leave no rows.
+                Books::TYPE => {}
                 // Rows of theirs that are live would be lost by a swap.
                 other => return Err(format!("this program folds no events of a {other}").into()),
             }
         }
         Ok(changes)
     }
+}
+
+/// Where the changes go, and what decides in which month they are posted.
+struct To<'a> {
+    changes: &'a mut Vec<Change>,
+    closings: &'a Closings,
 }
 
 /// How many aggregates of a type are kept between pages unless told, at most twice as many and those of a page.
@@ -120,7 +141,7 @@ impl<A: Folded> Streams<A> {
         &mut self,
         reader: &Reader,
         events: &[&Recorded],
-        to: &mut Vec<Change>,
+        to: &mut To<'_>,
     ) -> Result<(), BoxError> {
         let mut streams: HashMap<&str, Vec<&Recorded>> = HashMap::new();
         for event in events {
@@ -183,7 +204,7 @@ fn fold_stream<A: Folded>(
     id: &str,
     state: &mut Versioned<A>,
     events: &[&Recorded],
-    to: &mut Vec<Change>,
+    to: &mut To<'_>,
 ) -> Result<(), BoxError> {
     let uuid: Uuid = id.rsplit('/').next().unwrap_or_default().parse()?;
     let is_new = state.version == 0;
@@ -206,14 +227,16 @@ fn fold_stream<A: Folded>(
             recorded_at: of.recorded_at,
         };
         if is_new && row.event > 0 && keeps_a_time(row.table) {
-            to.push(change(events[0], row.clone()));
+            to.changes.push(change(events[0], row.clone()));
         }
-        to.push(change(event, row));
+        to.changes.push(change(event, row));
     }
     for (index, entries) in posted {
         let event = events[index];
-        for row in journal::lines(event, &entries, A::happened_at(event, &facts[index])?)? {
-            to.push(Change {
+        let happened_at = A::happened_at(event, &facts[index])?;
+        let closed = to.closings.before(event);
+        for row in journal::lines(event, &entries, happened_at, closed)? {
+            to.changes.push(Change {
                 row,
                 position: event.position,
                 recorded_at: event.recorded_at,
@@ -321,5 +344,16 @@ impl Folded for Article {
         _posted: &mut dyn FnMut(usize, &[Entry]),
     ) -> Vec<RowChange> {
         fold::article(ArticleId::from_uuid(id), state, events, 0)
+    }
+}
+
+impl Folded for Reconciliation {
+    fn rows(
+        id: Uuid,
+        state: &mut Versioned<Self>,
+        events: &[Self::Event],
+        _posted: &mut dyn FnMut(usize, &[Entry]),
+    ) -> Vec<RowChange> {
+        fold::reconciliation(ReconciliationId::from_uuid(id), state, events, 0)
     }
 }
