@@ -67,21 +67,23 @@ pub async fn closings(
     .fetch_all(connection)
     .await?;
     let unreadable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
-    rows.into_iter()
-        .map(|(ledger_position, recorded_at, payload, metadata)| {
-            let BooksEvent::PeriodClosed { through, .. } =
-                serde_json::from_str(&payload).map_err(unreadable)?;
-            let mut metadata: BTreeMap<String, String> =
-                serde_json::from_str(&metadata).map_err(unreadable)?;
-            Ok(Closing {
-                through,
-                ledger_position,
-                recorded_at,
-                by: metadata.remove("actor"),
-                because: metadata.remove("reason"),
-            })
-        })
-        .collect()
+    let mut closings = Vec::new();
+    for (ledger_position, recorded_at, payload, metadata) in rows {
+        let fact: BooksEvent = serde_json::from_str(&payload).map_err(unreadable)?;
+        let BooksEvent::PeriodClosed { through, .. } = fact else {
+            continue;
+        };
+        let mut metadata: BTreeMap<String, String> =
+            serde_json::from_str(&metadata).map_err(unreadable)?;
+        closings.push(Closing {
+            through,
+            ledger_position,
+            recorded_at,
+            by: metadata.remove("actor"),
+            because: metadata.remove("reason"),
+        });
+    }
+    Ok(closings)
 }
 
 /// What a month came to, on every account that was touched in it or before.
