@@ -10,7 +10,8 @@ use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
 use counterfoil::ops::{
-    audit, bank, events, export, inbox, keys, ledger, parked, reconcile, replay, sandbox, serve, telemetry,
+    audit, bank, events, export, inbox, keys, ledger, parked, reconcile, replay, sandbox, serve,
+    telemetry,
 };
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope, projections_named};

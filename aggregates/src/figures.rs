@@ -56,10 +56,7 @@ pub fn of_order(it: &OrderFacts) -> [(Figure, Money); 5] {
         (Figure::Tax, it.price.tax),
         (Figure::Paid, paid),
         (Figure::Due, due),
-        (
-            Figure::Unapplied,
-            Money::new(unapplied, total.currency()),
-        ),
+        (Figure::Unapplied, Money::new(unapplied, total.currency())),
     ]
 }
 

@@ -285,7 +285,9 @@ pub async fn totals(
         .map_err(BooksError::from)?;
     totals.retain(|it| {
         filter.account.is_none_or(|account| account == it.account)
-            && filter.currency.is_none_or(|currency| currency == it.currency)
+            && filter
+                .currency
+                .is_none_or(|currency| currency == it.currency)
     });
     let chart = chart(&mut transaction, merchant, scope.ledger_position).await?;
     Ok(Totals {

@@ -90,7 +90,8 @@ fn explained(life: &[Recorded]) -> Result<Vec<FigureExplained>, BoxError> {
             let moved = minor.saturating_sub(it.amount.minor());
             if moved != 0 {
                 it.amount = Money::new(minor, currency);
-                it.made_of.push(change(recorded, Money::new(moved, currency), it.amount)?);
+                it.made_of
+                    .push(change(recorded, Money::new(moved, currency), it.amount)?);
             }
         }
     }

@@ -28,16 +28,30 @@ pub async fn life(
 ) -> Result<Vec<Recorded>, BoxError> {
     let (mut life, payments) = match subject {
         Subject::Order(id) => {
-            let own = stream(connection, Order::TYPE, vec![id.aggregate_id(merchant)], upto).await?;
+            let own = stream(
+                connection,
+                Order::TYPE,
+                vec![id.aggregate_id(merchant)],
+                upto,
+            )
+            .await?;
             let order: Order = folded(&own)?;
-            let payments = order.facts().map(|it| it.payments.keys().copied().collect());
+            let payments = order
+                .facts()
+                .map(|it| it.payments.keys().copied().collect());
             (own, payments.unwrap_or_default())
         }
         Subject::Payment(id) => (Vec::new(), vec![id]),
     };
     let mut named = Vec::new();
     for id in payments {
-        let own = stream(connection, Payment::TYPE, vec![id.aggregate_id(merchant)], upto).await?;
+        let own = stream(
+            connection,
+            Payment::TYPE,
+            vec![id.aggregate_id(merchant)],
+            upto,
+        )
+        .await?;
         named.extend(at_stripe(&folded(&own)?));
         life.extend(own);
     }

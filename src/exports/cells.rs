@@ -340,10 +340,17 @@ mod tests {
             let head = head(what, i64::try_from(count).unwrap(), chart);
             let csv = written(Form::Csv, head.clone(), &rows);
             let lines = written(Form::Lines, head, &rows);
-            let mut lines = lines.lines().map(|it| serde_json::from_str::<Value>(it).unwrap());
+            let mut lines = lines
+                .lines()
+                .map(|it| serde_json::from_str::<Value>(it).unwrap());
             let columns = lines.next().unwrap()["columns"].clone();
             let mut reader = csv::Reader::from_reader(csv.as_bytes());
-            let names: Vec<String> = reader.headers().unwrap().iter().map(str::to_owned).collect();
+            let names: Vec<String> = reader
+                .headers()
+                .unwrap()
+                .iter()
+                .map(str::to_owned)
+                .collect();
             assert_eq!(serde_json::to_value(&names).unwrap(), columns);
             for row in reader.records() {
                 let (row, line) = (row.unwrap(), lines.next().unwrap());

@@ -78,7 +78,9 @@ impl Sheet {
         let mut write = |object: &str, cells: Vec<Cell>| {
             self.rows = self.rows.saturating_add(1);
             match self.form {
-                Form::Csv => text.push_str(&csv::row(cells.iter().map(|it| it.in_csv().into_owned()))),
+                Form::Csv => {
+                    text.push_str(&csv::row(cells.iter().map(|it| it.in_csv().into_owned())))
+                }
                 Form::Lines => text.push_str(&cells::line(object, &columns, &cells)),
             }
         };

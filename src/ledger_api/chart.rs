@@ -66,7 +66,9 @@ pub async fn map(State(app): State<App>, request: Request) -> Answer {
         (to, fields.optional_text("because", BECAUSE_LENGTH_MAX))
     })?;
     let to = to.map_err(|()| Problem::internal())?;
-    let by = call.app.person(&call.caller, NAME, because.unwrap_or_default());
+    let by = call
+        .app
+        .person(&call.caller, NAME, because.unwrap_or_default());
     call.app.map_account(by, account, Some(to)).await?;
     shown(&call, AsOf::Now).await
 }

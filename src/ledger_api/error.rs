@@ -17,8 +17,7 @@ use crate::http::problem::{Fault, Problem};
 use crate::store::{NoExport, Scope};
 use crate::use_cases::{
     AppError, BreakError, CloseError, FeedError, MatchError, PastError, ReconcileError,
-    RegisterError, SettleError,
-    StartRebuildError,
+    RegisterError, SettleError, StartRebuildError,
 };
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
@@ -221,9 +220,7 @@ impl From<NoExport> for Problem {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_exports", detail)
                     .retry_after_s(5)
             }
-            NoExport::TooSlow => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail)
-            }
+            NoExport::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
             NoExport::Broken(error) => unreadable(&error),
         }
     }

@@ -121,7 +121,9 @@ pub async fn reconciliation(State(app): State<App>, request: Request) -> Answer 
     let name = format!("{merchant}-reconciliation-{run}");
     let mut response = file(Body::from_stream(pieces), call.form, &name);
     if let Some(position) = position {
-        response.headers_mut().insert(POSITION.clone(), position.into());
+        response
+            .headers_mut()
+            .insert(POSITION.clone(), position.into());
     }
     Ok(response)
 }

@@ -103,7 +103,10 @@ async fn show(url: &str, which: &Which) -> anyhow::Result<()> {
 
 fn line(account: Account, chart: &Chart, position: i64, form: Form) {
     let theirs = chart.get(&account);
-    let (code, name) = (theirs.map(ChartAccount::code), theirs.map(ChartAccount::name));
+    let (code, name) = (
+        theirs.map(ChartAccount::code),
+        theirs.map(ChartAccount::name),
+    );
     match form {
         Form::Json => say!(
             "{}",

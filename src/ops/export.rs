@@ -296,7 +296,11 @@ async fn report_of(
     form: report::Form,
     output: Option<&Path>,
 ) -> anyhow::Result<()> {
-    let app = parked::app(&reconcile::with_simulator(config)?, url).await?;
+    // The running sandbox has a key of its own.
+    let app = match config.seal_key {
+        Some(_) => parked::app(config, url).await?,
+        None => parked::app(&reconcile::with_simulator(config)?, url).await?,
+    };
     let written = async {
         let report = app.report(merchant, run).await?;
         let mut to = Sink::open(output)?;

@@ -47,11 +47,7 @@ pub async fn run(url: &str, named: Named, which: &Which) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn subject(
-    reader: &Reader,
-    merchant: &MerchantId,
-    named: Named,
-) -> anyhow::Result<Subject> {
+async fn subject(reader: &Reader, merchant: &MerchantId, named: Named) -> anyhow::Result<Subject> {
     Ok(match named {
         Named::Order(name) => {
             let id = events::order_named(reader, merchant, Some(&name)).await?;

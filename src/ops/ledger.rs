@@ -410,7 +410,8 @@ fn period(found: &Period, form: Form) {
         let state = found.closed.as_ref().map_or("open".to_owned(), closing);
         say!(
             "{}: {state}; as of ledger position {}",
-            found.month, found.ledger_position
+            found.month,
+            found.ledger_position
         );
     }
     for it in &found.totals {

@@ -19,6 +19,8 @@ pub mod serve;
 pub mod telemetry;
 pub mod words;
 
+pub use crate::exports::report;
+
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process;

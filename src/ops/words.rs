@@ -136,7 +136,11 @@ pub fn books(event: &BooksEvent) -> String {
     match event {
         BooksEvent::PeriodClosed { through, .. } => format!("books closed through {through}"),
         BooksEvent::AccountMapped { account, to, .. } => {
-            format!("{account} is {} ({}) in the merchant's chart", to.code(), to.name())
+            format!(
+                "{account} is {} ({}) in the merchant's chart",
+                to.code(),
+                to.name()
+            )
         }
         BooksEvent::AccountUnmapped { account, .. } => {
             format!("{account} is none of the merchant's chart")
