@@ -115,7 +115,7 @@ async fn every_filter_takes_its_part_and_the_parts_are_the_whole() {
     ] {
         let mut times: Vec<&str> = all.iter().map(|it| it[what].as_str().unwrap()).collect();
         times.sort_unstable();
-        let middle = times[times.len() / 2];
+        let middle = times.pop().unwrap();
         let earlier = rows(&world, &format!("/journal?{before}={middle}")).await;
         let later = rows(&world, &format!("/journal?{from}={middle}")).await;
         assert!(!earlier.is_empty() && !later.is_empty(), "{what}");
@@ -216,7 +216,8 @@ async fn a_reader_of_csv_finds_what_a_reader_of_json_finds_and_no_formula_runs()
                     }
                     it => it.to_string(),
                 };
-                let number = told.parse::<f64>().is_ok();
+                let number = ["opening", "debit", "credit", "balance"].contains(&name.as_str())
+                    || line[name].is_number();
                 if told.starts_with(['=', '+', '-', '@']) && !number {
                     formulas += 1;
                     assert_eq!(*cell, format!("'{told}"), "{name} of {path}");

@@ -64,7 +64,6 @@ const CSV_FORMAT: &str = r#"{"booked_on": "date", "amount": {"signed": "amount"}
 fn statement(media: &'static str, query: &str, body: impl Into<String>, status: u16) -> Asked {
     let code = match status {
         413 => "body_too_large",
-        415 => "unsupported_media_type",
         _ => "invalid_request",
     };
     Asked {
@@ -358,7 +357,7 @@ fn broken_statements() -> Vec<Asked> {
         statement("application/xml", "account=main", "<Document/>", 400),
         statement("application/xml", "account=main", bomb, 400),
         statement("application/xml", "account=main", "", 400),
-        statement("application/pdf", "account=main", "%PDF", 415),
+        statement("application/pdf", "account=main", "%PDF", 400),
         statement("text/csv", &format, "x".repeat(2_000_000), 413),
     ]
 }
