@@ -81,7 +81,7 @@ async fn the_journal_sums_to_the_balances_as_of_every_position() {
     world.stop_audited().await;
 }
 
-/// Planted bug: reading an order's own stream alone.
+/// Planted bug: leaving what Stripe booked out of an order's life.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_filter_takes_its_part_and_the_parts_are_the_whole() {
     let world = World::start().await;
@@ -231,7 +231,7 @@ async fn a_reader_of_csv_finds_what_a_reader_of_json_finds_and_no_formula_runs()
     world.stop_audited().await;
 }
 
-/// Planted bug: telling of an account by the chart as it stands, where the export is as of an earlier position.
+/// Planted bugs: the position is no bound of the journal, or none of the chart's.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_export_as_of_a_position_is_the_same_to_the_byte_whatever_has_happened_since() {
     let world = World::start().await;
@@ -313,7 +313,7 @@ async fn an_export_as_of_a_position_is_the_same_to_the_byte_whatever_has_happene
     world.stop_audited().await;
 }
 
-/// Planted bug: reading an export without asking whose it is.
+/// Planted bug: an order that nobody has, read as one to which nothing happened.
 #[tokio::test(flavor = "multi_thread")]
 async fn another_merchant_takes_nothing_of_it_away() {
     let world = World::start().await;
