@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-/// The simulator's clock: real time, plus what it was advanced by. The advance survives a restart.
+/// The simulator's clock: real time, less what it began behind it, plus what it was advanced by. The advance survives a restart.
 pub struct Clock {
     ahead_s: AtomicI64,
     file: Option<PathBuf>,
@@ -19,16 +19,16 @@ struct Stored {
 }
 
 impl Clock {
-    /// Reads the advance from `file`, where there is one.
+    /// Reads the advance from `file`, where there is one; else the clock begins `behind_s` behind real time.
     ///
     /// # Errors
     /// When the file is there and cannot be read.
-    pub fn open(file: Option<PathBuf>) -> io::Result<Self> {
+    pub fn open(file: Option<PathBuf>, behind_s: u32) -> io::Result<Self> {
         let ahead_s = match &file {
             Some(path) if path.exists() => {
                 serde_json::from_slice::<Stored>(&std::fs::read(path)?)?.ahead_s
             }
-            _ => 0,
+            _ => -i64::from(behind_s),
         };
         Ok(Self {
             ahead_s: AtomicI64::new(ahead_s),
@@ -47,7 +47,7 @@ impl Clock {
         real_ms() + self.ahead_s.load(Ordering::SeqCst) * 1_000
     }
 
-    /// How far ahead of real time it is.
+    /// How far ahead of real time it is; negative where it is behind.
     pub fn ahead_s(&self) -> i64 {
         self.ahead_s.load(Ordering::SeqCst)
     }
