@@ -7,6 +7,7 @@ mod support;
 mod people;
 mod planted;
 mod runs;
+mod year;
 
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;
