@@ -161,8 +161,9 @@ pub async fn rebuild(pool: &PgPool, events: i64) -> Result<(i64, Duration)> {
     }));
     let repository =
         PostgresEventRepository::new(pool.clone()).with_tables("stock_some", "stock_snapshots");
-    let replayed = QueryReplay::<_, _, Payment>::new(repository, query).replay_all();
-    replayed
+    let replay = QueryReplay::<_, _, Payment>::new(repository, query);
+    replay
+        .replay_all()
         .await
         .map_err(|error| anyhow!("stock replay: {error}"))?;
     let elapsed = start.elapsed();

@@ -5,7 +5,6 @@ use crate::support::settling::settle;
 use crate::support::{World, card_payment, pause_webhooks, send, until};
 use aggregates::metadata::Actor;
 use aggregates::money::{Currency, Money};
-use aggregates::order::Order;
 use chrono::Utc;
 use counterfoil::bank::StatementLine;
 use eventstore::Reader;
@@ -86,7 +85,7 @@ pub async fn busy_world() -> World {
     assert!(settled.recorded > 0);
     let line = StatementLine {
         account: None,
-        booked_on: chrono::Utc::now().date_naive(),
+        booked_on: Utc::now().date_naive(),
         value_on: None,
         amount: Money::new(100, Currency::USD),
         reference: None,
@@ -108,9 +107,8 @@ pub async fn busy_world() -> World {
     let booked = &booked["acct_acme"]["balance_transactions"][0]["id"];
     let another_fee = json!({"id": booked, "set": {"fee": 1}});
     world.sim(Method::POST, "forge", Some(another_fee)).await;
-    let run = world
-        .app()
-        .reconcile(&acme, actor, 0, &CancellationToken::new(), |_| {});
+    let never = CancellationToken::new();
+    let run = world.app().reconcile(&acme, actor, 0, &never, |_| {});
     run.await.unwrap();
     pause_webhooks(&world, true).await;
     let (intent, intention) = parked_capture(&mut world, "drop_after").await;
