@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deaths;
 mod people;
 mod planted;
 mod runs;

@@ -1,7 +1,7 @@
 //! A year of business, drawn from a seed and done week by week: through the doors, as callers do, and at the simulator, as payers,
 //! banks and Stripe do. Nothing is put into the ledger behind its back.
 
-use super::bank::Bank;
+use super::bank::{Arrived, Bank};
 use super::client::{Client, Door, text};
 use super::stories::{Paid, Story};
 use crate::support::World;
@@ -12,15 +12,16 @@ use rand::{Rng, SeedableRng};
 use reqwest::Method;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::{Duration, Instant};
 
-pub const DAY_S: u32 = 24 * 3600;
+const DAY_S: u32 = 24 * 3600;
 /// Weeks in which something is sold.
-pub const WEEKS: u64 = 52;
+const WEEKS: u64 = 52;
 /// Weeks after them, until all has settled: disputes lapse, what is held expires, payouts arrive.
 const SETTLING_WEEKS: u64 = 4;
 /// How far behind real time the simulator is when the year is closed. What is planted then has as long to become late.
-pub const LEFT_S: u32 = 15 * DAY_S;
+const LEFT_S: u32 = 15 * DAY_S;
 /// How far behind real time the year begins.
 pub const BEHIND_S: u32 = 56 * 7 * DAY_S + LEFT_S;
 /// So many callers at once.
@@ -49,13 +50,23 @@ pub struct Year<'w> {
 }
 
 /// Where the time went.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Took {
     pub stories: Duration,
     pub money_back: Duration,
     pub webhooks: Duration,
     pub settling: Duration,
     pub bank: Duration,
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            to,
+            "sales {:.0?}, money back {:.0?}, webhooks {:.0?}, bookings {:.0?}, bank {:.0?}",
+            self.stories, self.money_back, self.webhooks, self.settling, self.bank
+        )
+    }
 }
 
 impl<'w> Year<'w> {
@@ -85,8 +96,18 @@ impl<'w> Year<'w> {
         }
         for week in WEEKS..WEEKS + SETTLING_WEEKS {
             self.answer_disputes().await;
-            self.advance(week).await;
+            self.advance(week, 7).await;
         }
+        while self.a_payout_is_under_way().await {
+            self.advance(0, 1).await;
+        }
+    }
+
+    async fn a_payout_is_under_way(&self) -> bool {
+        let (status, list) = self.client.read("/v1/payouts?limit=10").await;
+        assert_eq!(status, 200, "{list}");
+        let mut data = list["data"].as_array().unwrap().iter();
+        data.any(|it| it["status"] == "pending" || it["status"] == "in_transit")
     }
 
     async fn week(&mut self, week: u64, stories: Vec<Story>) {
@@ -111,7 +132,7 @@ impl<'w> Year<'w> {
             self.pool.extend(it.paid);
         }
         self.at_stripe(week).await;
-        self.advance(week).await;
+        self.advance(week, 7).await;
     }
 
     pub fn count(&mut self, what: &'static str) {
@@ -120,7 +141,7 @@ impl<'w> Year<'w> {
 
     /// Some of what was paid in the weeks before is given back, in part or whole.
     async fn give_back(&mut self) {
-        let wanted = self.pool.len() / 12;
+        let wanted = self.pool.len() / 40;
         let mut refunds = Vec::new();
         for _ in 0..wanted {
             let at = self.rng.random_range(0..self.pool.len());
@@ -199,9 +220,9 @@ impl<'w> Year<'w> {
         }
     }
 
-    /// A week passes: what is due at Stripe is done, told, booked, and the bank's statement comes.
-    async fn advance(&mut self, week: u64) {
-        self.days_pass(7).await;
+    /// Time passes: what is due at Stripe is done, told, booked, and the bank's statement comes.
+    async fn advance(&mut self, week: u64, days: u32) {
+        self.days_pass(days).await;
         let before = Instant::now();
         self.client.quiet(self.world).await;
         self.took.webhooks += before.elapsed();
@@ -215,13 +236,13 @@ impl<'w> Year<'w> {
         self.took.bank += before.elapsed();
     }
 
-    pub async fn days_pass(&self, days: u32) {
+    async fn days_pass(&self, days: u32) {
         let body = json!({"advance_s": days * DAY_S});
         self.world.sim(Method::POST, "clock", Some(body)).await;
     }
 
     /// Payouts that have arrived since it was asked before.
-    async fn payouts_paid(&mut self) -> Vec<super::bank::Arrived> {
+    pub async fn payouts_paid(&mut self) -> Vec<Arrived> {
         let (status, list) = self.client.read("/v1/payouts?limit=100").await;
         assert_eq!(status, 200, "{list}");
         let data = list["data"].as_array().unwrap();

@@ -7,12 +7,21 @@ mod bank;
 mod business;
 mod client;
 mod closing;
+mod drift;
+mod faults;
+mod forging;
+mod found;
+mod planting;
 mod stories;
+mod victims;
 
 use crate::support::{Setup, World, simulator_config};
+use aggregates::ids::ReconciliationId;
+use aggregates::reconciliation::BreakClass;
 use business::{BEHIND_S, Plan, Year};
 use simulator::{Settlement, Simulator};
 use std::time::Instant;
+use strum::IntoEnumIterator;
 
 /// A size from the environment, or that of `make test`.
 fn size(name: &str, slice: u64) -> u64 {
@@ -42,19 +51,49 @@ async fn world() -> World {
     .await
 }
 
+/// One year for both: it takes as long to pass as all the rest together.
+///
+/// Planted bugs, each seen red: see below at what it turns red.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_year_of_business_ties_out_to_the_cent() {
+async fn a_year_of_business_ties_out_to_the_cent_and_each_fault_that_is_planted_in_it_is_found() {
     let world = world().await;
-    let seed = size("CF_SEED", 1);
-    let plan = Plan {
-        seed,
-        payments: size("CF_YEAR_PAYMENTS", 2_000),
-    };
-    let began = Instant::now();
+    let (seed, payments) = (size("CF_SEED", 1), size("CF_YEAR_PAYMENTS", 2_000));
     let mut year = Year::new(&world, seed);
-    year.pass(plan).await;
-    println!("{:?} {:?} {:?}", began.elapsed(), year.took, year.tally);
-    closing::ties_out(&year).await;
-    println!("{:?}", began.elapsed());
+    let began = Instant::now();
+    year.pass(Plan { seed, payments }).await;
+    let passed = began.elapsed();
+    let clean = closing::ties_out(&year).await;
+    println!(
+        "campaign year: {payments} payments, {} bookings, {} payouts in {passed:.0?} ({}), closed in {:.0?}; 0 breaks; seed {seed}",
+        clean.tail.totals.bookings,
+        clean.tail.totals.payouts,
+        year.took,
+        began.elapsed() - passed,
+    );
+    println!("campaign year: {:?}", year.tally);
+
+    let began = Instant::now();
+    let drawn = faults::drawn(&mut year, size("CF_YEAR_FAULTS", 500));
+    let count: u64 = drawn.values().sum();
+    let (expected, drift) = faults::plant(&mut year, &drawn).await;
+    let planted = began.elapsed();
+    let run = reconciled(&world).await;
+    let read = crate::read(&world, run).await;
+    found::exactly(&read, expected);
+    drift.is_healed(&year).await;
+    let classes = read.tail.totals.breaks.len();
+    assert_eq!(classes, BreakClass::iter().count());
+    let compared = began.elapsed() - planted;
+    found::repeats_to_the_byte(&world, run).await;
+    println!(
+        "campaign year_faults: {count} faults of {classes} classes planted in {planted:.0?}, all found and named in {compared:.0?}, \
+         0 false alarms, {} healed, repeated to the byte; seed {seed}",
+        read.head.pinned.healed,
+    );
     world.stop().await;
+}
+
+async fn reconciled(world: &World) -> ReconciliationId {
+    crate::next_second(world).await;
+    crate::try_reconcile(world).await.unwrap()
 }
