@@ -49,7 +49,8 @@ async fn exchanging_world() -> World {
     }
 }
 
-fn person(because: &str) -> Person {
+/// Somebody of acme's who has a reason.
+pub fn person(because: &str) -> Person {
     Person {
         merchant: acme(),
         actor: Actor {

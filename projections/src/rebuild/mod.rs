@@ -118,6 +118,9 @@ const SET_UP: &str = "set role none; set timezone = 'UTC'; set datestyle = 'ISO,
      set maintenance_work_mem = '128MB'; set client_min_messages = error; \
      set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = 0";
 
+/// SQLSTATE of a lock that was waited for too long.
+const LOCK_TIMEOUT: &str = "55P03";
+
 /// The name of the lock.
 const LOCK: &str = "counterfoil rebuild";
 
@@ -138,14 +141,7 @@ impl<F: Refolds> Rebuild<F> {
             // Filling and comparing take as long as they take, and that is no warning.
             .disable_statement_logging();
         let mut session = connect(&options).await?;
-        let locked: bool =
-            sqlx::query_scalar("select pg_try_advisory_lock(hashtextextended($1, 0))")
-                .bind(LOCK)
-                .fetch_one(&mut session)
-                .await?;
-        if !locked {
-            return Err(RebuildError::Busy);
-        }
+        lock(&mut session).await?;
         certificate::abandon(&mut session).await?;
         shadow::clear(&mut session).await?;
         let tables = projections.iter().map(|it| it.table).collect();
@@ -327,6 +323,35 @@ impl<F: Refolds> Rebuild<F> {
         live.execute("rollback").await?;
         Ok(found.iter().map(|(_, it)| it.differences()).sum())
     }
+}
+
+/// Takes the lock. Whoever still tidies up after a rebuild that has ended is waited for: to all others it is over.
+async fn lock(session: &mut PgConnection) -> Result<(), RebuildError> {
+    let (locked, running): (bool, bool) = sqlx::query_as(
+        "select pg_try_advisory_lock(hashtextextended($1, 0)), exists (select from rebuilds where state = 'running')",
+    )
+    .bind(LOCK)
+    .fetch_one(&mut *session)
+    .await?;
+    if locked {
+        return Ok(());
+    }
+    if running {
+        return Err(RebuildError::Busy);
+    }
+    session.execute("set lock_timeout = '5s'").await?;
+    let waited = sqlx::query("select pg_advisory_lock(hashtextextended($1, 0))")
+        .bind(LOCK)
+        .execute(&mut *session)
+        .await;
+    match waited {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(LOCK_TIMEOUT) => {
+            return Err(RebuildError::Busy);
+        }
+        waited => waited?,
+    };
+    session.execute("set lock_timeout = 0").await?;
+    Ok(())
 }
 
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {

@@ -98,7 +98,11 @@ pub const PLANTS: &[Plant] = &[
          update payments set position = position + 1 where position > 5; update refunds set position = position + 1 where position > 5;
          update payouts set position = position + 1 where position > 5; update parked set position = position + 1 where position > 5;
          update offers set position = position + 1 where position > 5; update articles set position = position + 1 where position > 5;
-         update stripe_requests set position = position + 1 where position > 5",
+         update stripe_requests set position = position + 1 where position > 5;
+         update balance_transactions set position = position + 1 where position > 5;
+         update bank_lines set position = position + 1 where position > 5;
+         update reconciliation_runs set position = position + 1 where position > 5;
+         update reconciliation_breaks set position = position + 1 where position > 5",
         &[I::I7],
         "position 7 follows 5",
     ),
