@@ -35,7 +35,10 @@ async fn leases_run_out(world: &World) {
 async fn worked_with(world: &World) -> i64 {
     let rows = "select (select count(*) from reconciliation_items) + (select count(*) from reconciliation_work)";
     let mut owner = owner(world).await;
-    sqlx::query_scalar(rows).fetch_one(&mut owner).await.unwrap()
+    sqlx::query_scalar(rows)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap()
 }
 
 /// Killed after its first, its third, … step, at the moment at which what the step came to was kept, and once more between the
@@ -68,7 +71,10 @@ async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     assert!(worked_with(&world).await > 0, "it died before it tidied up");
     let opened = "select count(*) from reconciliation_runs where merchant = 'acme'";
     let mut connection = owner(&world).await;
-    let opened: i64 = sqlx::query_scalar(opened).fetch_one(&mut connection).await.unwrap();
+    let opened: i64 = sqlx::query_scalar(opened)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(opened, 1, "{deaths} deaths later it is the same run");
 
     let closed = as_of(&world, &head(&world).await.to_string()).await;
@@ -114,17 +120,29 @@ async fn a_report_as_of_a_point_is_the_last_one_of_then() {
     let now = head(&world).await;
     for (point, run, lines) in [(between, &clean, 0), (now, &faulty, 1)] {
         let shown = as_of(&world, &point.to_string()).await;
-        assert_eq!(shown["head"]["run"], run.head.run.to_string(), "as of {point}");
+        assert_eq!(
+            shown["head"]["run"],
+            run.head.run.to_string(),
+            "as of {point}"
+        );
         assert_eq!(shown["lines"].as_array().unwrap().len(), lines);
     }
     // Nothing was compared by then, and nothing is known of what is to come.
-    for point in [(before_all - 1).to_string(), (now + 1).to_string(), "yesterday".to_owned()] {
+    for point in [
+        (before_all - 1).to_string(),
+        (now + 1).to_string(),
+        "yesterday".to_owned(),
+    ] {
         let refused = run(command(&world, &["--as-of", &point])).await;
         assert_eq!(refused.status.code(), Some(2), "as of {point}: {refused:?}");
         assert!(refused.stdout.is_empty() && !refused.stderr.is_empty());
     }
     let mut nobodys = process::program(&world);
     nobodys.args(["reconcile", "--as-of", "1"]);
-    assert_eq!(run(nobodys).await.status.code(), Some(2), "positions are a merchant's");
+    assert_eq!(
+        run(nobodys).await.status.code(),
+        Some(2),
+        "positions are a merchant's"
+    );
     world.stop().await;
 }

@@ -32,7 +32,7 @@ impl App {
                 if let Some(left) = app.before(&merchant, key.as_ref()).await? {
                     return app.run_left(&merchant, left).await;
                 }
-                let (then, commit) = app.opened(&merchant, tolerance_minor).await?;
+                let (then, commit) = app.run_to_open(&merchant, tolerance_minor).await?;
                 let left = app.answer_at_once(&merchant, &context, then, commit, key.as_ref());
                 if let Some(left) = left.await? {
                     return app.run_left(&merchant, left).await;
@@ -49,7 +49,7 @@ impl App {
     }
 
     /// The run that is open, or a new one.
-    async fn opened(
+    async fn run_to_open(
         &self,
         merchant: &Merchant,
         tolerance_minor: i64,

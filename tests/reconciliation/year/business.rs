@@ -5,6 +5,7 @@ use super::bank::{Arrived, Bank};
 use super::client::{Client, Door, text};
 use super::stories::{Paid, Story};
 use crate::support::World;
+use chrono::{DateTime, Datelike, Weekday};
 use futures::StreamExt;
 use futures::stream;
 use rand::rngs::StdRng;
@@ -23,7 +24,7 @@ const SETTLING_WEEKS: u64 = 4;
 /// How far behind real time the simulator is when the year is closed. What is planted then has as long to become late.
 const LEFT_S: u32 = 15 * DAY_S;
 /// How far behind real time the year begins.
-pub const BEHIND_S: u32 = 56 * 7 * DAY_S + LEFT_S;
+pub const BEHIND_S: u32 = 57 * 7 * DAY_S + LEFT_S;
 /// So many callers at once.
 const AT_ONCE: usize = 16;
 
@@ -85,6 +86,8 @@ impl<'w> Year<'w> {
 
     /// All of it, until everything has settled.
     pub async fn pass(&mut self, plan: Plan) {
+        // What was sold on a Sunday is there on the next one; on the Monday between them it was not yet, and nothing was paid out of it.
+        self.days_until(Weekday::Sun).await;
         let mut told = 0;
         for week in 0..WEEKS {
             let until = plan.payments * (week + 1) / WEEKS;
@@ -158,7 +161,11 @@ impl<'w> Year<'w> {
         let kept = self.pool.len().saturating_sub(200);
         self.pool.drain(..kept);
         for (_, _, whole) in &refunds {
-            self.count(if *whole { "refunded" } else { "refunded in part" });
+            self.count(if *whole {
+                "refunded"
+            } else {
+                "refunded in part"
+            });
         }
         let client = &self.client;
         let done = stream::iter(refunds).map(|(intent, minor, _)| client.refund(intent, minor));
@@ -176,8 +183,14 @@ impl<'w> Year<'w> {
         if week % 6 == 4 {
             let form = format!("amount={}&currency=usd", self.rng.random_range(100..900));
             let (status, made) = self.client.form(Door::Stripe, "/v1/payouts", &form).await;
-            assert_eq!(status, 200, "{made}");
-            self.count("payout by hand");
+            // A very small year has nothing to pay out.
+            assert!(
+                status == 200 || made["error"]["code"] == "balance_insufficient",
+                "{made}"
+            );
+            if status == 200 {
+                self.count("payout by hand");
+            }
         }
         if week == 30 {
             let payout = self.bank.last_arrived("usd");
@@ -234,6 +247,14 @@ impl<'w> Year<'w> {
         let lines = self.bank.books(arrived, &mut self.rng);
         self.client.import(&lines, week % 2 == 0).await;
         self.took.bank += before.elapsed();
+    }
+
+    /// Goes on to that day of the week, at the same time of day.
+    pub async fn days_until(&self, weekday: Weekday) {
+        let clock = self.world.sim(Method::GET, "clock", None).await;
+        let now = DateTime::from_timestamp(clock["now"].as_i64().unwrap(), 0).unwrap();
+        let days = weekday.days_since(now.weekday());
+        self.days_pass(days).await;
     }
 
     async fn days_pass(&self, days: u32) {

@@ -21,7 +21,9 @@ pub async fn held(year: &Year<'_>, count: usize) -> Vec<String> {
     for minor in 0..count {
         let body = json!({"amount": 2_000 + minor, "currency": "usd", "confirm": true, "payment_method": "pm_card_visa",
             "capture_method": "manual", "return_url": "https://shop.example"});
-        let made = year.client.post(Door::Payments, "/v1/payment_intents", &body);
+        let made = year
+            .client
+            .post(Door::Payments, "/v1/payment_intents", &body);
         let (status, intent) = made.await;
         assert_eq!(status, 200, "{intent}");
         held.push(text(&intent["id"]));
@@ -69,18 +71,34 @@ impl Drift {
     /// Each stands as it does at Stripe, and what Stripe tells of it afterwards is no news.
     pub async fn is_healed(&self, year: &Year<'_>) {
         for intent in &self.captured {
-            assert_eq!(stands(year, intent).await, (Status::Succeeded, 0), "{intent}");
+            assert_eq!(
+                stands(year, intent).await,
+                (Status::Succeeded, 0),
+                "{intent}"
+            );
         }
         for intent in &self.cancelled {
-            assert_eq!(stands(year, intent).await, (Status::Canceled, 0), "{intent}");
+            assert_eq!(
+                stands(year, intent).await,
+                (Status::Canceled, 0),
+                "{intent}"
+            );
         }
         for intent in &self.disputed {
-            assert_eq!(stands(year, intent).await, (Status::Succeeded, 1), "{intent}");
+            assert_eq!(
+                stands(year, intent).await,
+                (Status::Succeeded, 1),
+                "{intent}"
+            );
         }
         told(year, true).await;
         year.client.quiet(year.world).await;
         for intent in &self.disputed {
-            assert_eq!(stands(year, intent).await, (Status::Succeeded, 1), "{intent}");
+            assert_eq!(
+                stands(year, intent).await,
+                (Status::Succeeded, 1),
+                "{intent}"
+            );
         }
     }
 }

@@ -104,6 +104,7 @@ const HELD: usize = 12;
 /// to be found.
 pub async fn plant(year: &mut Year<'_>, drawn: &BTreeMap<Fault, u64>) -> (Vec<Told>, Drift) {
     let mut planting = Planting::new(year).await;
+    planting.money_comes().await;
     let first = drawn.iter().filter(|(kind, _)| kind.comes_first());
     planting.all(first).await;
     planting.time_passes().await;

@@ -18,7 +18,14 @@ pub async fn assigned(world: &World, intent: &str, order: &str) {
     let order: OrderId = order.parse().unwrap();
     let events = vec![PaymentEvent::OrderAssigned { order }];
     let payment = Some(Decided { id, before, events });
-    commit(world, Commit { payment, ..Commit::default() }).await;
+    commit(
+        world,
+        Commit {
+            payment,
+            ..Commit::default()
+        },
+    )
+    .await;
 }
 
 /// The order counts as paid by the payment that was asked for.
@@ -26,12 +33,22 @@ pub async fn paid(world: &World, order: &str) {
     let id: OrderId = order.parse().unwrap();
     let before = world.app().store().order(&acme(), id).await.unwrap();
     let facts = before.state.facts().unwrap();
-    let Some(WayToPay::Payment { payment, amount, .. }) = facts.live.clone() else {
+    let Some(WayToPay::Payment {
+        payment, amount, ..
+    }) = facts.live.clone()
+    else {
         panic!("a payment was asked for");
     };
     let events = vec![OrderEvent::OrderPaid { payment, amount }];
     let order = Some(Decided { id, before, events });
-    commit(world, Commit { order, ..Commit::default() }).await;
+    commit(
+        world,
+        Commit {
+            order,
+            ..Commit::default()
+        },
+    )
+    .await;
 }
 
 async fn commit(world: &World, commit: Commit) {

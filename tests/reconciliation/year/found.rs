@@ -1,8 +1,8 @@
 //! What a run told, beside what it had to tell.
 
 use super::faults::{Amount, Told};
-use crate::{Read, acme};
 use crate::support::World;
+use crate::{Read, acme};
 use aggregates::ids::ReconciliationId;
 use counterfoil::ops::report::{self, Form};
 use counterfoil::use_cases::{Report, ReportAmount, ReportLine};

@@ -10,7 +10,7 @@ use super::victims::{Back, Plain, Victims};
 use crate::acme;
 use aggregates::ids::SettlementId;
 use aggregates::money::{Currency, Money};
-use chrono::{Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate, Utc, Weekday};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ impl<'a, 'w> Planting<'a, 'w> {
         }
     }
 
-    pub async fn all(&mut self, kinds: impl Iterator<Item = (&Fault, &u64)>) {
+    pub async fn all<'f>(&mut self, kinds: impl Iterator<Item = (&'f Fault, &'f u64)>) {
         for (kind, count) in kinds {
             for _ in 0..*count {
                 self.one(*kind).await;
@@ -46,7 +46,21 @@ impl<'a, 'w> Planting<'a, 'w> {
         }
     }
 
-    /// From the close of the year until now: what has become due is done, told, booked, and on the bank's statement.
+    /// Something is sold on a Tuesday, so that on Thursday there is money for payouts by hand: on Mondays all is paid out.
+    pub async fn money_comes(&mut self) {
+        self.year.days_until(Weekday::Tue).await;
+        let body = json!({"amount": 9_000_000, "currency": "usd", "confirm": true, "payment_method": "pm_card_visa",
+            "return_url": "https://shop.example"});
+        let paid = self
+            .year
+            .client
+            .post(Door::Payments, "/v1/payment_intents", &body);
+        let (status, paid) = paid.await;
+        assert_eq!(status, 200, "{paid}");
+        self.year.days_until(Weekday::Fri).await;
+    }
+
+    /// From then until now: what has become due is done, told, booked, and on the bank's statement.
     pub async fn time_passes(&mut self) {
         let clock = self.year.world.sim(Method::GET, "clock", None).await;
         let left = -clock["ahead_s"].as_i64().unwrap();
@@ -105,7 +119,13 @@ impl<'a, 'w> Planting<'a, 'w> {
         }
     }
 
-    fn tell(&mut self, class: &str, subject: String, part: String, (ours, theirs): (Amount, Amount)) {
+    fn tell(
+        &mut self,
+        class: &str,
+        subject: String,
+        part: String,
+        (ours, theirs): (Amount, Amount),
+    ) {
         let class = class.to_owned();
         self.told.push((class, subject, part, ours, theirs));
     }
@@ -126,7 +146,11 @@ impl<'a, 'w> Planting<'a, 'w> {
         let prefix = text(id);
         let prefix = prefix.split('_').next().unwrap();
         // Some come before what they are copies of, and some after it.
-        let name = format!("{prefix}_{}copy{}", ["0", "z"][usize::try_from(self.copies % 2).unwrap()], self.copies);
+        let name = format!(
+            "{prefix}_{}copy{}",
+            ["0", "z"][usize::try_from(self.copies % 2).unwrap()],
+            self.copies
+        );
         let body = json!({"id": id, "as": name, "set": set});
         self.year.client.sim("forge", &body).await;
         name
@@ -152,7 +176,11 @@ impl<'a, 'w> Planting<'a, 'w> {
         let Plain { charge, .. } = self.victims.plain();
         let intent = &charge["payment_intent"];
         let form = format!("payment_intent={}&amount=100", text(intent));
-        let (status, refund) = self.year.client.form(Door::Stripe, "/v1/refunds", &form).await;
+        let (status, refund) = self
+            .year
+            .client
+            .form(Door::Stripe, "/v1/refunds", &form)
+            .await;
         assert_eq!(status, 200, "{refund}");
         let sides = (None, amount(&refund, "amount"));
         self.tell_of("missing_here", intent, text(&refund["id"]), sides);
@@ -173,7 +201,11 @@ impl<'a, 'w> Planting<'a, 'w> {
         // Each of another amount, so that no line is taken for it.
         let minor = 5_000 + i64::try_from(self.left_out.len()).unwrap();
         let form = format!("amount={minor}&currency=usd");
-        let (status, payout) = self.year.client.form(Door::Stripe, "/v1/payouts", &form).await;
+        let (status, payout) = self
+            .year
+            .client
+            .form(Door::Stripe, "/v1/payouts", &form)
+            .await;
         assert_eq!(status, 200, "{payout}");
         let id = text(&payout["id"]);
         let sides = (amount(&payout, "amount"), None);
@@ -189,10 +221,19 @@ impl<'a, 'w> Planting<'a, 'w> {
     }
 
     async fn lost(&mut self, kind: Fault) {
-        let Plain { intent, charge, booking, .. } = self.victims.plain();
+        let Plain {
+            intent,
+            charge,
+            booking,
+            ..
+        } = self.victims.plain();
         let (lost, part, ours) = match kind {
             Fault::IntentLost => (&intent, text(&intent["id"]), amount(&intent, "amount")),
-            Fault::ChargeLost => (&charge, "charge".to_owned(), amount(&intent, "amount_received")),
+            Fault::ChargeLost => (
+                &charge,
+                "charge".to_owned(),
+                amount(&intent, "amount_received"),
+            ),
             _ => (&booking, text(&booking["id"]), amount(&booking, "net")),
         };
         self.lose(&lost["id"]).await;
@@ -211,7 +252,11 @@ impl<'a, 'w> Planting<'a, 'w> {
     }
 
     async fn payout(&mut self, kind: Fault) {
-        let payout = self.victims.payouts.pop().expect("a year has enough of them");
+        let payout = self
+            .victims
+            .payouts
+            .pop()
+            .expect("a year has enough of them");
         let (id, known) = (&payout["id"], amount(&payout, "amount"));
         let subject = format!("payout/{}", text(id));
         match kind {
@@ -221,37 +266,70 @@ impl<'a, 'w> Planting<'a, 'w> {
             }
             Fault::PayoutAmount => {
                 let more = plus(&known, 1);
-                self.forge(id, json!({"amount": more.as_ref().unwrap().0})).await;
+                self.forge(id, json!({"amount": more.as_ref().unwrap().0}))
+                    .await;
                 self.tell("amount", subject, "amount".to_owned(), (known, more));
             }
             _ => {
                 self.forge(id, json!({"status": "canceled"})).await;
-                self.tell("status", subject, "status".to_owned(), (known.clone(), known));
+                self.tell(
+                    "status",
+                    subject,
+                    "status".to_owned(),
+                    (known.clone(), known),
+                );
             }
         }
     }
 
     fn line(&mut self, kind: Fault) {
         self.copies += 1;
-        let unusual = Money::new(10_000_000 + i64::try_from(self.copies).unwrap(), Currency::USD);
+        let unusual = Money::new(
+            10_000_000 + i64::try_from(self.copies).unwrap(),
+            Currency::USD,
+        );
         let ours = Some((unusual.minor(), "usd".to_owned()));
         let day = today() - Days::new(10);
         match kind {
             Fault::LineOfNoPayout => {
                 let id = self.on_the_statement(day, unusual, "STRIPE TRANSFER".to_owned());
-                self.tell("missing_at_stripe", format!("bank_line/{id}"), "line".to_owned(), (ours, None));
+                self.tell(
+                    "missing_at_stripe",
+                    format!("bank_line/{id}"),
+                    "line".to_owned(),
+                    (ours, None),
+                );
             }
             Fault::LineOfUnknownPayout => {
                 let payout = format!("po_unknown{}", self.copies);
                 let id = self.on_the_statement(day, unusual, format!("STRIPE {payout}"));
-                self.tell("missing_at_stripe", format!("payout/{payout}"), id, (ours, None));
+                self.tell(
+                    "missing_at_stripe",
+                    format!("payout/{payout}"),
+                    id,
+                    (ours, None),
+                );
             }
             _ => {
-                let payout = self.victims.payouts.pop().expect("a year has enough of them");
-                let Arrived { id: payout, amount, day, .. } = Arrived::of(&payout);
+                let payout = self
+                    .victims
+                    .payouts
+                    .pop()
+                    .expect("a year has enough of them");
+                let Arrived {
+                    id: payout,
+                    amount,
+                    day,
+                    ..
+                } = Arrived::of(&payout);
                 let sides = Some((amount.minor(), amount.currency().code()));
                 let id = self.on_the_statement(day, amount, format!("STRIPE {payout}"));
-                self.tell("duplicate", format!("payout/{payout}"), id, (sides.clone(), sides));
+                self.tell(
+                    "duplicate",
+                    format!("payout/{payout}"),
+                    id,
+                    (sides.clone(), sides),
+                );
             }
         }
     }
@@ -279,7 +357,8 @@ impl<'a, 'w> Planting<'a, 'w> {
         match kind {
             Fault::IntentAmount => {
                 let less = plus(&received, -1);
-                self.forge(id, json!({"amount_received": less.as_ref().unwrap().0})).await;
+                self.forge(id, json!({"amount_received": less.as_ref().unwrap().0}))
+                    .await;
                 self.tell_of("amount", id, "captured".to_owned(), (received, less));
             }
             Fault::IntentCurrency => {
@@ -290,7 +369,12 @@ impl<'a, 'w> Planting<'a, 'w> {
             }
             _ => {
                 self.forge(id, json!({"status": "canceled"})).await;
-                self.tell_of("status", id, "status".to_owned(), (received.clone(), received));
+                self.tell_of(
+                    "status",
+                    id,
+                    "status".to_owned(),
+                    (received.clone(), received),
+                );
             }
         }
     }
@@ -311,12 +395,17 @@ impl<'a, 'w> Planting<'a, 'w> {
     }
 
     async fn refund(&mut self, kind: Fault) {
-        let Back { intent, it } = self.victims.refunds.pop().expect("a year has enough of them");
+        let Back { intent, it } = self
+            .victims
+            .refunds
+            .pop()
+            .expect("a year has enough of them");
         let (intent, known) = (json!(intent), amount(&it, "amount"));
         match kind {
             Fault::RefundAmount => {
                 let more = plus(&known, 1);
-                self.forge(&it["id"], json!({"amount": more.as_ref().unwrap().0})).await;
+                self.forge(&it["id"], json!({"amount": more.as_ref().unwrap().0}))
+                    .await;
                 self.tell_of("amount", &intent, text(&it["id"]), (known, more));
             }
             Fault::RefundStatus => {
@@ -331,20 +420,33 @@ impl<'a, 'w> Planting<'a, 'w> {
     }
 
     async fn dispute(&mut self) {
-        let Back { intent, it } = self.victims.disputes.pop().expect("a year has enough of them");
-        self.forge(&it["id"], json!({"status": "under_review"})).await;
+        let Back { intent, it } = self
+            .victims
+            .disputes
+            .pop()
+            .expect("a year has enough of them");
+        self.forge(&it["id"], json!({"status": "under_review"}))
+            .await;
         let known = amount(&it, "amount");
-        self.tell_of("status", &json!(intent), text(&it["id"]), (known.clone(), known));
+        self.tell_of(
+            "status",
+            &json!(intent),
+            text(&it["id"]),
+            (known.clone(), known),
+        );
     }
 
     async fn booking(&mut self, kind: Fault) {
-        let Plain { intent, booking, .. } = self.victims.plain();
+        let Plain {
+            intent, booking, ..
+        } = self.victims.plain();
         let (id, subject) = (&booking["id"], &intent["id"]);
         let (gross, fee) = (amount(&booking, "amount"), amount(&booking, "fee"));
         match kind {
             Fault::BookingAmount => {
                 let less = plus(&gross, -1);
-                self.forge(id, json!({"amount": less.as_ref().unwrap().0})).await;
+                self.forge(id, json!({"amount": less.as_ref().unwrap().0}))
+                    .await;
                 self.tell_of("amount", subject, text(id), (gross, less));
             }
             Fault::BookingCurrency => {
@@ -353,12 +455,14 @@ impl<'a, 'w> Planting<'a, 'w> {
                 self.tell_of("currency", subject, text(id), (gross, other));
             }
             Fault::BookingCategory => {
-                self.forge(id, json!({"balance_type": "refund_failure"})).await;
+                self.forge(id, json!({"balance_type": "refund_failure"}))
+                    .await;
                 self.tell_of("status", subject, text(id), (gross.clone(), gross));
             }
             Fault::BookingFee => {
                 let more = plus(&fee, 1);
-                self.forge(id, json!({"fee": more.as_ref().unwrap().0})).await;
+                self.forge(id, json!({"fee": more.as_ref().unwrap().0}))
+                    .await;
                 self.tell_of("fee", subject, text(id), (fee, more));
             }
             _ => {
@@ -403,7 +507,11 @@ impl<'a, 'w> Planting<'a, 'w> {
             "source": "shop", "reference": reference, "customer": "customer-9", "currency": "usd",
             "lines": [{"name": "Shoes", "unit_minor": 4_200, "quantity": 1}],
         });
-        let (status, placed) = self.year.client.post(Door::Native, "/ledger/v1/orders", &order).await;
+        let (status, placed) = self
+            .year
+            .client
+            .post(Door::Native, "/ledger/v1/orders", &order)
+            .await;
         assert_eq!(status, 201, "{placed}");
         (text(&placed["id"]), reference)
     }

@@ -220,9 +220,7 @@ impl Story {
             "source": "shop", "reference": reference, "customer": "customer-9", "currency": self.currency, "tax_minor": self.minor / 6,
             "lines": [{"name": "Shoes", "unit_minor": self.minor, "quantity": 1}],
         });
-        let (status, placed) = client
-            .post(Door::Native, "/ledger/v1/orders", &order)
-            .await;
+        let (status, placed) = client.post(Door::Native, "/ledger/v1/orders", &order).await;
         assert_eq!(status, 201, "{placed}");
         let path = format!("/api/v1/shop/orders/{reference}/payment-intent");
         let (status, asked) = client.post(Door::Shop, &path, &Value::Null).await;
@@ -245,7 +243,8 @@ impl Story {
     async fn is_mispaid(&self, client: &Client) {
         let (order, intent) = self.orders(client).await;
         let path = format!("{INTENTS}/{intent}");
-        let hold = json!({"kind": "hold_before", "method": "POST", "path_prefix": path, "times": 1});
+        let hold =
+            json!({"kind": "hold_before", "method": "POST", "path_prefix": path, "times": 1});
         client.sim("faults", &hold).await;
         let price = json!({"currency": self.currency,
             "lines": [{"name": "Shoes", "unit_minor": self.minor + 100, "quantity": 1}]});
