@@ -36,7 +36,8 @@ pub async fn run(
         projections,
     };
     let mut bar = Bar::new();
-    let rebuild = rebuilds.begin(&order).await?;
+    let begun = rebuilds.begin(&order).await?;
+    let rebuild = begun.expect("its id was made for it");
     let ended = rebuild.run(&order, &mut bar).await;
     bar.0.finish_and_clear();
     let outcome = ended?;

@@ -82,16 +82,16 @@ impl Rebuilds {
         }
     }
 
-    /// Takes the one rebuild's lock, and records that it begins.
+    /// Takes the one rebuild's lock, and records that it begins. None where it has begun before: two at once were asked for
+    /// under one key.
     ///
     /// # Errors
     /// [`RebuildError::Busy`]; when the database cannot be used, or its user does not own the schema.
-    pub async fn begin(&self, order: &Order) -> Result<Rebuild<Refold>, RebuildError> {
+    pub async fn begin(&self, order: &Order) -> Result<Option<Rebuild<Refold>>, RebuildError> {
         let (url, reader) = (self.url.expose_secret(), self.reader.clone());
         let rebuild = Rebuild::begin(url, reader, &order.projections, Refold::default());
         let mut rebuild = rebuild.await?;
-        rebuild.record(order).await?;
-        Ok(rebuild)
+        Ok(rebuild.record(order).await?.then_some(rebuild))
     }
 
     /// One that the merchant may know of: begun with its own key, or on the command line. None asks for everybody.

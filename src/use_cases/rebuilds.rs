@@ -73,7 +73,10 @@ impl App {
                     projections: it.projections,
                 };
                 match rebuilds.begin(&order).await {
-                    Ok(rebuild) => app.go_on(rebuild, order),
+                    Ok(Some(rebuild)) => app.go_on(rebuild, order),
+                    Ok(None) => {}
+                    // The one that is running may be this one, begun under the same key a moment ago.
+                    Err(RebuildError::Busy) if rebuilds.one(None, id).await?.is_some() => {}
                     Err(RebuildError::Busy) => {
                         app.refused(merchant, &context, key).await?;
                         return Ok(Err(StartRebuildError::Running));

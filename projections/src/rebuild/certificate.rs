@@ -41,20 +41,21 @@ pub(super) async fn abandon(connection: &mut PgConnection) -> Result<(), sqlx::E
     Ok(())
 }
 
+/// False where it is recorded already.
 pub(super) async fn begin(
     connection: &mut PgConnection,
     order: &Order,
     head: i64,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let versioned: Vec<String> = order
         .projections
         .iter()
         .map(Projection::versioned)
         .collect();
     connection.execute("begin").await?;
-    sqlx::query(
+    let recorded = sqlx::query(
         "insert into rebuilds (id, projections, dry_run, program, started_by, merchant, state, step, head)
-         values ($1, $2, $3, $4, $5, $6, 'running', 'filling', $7)",
+         values ($1, $2, $3, $4, $5, $6, 'running', 'filling', $7) on conflict (id) do nothing",
     )
     .bind(order.id)
     .bind(versioned)
@@ -66,7 +67,7 @@ pub(super) async fn begin(
     .execute(&mut *connection)
     .await?;
     connection.execute("commit").await?;
-    Ok(())
+    Ok(recorded.rows_affected() > 0)
 }
 
 pub(super) async fn step(

@@ -171,11 +171,12 @@ impl<F: Refolds> Rebuild<F> {
         self
     }
 
-    /// Records that it begins, so that it can be asked for.
+    /// Records that it begins, so that it can be asked for. False where one of this id has begun before: this one has nothing
+    /// to do.
     ///
     /// # Errors
     /// When the database cannot be written.
-    pub async fn record(&mut self, order: &Order) -> Result<(), RebuildError> {
+    pub async fn record(&mut self, order: &Order) -> Result<bool, RebuildError> {
         let head = self.reader.head().await?.position;
         Ok(certificate::begin(&mut self.session, order, head).await?)
     }
