@@ -324,7 +324,7 @@ fn effects(app: &App, query: &str) -> Handled {
     let asked: Effects =
         serde_urlencoded::from_str(query).map_err(|error| Refusal(400, error.to_string()))?;
     let cell = cells(app, Some(&asked.account))?[0];
-    crate::dump::page(cell, &asked.kind, asked.after)
+    crate::dump::page(cell, &app.clock, &asked.kind, asked.after)
         .ok_or_else(|| Refusal(400, "there is no such kind of object".to_owned()))
 }
 

@@ -169,9 +169,9 @@ impl Comparison {
         match item.shown {
             Shown::Ours(Ours::BankTold(told)) => self.bank_told = told,
             Shown::Theirs(Theirs::PayoutItem { id, net }) => {
-                let net = self.apart.get(&id).map_or(Some(net), |it| it.ours);
-                if let Some(net) = net {
-                    at.1.show(Shown::Theirs(Theirs::PayoutItem { id, net }));
+                let known = self.apart.get(&id).map_or(Some(net), |it| it.ours);
+                if let Sides::Payout(it) = &mut at.1 {
+                    it.show_item(Some(net), known);
                 }
             }
             shown => at.1.show(shown),
@@ -185,8 +185,8 @@ impl Comparison {
             return vec![];
         };
         if let Sides::Payout(it) = &mut sides {
-            for (id, net) in self.lost_of(subject.name()) {
-                it.show_theirs(Theirs::PayoutItem { id, net });
+            for net in self.lost_of(subject.name()) {
+                it.show_item(None, Some(net));
             }
         }
         let mut found = Findings::new(self.terms, subject, self.bank_told.clone());
@@ -223,11 +223,10 @@ impl Comparison {
     }
 
     /// What Stripe does not list of a payout any more because it has lost the booking.
-    fn lost_of(&self, payout: &str) -> Vec<(String, Money)> {
+    fn lost_of(&self, payout: &str) -> Vec<Money> {
         let of_it = |it: &&Apart| !it.theirs && it.payout.as_deref() == Some(payout);
-        let lost = self.apart.iter().filter(|(_, it)| of_it(it));
-        lost.filter_map(|(id, it)| Some((id.clone(), it.ours?)))
-            .collect()
+        let lost = self.apart.values().filter(of_it);
+        lost.filter_map(|it| it.ours).collect()
     }
 
     fn keep_apart(&mut self, it: &BookingSides) {

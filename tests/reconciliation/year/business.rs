@@ -28,13 +28,6 @@ pub const BEHIND_S: u32 = 57 * 7 * DAY_S + LEFT_S;
 /// So many callers at once.
 const AT_ONCE: usize = 16;
 
-/// What the year is made of.
-#[derive(Clone, Copy)]
-pub struct Plan {
-    pub seed: u64,
-    pub payments: u64,
-}
-
 /// A year under way.
 pub struct Year<'w> {
     pub world: &'w World,
@@ -84,13 +77,13 @@ impl<'w> Year<'w> {
         }
     }
 
-    /// All of it, until everything has settled.
-    pub async fn pass(&mut self, plan: Plan) {
+    /// All of it, with so many payments, until everything has settled.
+    pub async fn pass(&mut self, payments: u64) {
         // What was sold on a Sunday is there on the next one; on the Monday between them it was not yet, and nothing was paid out of it.
         self.days_until(Weekday::Sun).await;
         let mut told = 0;
         for week in 0..WEEKS {
-            let until = plan.payments * (week + 1) / WEEKS;
+            let until = payments * (week + 1) / WEEKS;
             let stories: Vec<Story> = (told..until)
                 .map(|number| Story::draw(&mut self.rng, number))
                 .collect();

@@ -18,7 +18,7 @@ mod victims;
 use crate::support::{Setup, World, simulator_config};
 use aggregates::ids::ReconciliationId;
 use aggregates::reconciliation::BreakClass;
-use business::{BEHIND_S, Plan, Year};
+use business::{BEHIND_S, Year};
 use simulator::{Settlement, Simulator};
 use std::time::Instant;
 use strum::IntoEnumIterator;
@@ -60,7 +60,7 @@ async fn a_year_of_business_ties_out_to_the_cent_and_each_fault_that_is_planted_
     let (seed, payments) = (size("CF_SEED", 1), size("CF_YEAR_PAYMENTS", 2_000));
     let mut year = Year::new(&world, seed);
     let began = Instant::now();
-    year.pass(Plan { seed, payments }).await;
+    year.pass(payments).await;
     let passed = began.elapsed();
     let clean = closing::ties_out(&year).await;
     println!(
