@@ -129,7 +129,7 @@ pub async fn busy_world() -> World {
 }
 
 /// Planted bugs: leaving the balances of one event kind out of the live fold, or folding an event twice; a rebuild that does not
-/// know when the books were closed.
+/// know when the books were closed (seen red here).
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_folded_again_from_its_start_gives_the_rows_that_are_there() {
     let world = busy_world().await;

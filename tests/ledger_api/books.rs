@@ -93,7 +93,7 @@ async fn another_merchants_books_are_empty_of_it_and_a_key_without_the_scope_see
     world.stop_audited().await;
 }
 
-/// Planted bug: answering an empty list for a position that the ledger has not reached.
+/// Planted bug, seen red here: answering an empty list for a position that the ledger has not reached.
 #[tokio::test(flavor = "multi_thread")]
 async fn where_history_is_missing_there_is_an_error_and_never_an_empty_list() {
     let world = World::start().await;
