@@ -100,7 +100,7 @@ impl<'w> Year<'w> {
     }
 
     async fn a_payout_is_under_way(&self) -> bool {
-        let (status, list) = self.client.read("/v1/payouts?limit=10").await;
+        let (status, list) = self.client.get(Door::Stripe, "/v1/payouts?limit=10").await;
         assert_eq!(status, 200, "{list}");
         let mut data = list["data"].as_array().unwrap().iter();
         data.any(|it| it["status"] == "pending" || it["status"] == "in_transit")
@@ -198,7 +198,10 @@ impl<'w> Year<'w> {
 
     /// Disputes that have come up are won, lost, or left to lapse.
     async fn answer_disputes(&mut self) {
-        let (status, list) = self.client.read("/v1/disputes?limit=100").await;
+        let (status, list) = self
+            .client
+            .get(Door::Stripe, "/v1/disputes?limit=100")
+            .await;
         assert_eq!(status, 200, "{list}");
         let mut waiting: Vec<String> = Vec::new();
         for it in list["data"].as_array().unwrap() {
@@ -257,7 +260,7 @@ impl<'w> Year<'w> {
 
     /// Payouts that have arrived since it was asked before.
     pub async fn payouts_paid(&mut self) -> Vec<Arrived> {
-        let (status, list) = self.client.read("/v1/payouts?limit=100").await;
+        let (status, list) = self.client.get(Door::Stripe, "/v1/payouts?limit=20").await;
         assert_eq!(status, 200, "{list}");
         let data = list["data"].as_array().unwrap();
         self.bank.not_seen_yet(data)

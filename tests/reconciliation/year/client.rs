@@ -90,11 +90,6 @@ impl Client {
         self.answered(request).await
     }
 
-    /// Reads as Stripe's own clients do.
-    pub async fn read(&self, path: &str) -> (u16, Value) {
-        self.get(Door::Stripes, path).await
-    }
-
     /// All of one of Stripe's lists at the simulator, newest first.
     pub async fn all(&self, list: &str) -> Vec<Value> {
         let mut all: Vec<Value> = Vec::new();
