@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::keys::{presented, request, ways};
 use super::operations;
 use super::support::description::resolved;
-use super::support::{self, Setup, World, described, send};
+use super::support::{self, Setup, World, described, send, until};
 use super::things::{Things, quiet_world};
 
 /// What writes and takes no key, by how its path begins, and why none is needed: asked twice, it leaves the same.
@@ -180,6 +180,7 @@ fn without(value: &mut Value) {
 
 /// How much there is of everything at Stripe that a write makes, and how many events, rows of the register and endpoints.
 async fn effects(world: &World, things: &Things) -> BTreeMap<String, i64> {
+    at_rest(world).await;
     let mut all = things.everything(world).await;
     for kept in [
         "claims",
@@ -198,6 +199,21 @@ async fn effects(world: &World, things: &Things) -> BTreeMap<String, i64> {
         all.remove(kept);
     }
     all
+}
+
+/// Waits for what goes on by itself once it was begun.
+async fn at_rest(world: &World) {
+    until("runs and rebuilds have ended", async || {
+        let running: i64 = sqlx::query_scalar(
+            "select (select count(*) from reconciliation_runs where status in ('reading', 'comparing'))
+                  + (select count(*) from rebuilds where state = 'running')",
+        )
+        .fetch_one(world.app().store().pool())
+        .await
+        .unwrap();
+        running == 0
+    })
+    .await;
 }
 
 async fn events(world: &World) -> i64 {
