@@ -473,7 +473,7 @@ impl<'a, 'w> Planting<'a, 'w> {
     }
 
     async fn intent_twice(&mut self) {
-        let Plain { intent, .. } = self.victims.plain();
+        let Plain { intent, .. } = self.victims.named();
         let copy = self.copy(&intent["id"], json!({})).await;
         let sides = (None, amount(&intent, "amount"));
         self.tell_of("duplicate", &json!(copy), copy.clone(), sides);

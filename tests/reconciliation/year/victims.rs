@@ -109,7 +109,18 @@ impl Victims {
             .swap_remove(at.expect("most payments name no order"))
     }
 
-    /// One of which Stripe has a booking in a currency of its own or not.
+    /// One whose intent says which payment of ours it is: one that was made by a page of Stripe's does not.
+    pub fn named(&mut self) -> Plain {
+        let named = |it: &Plain| {
+            it.intent["metadata"]
+                .as_object()
+                .is_some_and(|it| !it.is_empty())
+        };
+        let at = self.plain.iter().position(named);
+        self.plain
+            .swap_remove(at.expect("most payments were asked for here"))
+    }
+
     pub fn plain(&mut self) -> Plain {
         self.plain
             .pop()
