@@ -8,6 +8,7 @@
 mod limit;
 mod measure;
 mod ours;
+mod reconciling;
 mod report;
 mod stock;
 mod work;
@@ -68,6 +69,8 @@ async fn measure(cluster: &Cluster) -> Result<()> {
     }
     figures.extend(bench.replay().await?);
     figures.push(bench.rebuild().await?);
+    let accounts = (migrated(cluster).await?, migrated(cluster).await?);
+    figures.extend(reconciling::figures(accounts.0, accounts.1).await?);
     report::print(&figures);
     report::print_costs(&costs);
     bench.ours.store.close().await;

@@ -13,6 +13,7 @@
 //! | `POST /_sim/disputes {"charge", "inquiry"?}` | lets the payer's bank dispute a charge, or ask about it |
 //! | `POST /_sim/payouts {"account"?, "automatic": true}` | pays out now what is paid out on Mondays |
 //! | `POST /_sim/payouts/fail {"payout", "failure_code"?}` | lets the bank send a payout back |
+//! | `POST /_sim/fees {"amount", "currency", "account"?}` | Stripe takes a fee of its own off the balance |
 //! | `POST /_sim/faults {"kind", "path_prefix"?, "method"?, "account"?, "times"?}` | adds a fault (see [`Fault`]) |
 //! | `POST /_sim/faults/script {"seed", "requests": {kind: per mille}, "webhooks": {mishap: per mille}, "path_prefix"?, "method"?, "account"?}` | draws a fault for every request, and what becomes of every delivery, from a seed; instead of an earlier script |
 //! | `DELETE /_sim/faults/script` | switches it off, and says how often each kind has struck |
@@ -21,6 +22,7 @@
 //! | `POST /_sim/webhooks {"paused", "account"?}` | holds deliveries back, or lets them go |
 //! | `POST /_sim/webhooks/endpoints {"url", "secret", "enabled_events"?, "account"?}` | delivers there as well, until the process ends |
 //! | `GET /_sim/webhooks/deliveries?account=` | what was delivered, with attempts and last status |
+//! | `GET /_sim/webhooks/pending?account=` | how many deliveries have still to be made |
 //! | `POST /_sim/webhooks/redeliver {"event"}` | delivers an event again |
 
 use std::sync::Arc;
@@ -126,6 +128,15 @@ struct FailPayout {
     failure_code: String,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewFee {
+    amount: u32,
+    currency: String,
+    #[serde(default)]
+    account: Option<String>,
+}
+
 fn could_not_process() -> String {
     "could_not_process".to_owned()
 }
@@ -199,6 +210,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("POST", "disputes") => dispute(app, body),
         ("POST", "payouts") => pay_out(app, body),
         ("POST", "payouts/fail") => fail_payout(app, body),
+        ("POST", "fees") => charge_fee(app, body),
         ("GET", "faults") => Ok(app.faults.list()),
         ("POST", "faults") => add_fault(app, body),
         ("DELETE", "faults") => {
@@ -215,6 +227,7 @@ pub(crate) fn answer(app: &App, method: &Method, path: &str, query: &str, body: 
         ("POST", "webhooks") => pause(app, body),
         ("POST", "webhooks/endpoints") => add_endpoint(app, body),
         ("GET", "webhooks/deliveries") => of_query(app, query).map(|cells| deliveries(&cells)),
+        ("GET", "webhooks/pending") => of_query(app, query).map(|cells| pending(&cells)),
         ("POST", "webhooks/redeliver") => redeliver(app, body),
         _ => Err(Refusal(404, format!("there is no {method} /_sim/{path}"))),
     };
@@ -311,7 +324,7 @@ fn effects(app: &App, query: &str) -> Handled {
     let asked: Effects =
         serde_urlencoded::from_str(query).map_err(|error| Refusal(400, error.to_string()))?;
     let cell = cells(app, Some(&asked.account))?[0];
-    crate::dump::page(cell, &asked.kind, asked.after)
+    crate::dump::page(cell, &app.clock, &asked.kind, asked.after)
         .ok_or_else(|| Refusal(400, "there is no such kind of object".to_owned()))
 }
 
@@ -430,6 +443,16 @@ fn fail_payout(app: &App, body: &[u8]) -> Handled {
     Err(Refusal(404, "there is no such payout".to_owned()))
 }
 
+fn charge_fee(app: &App, body: &[u8]) -> Handled {
+    let asked: NewFee = read(body)?;
+    let cell = cells(app, asked.account.as_deref())?[0];
+    let mut state = cell.lock();
+    let mut tx = Tx::begin(cell, &mut state, app.clock.now_ms(), Cause::default());
+    let booked = flow::charge_fee(&mut tx, i64::from(asked.amount), &asked.currency);
+    tx.commit()?;
+    Ok(booked.render(app.clock.now()))
+}
+
 fn add_fault(app: &App, body: &[u8]) -> Handled {
     let asked: NewFault = read(body)?;
     let fault = Fault::parse(&asked.kind)
@@ -506,6 +529,11 @@ fn deliveries(cells: &[&Arc<AccountCell>]) -> Value {
         }
     }
     json!({ "deliveries": log })
+}
+
+fn pending(cells: &[&Arc<AccountCell>]) -> Value {
+    let pending: usize = cells.iter().map(|it| it.lock().pending_deliveries()).sum();
+    json!({ "pending": pending })
 }
 
 fn redeliver(app: &App, body: &[u8]) -> Handled {

@@ -40,6 +40,9 @@ pub struct Config {
     /// outcome of an asynchronous refund or of a processing payment, a dispute and its decision, the arrival of a payout. Stripe says "up to an hour"; the default is 5.
     #[serde(default = "later_s")]
     pub later_s: i64,
+    /// How many seconds behind real time the clock begins, so that a past can be lived through by advancing it.
+    #[serde(default)]
+    pub behind_s: u32,
 }
 
 /// One Stripe account.
@@ -125,6 +128,7 @@ impl Config {
             accounts,
             seed: 0,
             later_s: later_s(),
+            behind_s: 0,
         }
     }
 }

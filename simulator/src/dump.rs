@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::objects::Event;
-use crate::state::AccountCell;
+use crate::state::{AccountCell, Clock};
 
 /// How much is on a page.
 const PAGE: usize = 1000;
@@ -20,11 +20,12 @@ const SHOWN: [&str; 8] = [
     "metadata",
 ];
 
-/// Objects of a kind, oldest first, from the place `after` on; none where there is no such kind.
-pub(crate) fn page(cell: &AccountCell, kind: &str, after: usize) -> Option<Value> {
+/// Objects of a kind, oldest first, from the place `after` on; none where there is no such kind. Where the clock was behind real time, the
+/// times are real ones: they are compared with what others recorded.
+pub(crate) fn page(cell: &AccountCell, clock: &Clock, kind: &str, after: usize) -> Option<Value> {
     let state = cell.lock();
     let tables = &state.tables;
-    let items: Vec<Value> = match kind {
+    let mut items: Vec<Value> = match kind {
         "payment_intents" => of(tables.payment_intents.oldest_first(), after, |it| {
             shown(&it.render())
         }),
@@ -43,6 +44,11 @@ pub(crate) fn page(cell: &AccountCell, kind: &str, after: usize) -> Option<Value
         "events" => of(tables.events.oldest_first(), after, call),
         _ => return None,
     };
+    for item in &mut items {
+        if let Some(created) = item["created"].as_i64() {
+            item["created"] = clock.real_of(created).into();
+        }
+    }
     let next = (items.len() == PAGE).then_some(after + PAGE);
     Some(json!({ "items": items, "next": next }))
 }

@@ -45,7 +45,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::api::Caller;
-pub use crate::config::{Account, Config, PlantedIntent, WebhookEndpoint};
+pub use crate::config::{Account, Config, PlantedIntent, Settlement, WebhookEndpoint};
 use crate::faults::Faults;
 use crate::state::{AccountCell, Clock};
 
@@ -151,7 +151,8 @@ impl App {
             Some(dir) => Some(take(dir)?),
             None => None,
         };
-        let clock = Clock::open(config.state_dir.as_ref().map(|dir| dir.join("clock.json")))?;
+        let kept = config.state_dir.as_ref().map(|dir| dir.join("clock.json"));
+        let clock = Clock::open(kept, config.behind_s)?;
         let mut accounts: Vec<Arc<AccountCell>> = Vec::new();
         let mut keys = HashMap::new();
         for settings in &config.accounts {

@@ -90,21 +90,18 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
 /// Compares the books with Stripe's, for as long as that takes.
 pub async fn open(State(app): State<App>, request: Request) -> Answer {
     let call = Call::open(app, request, Scope::PaymentsWrite).await?;
-    // What is open already goes on, so a repeat under the same key, or none, is harmless.
-    let Said { call, body, .. } = call.read()?;
+    let Said { call, body, key } = call.read()?;
     let tolerance_minor = fields::read(&body, |fields| {
         fields.optional_count("tolerance_minor", 0, TOLERANCE_MAX_MINOR)
     })?;
     let tolerance_minor = i64::from(tolerance_minor.unwrap_or(0));
-    let id = call
+    let (id, done) = call
         .app
-        .open_reconciliation(&call.caller, NAME, tolerance_minor)
+        .open_reconciliation(&call.caller, NAME, tolerance_minor, key)
         .await?;
-    let run = call
-        .app
-        .reconciliation_run(&call.caller.merchant.id, id)
-        .await?;
-    json(StatusCode::OK, &RunShown::of(id, run))
+    let location = format!("/ledger/v1/reconciliations/{id}");
+    // What is open already goes on, so that it was made is no news.
+    outcome((false, done.replayed), &location, &RunShown::of(id, done.it))
 }
 
 /// One run.

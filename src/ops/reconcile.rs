@@ -4,6 +4,7 @@ use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use projections::books::AsOf;
 use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -32,6 +33,15 @@ pub struct Wanted {
         conflicts_with = "tolerance"
     )]
     pub repeat: Option<ReconciliationId>,
+    /// The report of the last run that had compared what was recorded up to this point: a position of the ledger, or a time such
+    /// as 2026-11-21T08:00:00Z. Nothing is compared
+    #[arg(
+        long,
+        value_name = "POSITION|TIME",
+        requires = "merchant",
+        conflicts_with_all = ["tolerance", "repeat"]
+    )]
+    pub as_of: Option<String>,
     /// The report as JSON
     #[arg(long, group = "form")]
     pub json: bool,
@@ -79,9 +89,10 @@ async fn compare(app: &App, wanted: &Wanted, stop: &CancellationToken) -> anyhow
     };
     let mut clean = true;
     for merchant in merchants {
-        let of_one = match wanted.repeat {
-            Some(run) => repeat(app, &merchant, run, wanted, stop).await,
-            None => fresh(app, &merchant, wanted, stop).await,
+        let of_one = match (wanted.repeat, &wanted.as_of) {
+            (Some(run), _) => repeat(app, &merchant, run, wanted, stop).await,
+            (None, Some(as_of)) => past(app, &merchant, as_of, wanted).await,
+            (None, None) => fresh(app, &merchant, wanted, stop).await,
         };
         clean &= of_one.with_context(|| format!("the account of {merchant}"))?;
     }
@@ -112,6 +123,20 @@ async fn fresh(
         Err(ReconcileError::NoAccount) if wanted.merchant.is_none() => return Ok(true),
         Err(error) => return Err(error.into()),
     };
+    let report = app.report(merchant, run).await?;
+    let open = report::write(report, wanted.form(), &mut std::io::stdout().lock()).await?;
+    Ok(open == 0)
+}
+
+/// What the last run of then had to say.
+async fn past(
+    app: &App,
+    merchant: &MerchantId,
+    as_of: &str,
+    wanted: &Wanted,
+) -> anyhow::Result<bool> {
+    let as_of = AsOf::read(as_of, false).context("--as-of")?;
+    let run = app.run_as_of(merchant, as_of).await?;
     let report = app.report(merchant, run).await?;
     let open = report::write(report, wanted.form(), &mut std::io::stdout().lock()).await?;
     Ok(open == 0)

@@ -194,7 +194,7 @@ impl Reconciliations {
         put_findings(&mut transaction, run, step.findings).await?;
         sqlx::query(
             "insert into reconciliation_work (run_id, merchant, progress) values ($1, $2, $3)
-             on conflict (run_id) do update set progress = excluded.progress",
+             on conflict (run_id) do update set progress = excluded.progress, kept_at = clock_timestamp()",
         )
         .bind(run.uuid())
         .bind(merchant.as_str())
@@ -415,6 +415,52 @@ impl Reconciliations {
             .bind(limit)
             .fetch_all(&self.pool)
             .await
+    }
+
+    /// Forgets what processes that died worked with: of runs that have ended, and of repetitions of which nothing was heard for an
+    /// hour. Whoever calls this works on the merchant's runs alone.
+    ///
+    /// # Errors
+    /// When the database cannot be written.
+    pub async fn forget_left(&self, merchant: &MerchantId) -> Result<(), sqlx::Error> {
+        let left: Vec<(Uuid, bool)> = sqlx::query_as(
+            "select w.run_id, r.run_id is not null from reconciliation_work w
+             left join reconciliation_runs r on r.merchant = w.merchant and r.run_id = w.run_id
+             where w.merchant = $1 and case when r.run_id is null then w.kept_at < clock_timestamp() - interval '1 hour'
+               else r.status not in ('reading', 'comparing') end",
+        )
+        .bind(merchant.as_str())
+        .fetch_all(&self.pool)
+        .await?;
+        for (run, is_a_run) in left {
+            let run = ReconciliationId::from_uuid(run);
+            if is_a_run {
+                self.forget_items(run).await?;
+            } else {
+                self.forget(run).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last run that was closed of those that were pinned at that position of the ledger or before it.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn pinned_by(
+        &self,
+        merchant: &MerchantId,
+        position: i64,
+    ) -> Result<Option<ReconciliationId>, sqlx::Error> {
+        let found: Option<Uuid> = sqlx::query_scalar(
+            "select run_id from reconciliation_runs where merchant = $1 and status = 'closed' and ledger_position <= $2
+             order by ledger_position desc, at desc, run_id desc limit 1",
+        )
+        .bind(merchant.as_str())
+        .bind(position)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(found.map(ReconciliationId::from_uuid))
     }
 
     /// Forgets what a run worked with. Its findings and its pages stay.

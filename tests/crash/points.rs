@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Every point at which the process may be let die, by where it lies. `enumerated` and `background` reach each of them.
-pub const POINTS: [&str; 24] = [
+/// Every point at which the process may be let die, by where it lies. `enumerated` and `background` reach each of them, but for those
+/// of reconciliations (`run-…`), which tests/reconciliation does.
+pub const POINTS: [&str; 26] = [
     "answer-before",
     "append-before-commit",
     "append-before-send",
@@ -26,6 +27,8 @@ pub const POINTS: [&str; 24] = [
     "recovery-still-open",
     "rows-before-commit",
     "rows-committed",
+    "run-closed",
+    "run-stepped",
     "settlement-approved",
     "stripe-after",
     "stripe-before",

@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod deaths;
 mod people;
 mod planted;
 mod runs;
+mod year;
 
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;

@@ -173,7 +173,7 @@ impl World {
         Self::start_beside(setup, unhurried_simulator).await
     }
 
-    async fn start_beside(
+    pub async fn start_beside(
         setup: Setup,
         simulator: impl AsyncFnOnce(SocketAddr) -> simulator::Running,
     ) -> Self {

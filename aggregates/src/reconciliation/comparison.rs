@@ -11,7 +11,7 @@ use crate::reconciliation::payouts::{LineSides, PayoutSides};
 use crate::reconciliation::subject::{BreakClass, Kind, Subject};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::iter::Peekable;
 
 /// How long, in seconds, Stripe may take to book what was captured: an hour, by its own word, and another.
@@ -22,6 +22,10 @@ pub const RECORDING_S: i64 = 600;
 pub const OUTCOME_S: i64 = 24 * 3600;
 /// How many days after it is expected a payout may come to the bank.
 pub const BANK_DAYS: i64 = 5;
+
+/// How many bookings that differ are kept in mind for the payouts that they went into. An account of which more differs has
+/// larger worries, and how far a run has come is written down with each of its steps.
+const APART_MAX: usize = 2_000;
 
 /// What both sides show, compared subject by subject.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +38,9 @@ pub struct Comparison {
     bank_told: BTreeMap<Currency, NaiveDate>,
     /// What our bookings come to.
     booked: BTreeMap<Currency, i64>,
+    /// Bookings whose net is not the same on both sides: it was told where they are, and not again of the payouts that they went into.
+    #[serde(default)]
+    apart: BTreeMap<String, Apart>,
     /// The subject that is looked at, as far as it was shown.
     #[serde(skip)]
     at: Option<(Subject, Sides)>,
@@ -105,6 +112,16 @@ impl Totals {
     }
 }
 
+/// A booking of which Stripe has another net than we have, or that one side does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Apart {
+    ours: Option<Money>,
+    /// Stripe has it.
+    theirs: bool,
+    /// The payout that it went into, by our own books.
+    payout: Option<String>,
+}
+
 /// What was shown of one subject so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Sides {
@@ -133,6 +150,7 @@ impl Comparison {
             explained: BTreeMap::new(),
             bank_told: BTreeMap::new(),
             booked: BTreeMap::new(),
+            apart: BTreeMap::new(),
             at: None,
         }
     }
@@ -150,6 +168,12 @@ impl Comparison {
         });
         match item.shown {
             Shown::Ours(Ours::BankTold(told)) => self.bank_told = told,
+            Shown::Theirs(Theirs::PayoutItem { id, net }) => {
+                let known = self.apart.get(&id).map_or(Some(net), |it| it.ours);
+                if let Sides::Payout(it) = &mut at.1 {
+                    it.show_item(Some(net), known);
+                }
+            }
             shown => at.1.show(shown),
         }
         found
@@ -157,9 +181,14 @@ impl Comparison {
 
     /// Answers what was found of the subject that was shown last. After it, what was taken can be kept and gone on with.
     pub fn end_subject(&mut self) -> Vec<Finding> {
-        let Some((subject, sides)) = self.at.take() else {
+        let Some((subject, mut sides)) = self.at.take() else {
             return vec![];
         };
+        if let Sides::Payout(it) = &mut sides {
+            for net in self.lost_of(subject.name()) {
+                it.show_item(None, Some(net));
+            }
+        }
         let mut found = Findings::new(self.terms, subject, self.bank_told.clone());
         match &sides {
             Sides::Payment(it) => {
@@ -193,7 +222,33 @@ impl Comparison {
         &self.totals
     }
 
+    /// What Stripe does not list of a payout any more because it has lost the booking.
+    fn lost_of(&self, payout: &str) -> Vec<Money> {
+        let of_it = |it: &&Apart| !it.theirs && it.payout.as_deref() == Some(payout);
+        let lost = self.apart.values().filter(of_it);
+        lost.filter_map(|it| it.ours).collect()
+    }
+
+    fn keep_apart(&mut self, it: &BookingSides) {
+        let theirs = it.theirs.iter().map(|it| &it.id);
+        let ids: BTreeSet<&String> = it.ours.iter().map(|it| &it.id).chain(theirs).collect();
+        for id in ids {
+            let ours = it.ours.iter().find(|it| it.id == *id);
+            let theirs = it.theirs.iter().find(|it| it.id == *id);
+            let (net, their_net) = (ours.map(|it| it.net), theirs.map(|it| it.net));
+            if net != their_net && self.apart.len() < APART_MAX {
+                let apart = Apart {
+                    ours: net,
+                    theirs: theirs.is_some(),
+                    payout: ours.and_then(|it| it.payout.clone()),
+                };
+                self.apart.insert(id.clone(), apart);
+            }
+        }
+    }
+
     fn count_bookings(&mut self, it: &BookingSides) {
+        self.keep_apart(it);
         self.totals.bookings += u64::try_from(it.theirs.len()).unwrap_or(0);
         for ours in &it.ours {
             let (of, minor) = (ours.net.currency(), ours.net.minor());

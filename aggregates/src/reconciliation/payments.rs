@@ -76,31 +76,35 @@ impl PaymentSides {
             found.awaited("outcome", (Some(ours.amount), None), (waiting, due), says);
         }
         let status = ours.status.at_stripe();
+        let captured = (Some(ours.captured), Some(theirs.amount_received));
+        let mut agrees = true;
         if status == Some(theirs.status) || ours.waiting_since.is_some() {
-            let captured = (Some(ours.captured), Some(theirs.amount_received));
-            let agrees = ours.waiting_since.is_some()
-                || found.amounts("captured", captured, since, || {
+            if ours.waiting_since.is_none() {
+                agrees = found.amounts("captured", captured, since, || {
                     "what was captured".to_owned()
-                });
-            if agrees && ours.waiting_since.is_none() {
-                found.amounts("amount", sides, since, || {
+                }) && found.amounts("amount", sides, since, || {
                     "what was to be captured".to_owned()
                 });
             }
         } else {
             let says = format!("{} here, {} at Stripe", ours.status, theirs.status);
-            let captured = (Some(ours.captured), Some(theirs.amount_received));
             found.breaks(BreakClass::Status, "status", captured, since, says);
         }
-        self.compare_charges(theirs, found);
-        let doubted = self.compare_refunds(ours, found);
+        // What differs here already is not held against the charge as well.
+        let charge = if agrees {
+            self.compare_charges(theirs, found)
+        } else {
+            None
+        };
+        let mut doubted = self.compare_refunds(ours, found);
+        doubted.extend(charge);
         self.compare_disputes(ours, found);
         let at_fault = at_fault.union(&doubted).cloned().collect();
         self.tie_out(&at_fault, found);
     }
 
-    /// An intent has one charge that succeeded, and it took what the intent received.
-    fn compare_charges(&self, intent: &TheirIntent, found: &mut Findings) {
+    /// An intent has one charge that succeeded, and it took what the intent received. Answers the charge that did not.
+    fn compare_charges(&self, intent: &TheirIntent, found: &mut Findings) -> Option<String> {
         let taken: Vec<&TheirCharge> = self.taken().collect();
         let surplus = taken.iter().skip(1);
         for charge in surplus {
@@ -114,11 +118,23 @@ impl PaymentSides {
                 says,
             );
         }
-        if let ([charge], StripeStatus::Succeeded) = (taken.as_slice(), intent.status) {
-            let sides = (Some(intent.amount_received), Some(charge.captured));
-            found.amounts(&charge.charge, sides, charge.created, || {
-                "Stripe's intent beside its charge".to_owned()
-            });
+        let received = Some(intent.amount_received);
+        match (taken.as_slice(), intent.status) {
+            ([charge], StripeStatus::Succeeded) => {
+                let sides = (received, Some(charge.captured));
+                let same = found.amounts(&charge.charge, sides, charge.created, || {
+                    "Stripe's intent beside its charge".to_owned()
+                });
+                (!same).then(|| charge.charge.clone())
+            }
+            ([], StripeStatus::Succeeded) if intent.amount_received.is_positive() => {
+                let says = "Stripe has no charge of what the intent received".to_owned();
+                let sides = (received, None);
+                let class = BreakClass::MissingAtStripe;
+                found.breaks(class, "charge", sides, intent.created, says);
+                None
+            }
+            _ => None,
         }
     }
 
@@ -141,7 +157,11 @@ impl PaymentSides {
             let known = ours.refunds.iter().find(|it| it.is_stripes(theirs));
             let sides = (known.map(|it| it.amount), Some(theirs.amount));
             let part = theirs.refund.as_str();
-            let twin = theirs.names.is_some_and(|it| !met.insert(it));
+            // It names a refund of ours that is another one, or that another one is as well.
+            let twin = theirs.names.is_some_and(|name| match known {
+                Some(_) => !met.insert(name),
+                None => ours.refunds.iter().any(|it| it.id == name),
+            });
             let agrees = match known {
                 _ if twin => {
                     let says = "the refund was made a second time".to_owned();
@@ -219,6 +239,9 @@ impl PaymentSides {
     /// was found already.
     fn tie_out(&self, at_fault: &BTreeSet<String>, found: &mut Findings) {
         for charge in self.taken().take(1) {
+            if at_fault.contains(&charge.charge) {
+                continue;
+            }
             let captured_at = self.ours.as_ref().and_then(|it| it.captured_at);
             let since = captured_at.unwrap_or(charge.created).max(charge.created);
             let moved = charge.captured;

@@ -15,11 +15,14 @@ pub(super) struct PayoutSides {
     ours: Option<OurPayout>,
     theirs: Option<TheirPayout>,
     lines: Vec<OurBankLine>,
-    items: Items,
+    /// As Stripe lists them.
+    listed: Items,
+    /// The same, but for those that were told to differ: these as our books have them.
+    known: Items,
     pub bookings: BookingSides,
 }
 
-/// What Stripe lists as part of the payout.
+/// What a payout is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Items {
     count: u64,
@@ -47,10 +50,15 @@ impl PayoutSides {
     pub fn show_theirs(&mut self, shown: Theirs) {
         match shown {
             Theirs::Payout(it) => self.theirs = Some(*it),
-            Theirs::PayoutItem { net, .. } => self.items.add(net),
             Theirs::Booking(it) => self.bookings.theirs.push(*it),
             _ => {}
         }
+    }
+
+    /// One thing that it is made of, by Stripe's list and by our books.
+    pub fn show_item(&mut self, listed: Option<Money>, known: Option<Money>) {
+        listed.into_iter().for_each(|it| self.listed.add(it));
+        known.into_iter().for_each(|it| self.known.add(it));
     }
 
     pub fn compare(&self, found: &mut Findings) {
@@ -110,18 +118,22 @@ impl PayoutSides {
         }
     }
 
-    /// What Stripe lists must come to the payout, and to what was counted here.
+    /// What Stripe lists must come to the payout, and to what was counted here; but for bookings of which it was told already that
+    /// they are not what they were.
     fn made_of(&self, ours: &OurPayout, theirs: &TheirPayout, found: &mut Findings) {
         if !theirs.itemised {
             return;
         }
-        let net = self
-            .items
-            .net
-            .unwrap_or(Money::zero(theirs.amount.currency()));
-        if self.items.mixed {
+        let comes_to = |it: &Items| it.net == Some(theirs.amount) && !it.mixed;
+        let items = if comes_to(&self.known) && !comes_to(&self.listed) {
+            &self.known
+        } else {
+            &self.listed
+        };
+        let net = items.net.unwrap_or(Money::zero(theirs.amount.currency()));
+        if items.mixed {
             let says = "what Stripe lists of the payout is not all in its currency".to_owned();
-            let sides = (Some(theirs.amount), self.items.net);
+            let sides = (Some(theirs.amount), items.net);
             found.breaks(BreakClass::Currency, "items", sides, theirs.created, says);
             return;
         }
@@ -129,14 +141,14 @@ impl PayoutSides {
         let agrees = found.amounts("items", sides, theirs.created, || {
             format!(
                 "the payout beside the {} balance transactions that Stripe lists of it",
-                self.items.count
+                items.count
             )
         });
-        if agrees && ours.items_count.is_some_and(|it| it != self.items.count) {
+        if agrees && ours.items_count.is_some_and(|it| it != items.count) {
             let says = format!(
                 "{} balance transactions were counted here, Stripe lists {}",
                 ours.items_count.unwrap_or(0),
-                self.items.count
+                items.count
             );
             let sides = (ours.items_net, Some(net));
             found.breaks(BreakClass::Amount, "items", sides, theirs.created, says);

@@ -17,4 +17,5 @@ pub use disputing::{check_answerable, close_dispute, dispute, show_dispute, subm
 pub use later::{run_due, settle_now};
 pub use paying_out::{NewPayout, cancel_payout, fail_payout, pay_out, pay_out_all};
 pub use refunding::{NewRefund, cancel_refund, refund};
+pub use settling::charge_fee;
 pub use unexpected::{cannot_update, unexpected_state};

@@ -82,6 +82,21 @@ pub(super) fn settle(tx: &mut Tx<'_>, charge: &mut Charge) {
     charge.settles_at = None;
 }
 
+/// Books what Stripe takes for itself, whatever it was for.
+pub fn charge_fee(tx: &mut Tx<'_>, minor: i64, currency: &str) -> BalanceTransaction {
+    let movement = Movement {
+        balance_type: BalanceType::StripeFee,
+        amount: -minor,
+        fee: 0,
+        currency,
+        source: "",
+        description: Some("Billing (fees)".to_owned()),
+        available_on: tx.now,
+    };
+    let id = book(tx, movement);
+    tx.get(&id).expect("it was just booked")
+}
+
 /// When money that goes back out of a charge, or comes back into it, counts as available: with the charge's own.
 pub(super) fn available_with(tx: &Tx<'_>, charge: &Charge) -> i64 {
     let charged: Option<BalanceTransaction> = charge

@@ -15,6 +15,7 @@ words! {
         Payout => "payout",
         PayoutFailure => "payout_failure",
         PayoutCancel => "payout_cancel",
+        StripeFee => "stripe_fee",
     }
 }
 
@@ -31,6 +32,7 @@ impl BalanceType {
     pub fn as_category(self) -> &'static str {
         match self {
             Self::PayoutFailure | Self::PayoutCancel => "payout_reversal",
+            Self::StripeFee => "fee",
             other => other.as_str(),
         }
     }
@@ -47,7 +49,7 @@ pub struct BalanceTransaction {
     pub fee: i64,
     pub currency: String,
     pub balance_type: BalanceType,
-    /// The charge, refund, dispute or payout.
+    /// The charge, refund, dispute or payout; empty where nothing but Stripe itself moved it.
     pub source: String,
     pub description: Option<String>,
     /// Pending until then.
@@ -106,7 +108,7 @@ impl BalanceTransaction {
             "fee_details": fee_details,
             "net": self.net(),
             "reporting_category": self.balance_type.as_category(),
-            "source": self.source,
+            "source": (!self.source.is_empty()).then_some(&self.source),
             "status": if self.is_available(now) { "available" } else { "pending" },
             "type": self.balance_type.as_type(),
         })

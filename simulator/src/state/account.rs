@@ -229,6 +229,11 @@ impl AccountState {
         agenda.find(|(_, later, _)| is_meant(*later)).cloned()
     }
 
+    /// How many deliveries have still to be made.
+    pub fn pending_deliveries(&self) -> usize {
+        self.outbox.values().map(|it| it.len()).sum()
+    }
+
     /// The next delivery to an endpoint and its time in milliseconds.
     pub fn next_delivery(&self, endpoint: &str) -> Option<(i64, Delivery)> {
         let (at_ms, _, id) = self.outbox.get(endpoint)?.first()?;

@@ -205,3 +205,45 @@ async fn the_available_balance_is_paid_out_on_mondays() {
     assert_eq!(items(&api, &payout).await, [NET]);
     assert_eq!(available(&api).await, Some(0));
 }
+
+/// Turned red by a clock that begins at real time, and by telling a checker when things happened by this clock.
+#[tokio::test]
+async fn what_is_over_can_be_lived_through_week_by_week() {
+    let mut config = config();
+    config.behind_s = 14 * 24 * 3_600;
+    let (_running, api) = start_with(config).await;
+    let paid = api.paid("pm_card_visa").await;
+    let created = paid["created"].as_i64().expect("a time");
+    let effects = "_sim/effects?account=acct_one&kind=payment_intents";
+    let really = async || api.get(effects).await.ok()["items"][0]["created"].as_i64();
+    let first = really().await.expect("a time");
+    assert!(
+        (first - created - 14 * DAY_S).abs() < 60,
+        "{first} {created}"
+    );
+    api.advance(7 * DAY_S).await;
+    assert_eq!(really().await, Some(first), "it happened when it did");
+    api.advance(7 * DAY_S).await;
+    let clock = api.get("_sim/clock").await.ok();
+    assert_eq!(clock["ahead_s"], 0, "{clock}");
+    // On one of the Mondays in between it was paid out.
+    let payouts = api.get("v1/payouts").await.ok();
+    assert_eq!(payouts["data"][0]["amount"], NET, "{payouts}");
+}
+
+#[tokio::test]
+async fn stripe_takes_a_fee_of_its_own_off_the_balance() {
+    let (_running, api) = with_available(1).await;
+    let fee = json!({ "amount": 250, "currency": "usd", "account": "acct_one" });
+    let booked = api.own(Method::POST, "fees", fee).await;
+    assert_eq!(
+        (
+            booked["net"].as_i64(),
+            text(&booked, "type"),
+            text(&booked, "reporting_category"),
+            &booked["source"]
+        ),
+        (Some(-250), "stripe_fee", "fee", &Value::Null)
+    );
+    assert_eq!(available(&api).await, Some(NET - 250));
+}

@@ -8,6 +8,7 @@
 mod breaks;
 mod gathering;
 mod healing;
+mod opening;
 mod reading;
 mod recording;
 mod repeating;
@@ -33,7 +34,7 @@ use uuid::Uuid;
 
 use super::{App, AppError};
 use crate::gateway::ShownList;
-use crate::store::{Caller, Commit, Context, Decided, Merchant, Numbered, Place, RunStep, Trouble};
+use crate::store::{Commit, Context, Decided, Merchant, Numbered, Place, RunStep, Trouble};
 use gathering::Shows;
 
 /// How long a run is a process's own after each of its steps.
@@ -263,45 +264,6 @@ impl App {
         })?
     }
 
-    /// Begins a run for a caller, or finds the one that is open, and answers its id; it goes on by itself.
-    ///
-    /// # Errors
-    /// [`AppError`].
-    pub async fn open_reconciliation(
-        &self,
-        caller: &Caller,
-        door: &'static str,
-        tolerance_minor: i64,
-    ) -> Result<ReconciliationId, AppError> {
-        let (merchant, context) = (caller.merchant.clone(), self.context(caller, door));
-        let app = self.clone();
-        let actor = context.actor.clone();
-        let id = merchant.id.clone();
-        let run = self.command(async move {
-            let runs = &app.inner.store.reconciliations;
-            let open = runs.open_run(&merchant.id).await;
-            match open.map_err(AppError::from_sqlx)? {
-                Some(run) => Ok(run),
-                None => app.open_run(&merchant, &context, tolerance_minor).await,
-            }
-        });
-        let run = run.await?;
-        let app = self.clone();
-        let stop = self.stopping().clone();
-        tokio::spawn(async move {
-            match app
-                .reconcile(&id, actor, tolerance_minor, &stop, |_| {})
-                .await
-            {
-                Ok(_) | Err(ReconcileError::Busy | ReconcileError::Stopped) => {}
-                Err(error) => {
-                    tracing::error!(merchant = %id, %error, "an account could not be reconciled")
-                }
-            }
-        });
-        Ok(run)
-    }
-
     async fn work_on(
         &self,
         merchant: &Merchant,
@@ -313,6 +275,8 @@ impl App {
     ) -> Result<ReconciliationId, ReconcileError> {
         let context = self.context_of(actor);
         let store = &self.inner.store;
+        let left = store.reconciliations.forget_left(&merchant.id).await;
+        left.map_err(AppError::from_sqlx)?;
         let open = store.reconciliations.open_run(&merchant.id).await;
         let run = match open.map_err(AppError::from_sqlx)? {
             Some(run) => run,
@@ -337,28 +301,9 @@ impl App {
             repeats: false,
         };
         working.go_on(stop, watch).await?;
+        crate::crash_point!("run-closed");
         let forgotten = store.reconciliations.forget_items(run).await;
         forgotten.map_err(AppError::from_sqlx)?;
-        Ok(run)
-    }
-
-    async fn open_run(
-        &self,
-        merchant: &Merchant,
-        context: &Context,
-        tolerance_minor: i64,
-    ) -> Result<ReconciliationId, AppError> {
-        let store = &self.inner.store;
-        let terms = Terms {
-            tolerance_minor,
-            at: store.now().await?.timestamp(),
-        };
-        let run = ReconciliationId::from_uuid(store.ids.uuid());
-        let command = ReconciliationCommand::Open {
-            merchant: merchant.id.clone(),
-            terms,
-        };
-        self.decide_run(merchant, context, run, command).await?;
         Ok(run)
     }
 
@@ -373,10 +318,8 @@ impl App {
         let store = &self.inner.store;
         loop {
             let before = store.reconciliation(&merchant.id, id).await?;
-            let events = before.state.decide(command.clone()).map_err(|error| {
-                tracing::error!(%error, "a run cannot be recorded");
-                AppError::Internal
-            })?;
+            let events = before.state.decide(command.clone());
+            let events = events.map_err(not_recorded)?;
             let commit = Commit {
                 reconciliations: vec![Decided { id, before, events }],
                 ..Commit::default()
@@ -426,6 +369,7 @@ impl Working {
             let stepped = self.step(&mut progress).await?;
             let ends = stepped.ends;
             self.keep(&mut progress, stepped).await?;
+            crate::crash_point!("run-stepped");
             if ends {
                 return Ok(progress);
             }
@@ -552,6 +496,11 @@ impl AppError {
     fn from_sqlx(error: sqlx::Error) -> Self {
         Self::from(std::sync::Arc::new(error))
     }
+}
+
+fn not_recorded(error: aggregates::reconciliation::ReconciliationError) -> AppError {
+    tracing::error!(%error, "a run cannot be recorded");
+    AppError::Internal
 }
 
 fn unreadable(error: serde_json::Error) -> AppError {

@@ -134,6 +134,12 @@ impl Report {
         }
     }
 
+    /// The same report from its beginning.
+    pub fn again(&self) -> Self {
+        let (app, head) = (self.app.clone(), self.head.clone());
+        Self::new(app, head, self.kept_as, self.totals.clone())
+    }
+
     pub fn head(&self) -> &Head {
         &self.head
     }
@@ -185,8 +191,8 @@ impl Report {
     ///
     /// # Errors
     /// When it cannot be read.
-    pub async fn hash(self) -> Result<String, AppError> {
-        let mut report = Self::new(self.app, self.head, self.kept_as, self.totals);
+    pub async fn hash(&self) -> Result<String, AppError> {
+        let mut report = self.again();
         let mut hash = Sha256::new_with_prefix(json_head(&report.head));
         let mut first = true;
         loop {

@@ -6,14 +6,17 @@ use crate::ids::{PaymentId, RefundId};
 use crate::money::{Currency, Money};
 use crate::payment::command::StripeStatus;
 use crate::reconciliation::comparison::joined;
-use crate::reconciliation::items::{Shown, TheirIntent};
+use crate::reconciliation::items::{Booking, OurPayout, Shown, TheirIntent, TheirPayout};
 use crate::reconciliation::{
     Age, BreakClass, Comparison, Finding, Item, Kind, Ours, Subject, Terms, Theirs, Totals, Verdict,
 };
+use crate::settlement::PayoutStatus;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use strum::IntoEnumIterator;
 use uuid::Uuid;
+
+const DAY_S: i64 = 86_400;
 
 fn compared(items: impl IntoIterator<Item = Item>, terms: Terms) -> (Vec<Finding>, Totals) {
     let mut comparison = Comparison::new(terms);
@@ -278,4 +281,114 @@ fn a_refund_is_known_by_our_id_before_stripes_is_recorded() {
     assert!(seen.is_some());
     let (found, totals) = compared(year.ordered(), terms());
     assert_eq!((breaks(&found), totals.in_transit), (vec![], 1));
+}
+
+/// A booking of a dollar that was paid out, as either side shows it and the payout.
+fn paid_out() -> Vec<Item> {
+    let dollar = Money::new(100, Currency::USD);
+    let left = Money::new(-100, Currency::USD);
+    let booking = |id: &str, category: &str, net| Booking {
+        id: id.to_owned(),
+        category: category.to_owned(),
+        amount: net,
+        fee: Money::zero(Currency::USD),
+        net,
+        fee_parts: None,
+        source: None,
+        origin: None,
+        exchange_rate: None,
+        created: AT - 40 * DAY_S,
+        payout: (category != "payout").then(|| "po_1".to_owned()),
+        recorded_at: None,
+    };
+    let ours = OurPayout {
+        payout: "po_1".to_owned(),
+        amount: dollar,
+        status: PayoutStatus::Paid,
+        arrival_date: AT - 30 * DAY_S,
+        items_count: Some(1),
+        items_net: Some(dollar),
+        arrived: true,
+        returned: false,
+        moved_at: AT - 30 * DAY_S,
+    };
+    let theirs = TheirPayout {
+        payout: "po_1".to_owned(),
+        amount: dollar,
+        status: PayoutStatus::Paid,
+        arrival_date: AT - 30 * DAY_S,
+        created: AT - 31 * DAY_S,
+        itemised: true,
+        failure_booking: None,
+    };
+    let (fee, payout) = (Subject::booking("txn_1"), Subject::payout("po_1"));
+    let (paid, out) = (
+        booking("txn_1", "fee", dollar),
+        booking("txn_2", "payout", left),
+    );
+    let of_ours = |subject: &Subject, it| Item {
+        subject: subject.clone(),
+        shown: Shown::Ours(it),
+    };
+    let of_theirs = |subject: &Subject, it| Item {
+        subject: subject.clone(),
+        shown: Shown::Theirs(it),
+    };
+    vec![
+        of_ours(&fee, Ours::Booking(Box::new(paid.clone()))),
+        of_theirs(&fee, Theirs::Booking(Box::new(paid))),
+        of_ours(&payout, Ours::Payout(Box::new(ours))),
+        of_ours(&payout, Ours::Booking(Box::new(out.clone()))),
+        of_theirs(&payout, Theirs::Payout(Box::new(theirs))),
+        of_theirs(&payout, Theirs::Booking(Box::new(out))),
+        of_theirs(
+            &payout,
+            Theirs::PayoutItem {
+                id: "txn_1".to_owned(),
+                net: dollar,
+            },
+        ),
+    ]
+}
+
+/// Red when a payout is held against a booking that was told already.
+#[test]
+fn a_booking_that_differs_is_told_once_and_not_of_its_payout_as_well() {
+    assert_eq!(breaks(&compared(paid_out(), terms()).0), vec![]);
+    let told = |class| vec![(class, Subject::booking("txn_1"), "txn_1".to_owned())];
+    // Of another amount, wherever Stripe shows it.
+    let mut other = paid_out();
+    for item in &mut other {
+        match &mut item.shown {
+            Shown::Theirs(Theirs::Booking(it)) if it.id == "txn_1" => {
+                it.amount = Money::new(99, Currency::USD);
+                it.net = it.amount;
+            }
+            Shown::Theirs(Theirs::PayoutItem { net, .. }) => *net = Money::new(99, Currency::USD),
+            _ => {}
+        }
+    }
+    let (found, _) = compared(other, terms());
+    assert_eq!(breaks(&found), told(BreakClass::Amount));
+    // Lost: it is in no list any more.
+    let mut lost = paid_out();
+    lost.retain(|it| match &it.shown {
+        Shown::Theirs(Theirs::Booking(it)) => it.id != "txn_1",
+        Shown::Theirs(Theirs::PayoutItem { .. }) => false,
+        _ => true,
+    });
+    let (found, _) = compared(lost, terms());
+    assert_eq!(breaks(&found), told(BreakClass::MissingAtStripe));
+    // Known to Stripe alone, and part of the payout all the same.
+    let mut unknown = paid_out();
+    unknown.remove(0);
+    let (found, _) = compared(unknown, terms());
+    assert_eq!(breaks(&found), told(BreakClass::MissingHere));
+    // What differs in the payout's list alone is the payout's.
+    let mut listed = paid_out();
+    listed.pop();
+    let (found, _) = compared(listed, terms());
+    let items = "items".to_owned();
+    let payout = Subject::payout("po_1");
+    assert_eq!(breaks(&found), vec![(BreakClass::Amount, payout, items)]);
 }

@@ -18,6 +18,8 @@ pub enum Fault {
     IntentMissingAtStripe,
     IntentTwice,
     ChargedTwice,
+    ChargeAmount,
+    ChargeMissingAtStripe,
     CapturedAmount,
     PaymentCurrency,
     PaymentStatus,
@@ -119,6 +121,21 @@ impl Fault {
                 year.theirs(&subject, Theirs::Charge(twin));
                 Some((Class::Duplicate, subject, part))
             }
+            Self::ChargeAmount | Self::ChargeMissingAtStripe => {
+                let at = pick(items, seed, |it| {
+                    matches!(it, Shown::Theirs(Theirs::Charge(_)))
+                })?;
+                let subject = items[at].subject.clone();
+                if self == Self::ChargeMissingAtStripe {
+                    items.remove(at);
+                    return Some((Class::MissingAtStripe, subject, "charge".to_owned()));
+                }
+                let Shown::Theirs(Theirs::Charge(it)) = &mut items[at].shown else {
+                    return None;
+                };
+                it.captured = more(it.captured, 1);
+                Some((Class::Amount, subject, it.charge.clone()))
+            }
             Self::CapturedAmount => {
                 let at = pick(
                     items,
@@ -215,7 +232,14 @@ impl Fault {
                     ..it.clone()
                 };
                 let (subject, part) = (items[at].subject.clone(), twin.refund.clone());
-                year.theirs(&subject, Theirs::Refund(twin));
+                // It may be shown before the one that it is made of, or after it.
+                let at = if seed.below(2) == 0 { 0 } else { items.len() };
+                let shown = Shown::Theirs(Theirs::Refund(twin));
+                let item = Item {
+                    subject: subject.clone(),
+                    shown,
+                };
+                items.insert(at, item);
                 Some((Class::Duplicate, subject, part))
             }
             Self::DisputeMissingHere => {

@@ -1,0 +1,148 @@
+//! A reconciliation whose process is killed, which another process goes on with; and what was said at some point of the past.
+
+use crate::support::{World, process};
+use crate::{pay, plant_another_fee, quiet, read, reconcile, refund};
+use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+const ABORTED: i32 = 6;
+
+/// `counterfoil reconcile` for acme, in a process of its own.
+fn command(world: &World, args: &[&str]) -> Command {
+    let mut command = process::program(world);
+    command.args(["reconcile", "--merchant", "acme"]).args(args);
+    command
+}
+
+async fn run(mut command: Command) -> Output {
+    let ran = tokio::task::spawn_blocking(move || command.output());
+    ran.await.unwrap().unwrap()
+}
+
+async fn owner(world: &World) -> PgConnection {
+    PgConnection::connect(&world.database_url).await.unwrap()
+}
+
+/// Who died holds its lease for a while; here nobody waits for that.
+async fn leases_run_out(world: &World) {
+    let ran_out = "update reconciliation_leases set leased_until = now() - interval '1 second'";
+    owner(world).await.execute(ran_out).await.unwrap();
+}
+
+/// How many rows there are that only a run under way needs.
+async fn worked_with(world: &World) -> i64 {
+    let rows = "select (select count(*) from reconciliation_items) + (select count(*) from reconciliation_work)";
+    let mut owner = owner(world).await;
+    sqlx::query_scalar(rows)
+        .fetch_one(&mut owner)
+        .await
+        .unwrap()
+}
+
+/// Killed after its first, its third, … step, at the moment at which what the step came to was kept, and once more between the
+/// event that closes the run and the removal of what it worked with.
+///
+/// Planted bugs: keeping how far the run has come before what it read (a page would be missing); leaving what a closed run worked
+/// with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
+    let world = World::start().await;
+    let first = pay(&world, 2_000).await;
+    pay(&world, 5_000).await;
+    refund(&world, &first, 500).await;
+    quiet(&world).await;
+    let transaction = plant_another_fee(&world).await;
+    let mut deaths = 0;
+    for steps in [0, 2, 5, 9] {
+        let mut dying = command(&world, &["--json"]);
+        dying.env("FAILPOINTS", format!("run-stepped={steps}*off->return"));
+        let died = run(dying).await;
+        assert_eq!(died.status.signal(), Some(ABORTED), "{died:?}");
+        deaths += 1;
+        leases_run_out(&world).await;
+    }
+    assert!(worked_with(&world).await > 0);
+    let mut closing = command(&world, &["--json"]);
+    closing.env("FAILPOINTS", "run-closed=return");
+    assert_eq!(run(closing).await.status.signal(), Some(ABORTED));
+    leases_run_out(&world).await;
+    assert!(worked_with(&world).await > 0, "it died before it tidied up");
+    let opened = "select count(*) from reconciliation_runs where merchant = 'acme'";
+    let mut connection = owner(&world).await;
+    let opened: i64 = sqlx::query_scalar(opened)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    assert_eq!(opened, 1, "{deaths} deaths later it is the same run");
+
+    let closed = as_of(&world, &head(&world).await.to_string()).await;
+    assert_eq!(closed["lines"].as_array().unwrap().len(), 1);
+    assert_eq!(closed["lines"][0]["part"], transaction.as_str());
+    let id = closed["head"]["run"].as_str().unwrap().to_owned();
+    let killed = read(&world, id.parse().unwrap()).await;
+    let whole = reconcile(&world).await;
+    assert_eq!(killed.breaks(), whole.breaks());
+    assert_eq!(killed.tail.totals, whole.tail.totals);
+    let repeated = run(command(&world, &["--json", "--repeat", &id])).await;
+    assert_eq!(repeated.status.code(), Some(1), "{repeated:?}");
+    let repeated: Value = serde_json::from_slice(&repeated.stdout).unwrap();
+    assert_eq!(repeated, closed);
+    assert_eq!(worked_with(&world).await, 0);
+    world.stop().await;
+}
+
+async fn head(world: &World) -> i64 {
+    let reader = world.app().store().reader();
+    reader.ledger_head("acme").await.unwrap()
+}
+
+/// What `--as-of` shows.
+async fn as_of(world: &World, point: &str) -> Value {
+    let shown = run(command(world, &["--json", "--as-of", point])).await;
+    assert!(shown.status.code().is_some_and(|it| it < 2), "{shown:?}");
+    serde_json::from_slice(&shown.stdout).unwrap()
+}
+
+/// Planted bug: taking the last run, whenever it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_as_of_a_point_is_the_last_one_of_then() {
+    let world = World::start().await;
+    pay(&world, 2_000).await;
+    quiet(&world).await;
+    let before_all = head(&world).await;
+    let clean = reconcile(&world).await;
+    let between = clean.head.pinned.ledger_position;
+    plant_another_fee(&world).await;
+    let faulty = reconcile(&world).await;
+    assert_eq!(faulty.breaks().len(), 1);
+    let now = head(&world).await;
+    for (point, run, lines) in [(between, &clean, 0), (now, &faulty, 1)] {
+        let shown = as_of(&world, &point.to_string()).await;
+        assert_eq!(
+            shown["head"]["run"],
+            run.head.run.to_string(),
+            "as of {point}"
+        );
+        assert_eq!(shown["lines"].as_array().unwrap().len(), lines);
+    }
+    // Nothing was compared by then, and nothing is known of what is to come.
+    for point in [
+        (before_all - 1).to_string(),
+        (now + 1).to_string(),
+        "yesterday".to_owned(),
+    ] {
+        let refused = run(command(&world, &["--as-of", &point])).await;
+        assert_eq!(refused.status.code(), Some(2), "as of {point}: {refused:?}");
+        assert!(refused.stdout.is_empty() && !refused.stderr.is_empty());
+    }
+    let mut nobodys = process::program(&world);
+    nobodys.args(["reconcile", "--as-of", "1"]);
+    assert_eq!(
+        run(nobodys).await.status.code(),
+        Some(2),
+        "positions are a merchant's"
+    );
+    world.stop().await;
+}
