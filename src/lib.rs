@@ -3,6 +3,7 @@
 pub mod bank;
 pub mod config;
 pub mod doors;
+pub mod exports;
 pub mod firewall;
 pub mod gateway;
 pub mod http;

@@ -10,7 +10,8 @@ use counterfoil::ops::audit::Beside;
 use counterfoil::ops::events::Form;
 use counterfoil::ops::postgres::Postgres;
 use counterfoil::ops::{
-    audit, bank, events, inbox, keys, ledger, parked, reconcile, replay, sandbox, serve, telemetry,
+    audit, bank, events, export, inbox, keys, ledger, parked, reconcile, replay, sandbox, serve,
+    telemetry,
 };
 use counterfoil::service;
 use counterfoil::store::{KeyKind, Merchant, Scope, projections_named};
@@ -56,6 +57,9 @@ enum Command {
     /// Check what the ledger promises, independently of all that keeps it
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Take the journal, balances, events or a report away as a file: all of it, or none
+    #[command(subcommand)]
+    Export(Box<export::ExportCommand>),
     /// Compare the books with Stripe's: exit code 0 where they agree, 1 for breaks, 2 where it could not be finished
     Reconcile(Box<reconcile::Wanted>),
     /// Make read models again from the events, beside the live ones: exit code 0 they are as they should be (now), 1 a dry run
@@ -248,8 +252,18 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             return Ok(audited(&config, *beside, json).await);
         }
         Command::Ledger(command) => {
-            let balances = ledger::run(command, &config, &database(&config)?).await?;
-            return Ok(ExitCode::from(u8::from(!balances)));
+            let balanced = match database(&config) {
+                Ok(url) => ledger::run(command, &config, &url).await,
+                Err(error) => Err(error),
+            };
+            return Ok(ended(balanced));
+        }
+        Command::Export(command) => {
+            let exported = match database(&config) {
+                Ok(url) => export::run(*command, &config, &url).await,
+                Err(error) => Err(error),
+            };
+            return Ok(ended(exported.map(|()| true)));
         }
         Command::Reconcile(wanted) => {
             let clean = match database(&config) {
@@ -321,7 +335,7 @@ async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
     ended(clean)
 }
 
-/// An audit has three ends, and so has a reconciliation, and so three exit codes.
+/// An audit has three ends, and so have a reconciliation and a trial balance, and so three exit codes.
 fn ended(clean: anyhow::Result<bool>) -> ExitCode {
     match clean {
         Ok(true) => ExitCode::SUCCESS,

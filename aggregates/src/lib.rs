@@ -13,6 +13,7 @@
 
 pub mod books;
 pub mod catalogue;
+pub mod figures;
 pub mod ids;
 pub mod ledger;
 pub mod metadata;

@@ -34,7 +34,7 @@ pub use fold::{RowFold, SumOutOfRange, Tables};
 pub use leaf::{Leaf, leaf_hash};
 pub use log::{Log, LogOptions};
 pub use pool::{Role, pool};
-pub use read::{Head, Reader, Recorded};
+pub use read::{Head, Reader, Recorded, read_streams};
 pub use replay::Pages;
 pub use rows::{Column, Kind, Merge, RowChange, Table, Value};
 pub use subscription::{Handler, SubscribeOptions, Subscription, subscribe, wait_for};

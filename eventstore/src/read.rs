@@ -190,17 +190,8 @@ impl Reader {
         aggregate_ids: &[String],
         upto: i64,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = ANY($2) \
-             AND ledger_position <= $3 ORDER BY aggregate_id, sequence"
-        );
-        let rows = sqlx::query(&sql)
-            .bind(aggregate_type)
-            .bind(aggregate_ids)
-            .bind(upto)
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(recorded).collect()
+        let mut conn = self.pool.acquire().await?;
+        read_streams(&mut conn, aggregate_type, aggregate_ids, upto).await
     }
 
     /// The events of several streams of one type, each before a sequence: stream by stream, oldest first.
@@ -370,6 +361,30 @@ pub(crate) async fn read_from(
     let rows = sqlx::query(&sql)
         .bind(after_position)
         .bind(limit)
+        .fetch_all(conn)
+        .await?;
+    rows.iter().map(recorded).collect()
+}
+
+/// The events of several streams of one ledger, as far as a ledger position, on a connection of the caller's: stream by stream,
+/// each oldest first.
+///
+/// # Errors
+/// When the database cannot be read.
+pub async fn read_streams(
+    conn: &mut PgConnection,
+    aggregate_type: &str,
+    aggregate_ids: &[String],
+    upto: i64,
+) -> Result<Vec<Recorded>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM events WHERE aggregate_type = $1 AND aggregate_id = ANY($2) \
+         AND ledger_position <= $3 ORDER BY aggregate_id, sequence"
+    );
+    let rows = sqlx::query(&sql)
+        .bind(aggregate_type)
+        .bind(aggregate_ids)
+        .bind(upto)
         .fetch_all(conn)
         .await?;
     rows.iter().map(recorded).collect()

@@ -36,6 +36,10 @@ pub enum BooksError {
     BeforeTheBeginning,
     #[error("{month} has not begun: it is {now} now")]
     MonthToCome { month: Month, now: DateTime<Utc> },
+    #[error("the time from which is not before the time until which")]
+    Reversed,
+    #[error("events have a time of record alone")]
+    NoEffectiveTime,
     /// The event is recorded and its entries are not in the journal yet; they will be in a moment.
     #[error("the journal has come to position {position} only")]
     CatchingUp { position: i64 },
@@ -117,6 +121,19 @@ pub(crate) struct Scope {
     pub ledger_position: i64,
     pub effective: Option<DateTime<Utc>>,
     pub now: DateTime<Utc>,
+}
+
+impl Scope {
+    /// Of a month to come there is nothing to be told, not even that it is empty.
+    pub(crate) fn has_begun(&self, month: Option<Month>) -> Result<(), BooksError> {
+        match month {
+            Some(month) if month > Month::of(self.now) => Err(BooksError::MonthToCome {
+                month,
+                now: self.now,
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Every account that was ever touched, in each of its currencies, as it stood.
@@ -283,12 +300,32 @@ impl Row {
 
 /// Where a merchant's ledger stands, and the journal behind it.
 #[derive(sqlx::FromRow)]
-struct Standing {
+pub(crate) struct Standing {
     /// The last position of the ledger, and of it in the journal.
     head: i64,
     caught_up: i64,
     began_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
+}
+
+/// A part of history: from a moment on, and before another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Span {
+    pub from: Option<DateTime<Utc>>,
+    pub before: Option<DateTime<Utc>>,
+}
+
+impl Span {
+    /// Whether there are moments in it.
+    ///
+    /// # Errors
+    /// [`BooksError::Reversed`].
+    pub fn checked(self) -> Result<Self, BooksError> {
+        match (self.from, self.before) {
+            (Some(from), Some(before)) if from >= before => Err(BooksError::Reversed),
+            _ => Ok(self),
+        }
+    }
 }
 
 /// How far the journal is to be looked at, where it has come so far.
@@ -331,7 +368,7 @@ pub async fn position_as_of(
     standing.position(connection, merchant, as_of).await
 }
 
-async fn standing(
+pub(crate) async fn standing(
     connection: &mut PgConnection,
     merchant: &MerchantId,
 ) -> Result<Standing, BooksError> {
@@ -385,7 +422,7 @@ impl AsOf {
 }
 
 impl Standing {
-    async fn position(
+    pub(crate) async fn position(
         &self,
         connection: &mut PgConnection,
         merchant: &MerchantId,
@@ -409,6 +446,29 @@ impl Standing {
         .fetch_one(connection)
         .await?;
         Ok(found)
+    }
+
+    /// Whether the ledger has a history of what was recorded in that span, which may end later than now.
+    pub(crate) fn covers_span(&self, recorded: Span) -> Result<(), BooksError> {
+        recorded.checked()?;
+        if let Some(from) = recorded.from {
+            self.not_to_come(from)?;
+        }
+        match recorded.before {
+            Some(before) if self.began_at.is_none_or(|began| before <= began) => {
+                Err(BooksError::BeforeTheBeginning)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what happened in that span can be known.
+    pub(crate) fn has_come_to(&self, effective: Span) -> Result<(), BooksError> {
+        effective.checked()?;
+        match effective.from {
+            Some(from) => self.not_to_come(from).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn not_to_come(&self, time: DateTime<Utc>) -> Result<DateTime<Utc>, BooksError> {

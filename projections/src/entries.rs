@@ -124,6 +124,7 @@ pub async fn entries(
     limit: u16,
 ) -> Result<Entries, BooksError> {
     let scope = scope(connection, merchant, as_of).await?;
+    scope.has_begun(filter.period)?;
     let from = after.unwrap_or(EntryCursor {
         ledger_position: 0,
         entry: 0,
@@ -256,26 +257,51 @@ impl Row {
     }
 
     fn posted(self, lines: Vec<PostedLine>) -> Result<PostedEntry, sqlx::Error> {
-        let unreadable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
-        let payload: Value = serde_json::from_str(&self.payload).map_err(unreadable)?;
-        let mut stripe_ids = BTreeSet::new();
-        gather(&payload, &mut stripe_ids);
-        let id = self.aggregate_id.rsplit('/').next().unwrap_or_default();
         Ok(PostedEntry {
             at: self.at(),
             recorded_at: self.recorded_at,
             effective_at: self.effective_at,
             period: known(&self.period)?,
             lines,
-            event: PostedBy {
-                event_id: self.event_id,
-                event_type: self.event_type,
-                aggregate_type: self.aggregate_type,
-                aggregate_id: id.to_owned(),
-                metadata: serde_json::from_str(&self.metadata).map_err(unreadable)?,
-                stripe_ids,
-            },
+            event: PostedBy::read(
+                self.event_id,
+                self.event_type,
+                (self.aggregate_type, &self.aggregate_id),
+                (&self.payload, &self.metadata),
+            )?,
         })
+    }
+}
+
+impl PostedBy {
+    /// The event, of a stream by its type and id, with its payload and metadata as JSON.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(crate) fn read(
+        event_id: Uuid,
+        event_type: String,
+        (aggregate_type, aggregate_id): (String, &str),
+        (payload, metadata): (&str, &str),
+    ) -> Result<Self, sqlx::Error> {
+        let unreadable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
+        let payload: Value = serde_json::from_str(payload).map_err(unreadable)?;
+        let mut stripe_ids = BTreeSet::new();
+        gather(&payload, &mut stripe_ids);
+        let id = aggregate_id.rsplit('/').next().unwrap_or_default();
+        Ok(Self {
+            event_id,
+            event_type,
+            aggregate_type,
+            aggregate_id: id.to_owned(),
+            metadata: serde_json::from_str(metadata).map_err(unreadable)?,
+            stripe_ids,
+        })
+    }
+
+    /// What is known of the one who did it: `actor`, `key_id`, `door`, `reason` and the like.
+    pub fn told(&self, name: &str) -> Option<&str> {
+        self.metadata.get(name).map(String::as_str)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Months of the books: what each account opened with, what moved on it, and up to which month nothing moves any more.
 
-use crate::books::{AsOf, BooksError, known, scope};
+use crate::books::{AsOf, BooksError, Scope, known, scope};
 use aggregates::books::{Books, BooksEvent, Month};
 use aggregates::ids::{MerchantId, books_aggregate_id};
 use aggregates::ledger::Account;
@@ -67,21 +67,23 @@ pub async fn closings(
     .fetch_all(connection)
     .await?;
     let unreadable = |error: serde_json::Error| sqlx::Error::Decode(Box::new(error));
-    rows.into_iter()
-        .map(|(ledger_position, recorded_at, payload, metadata)| {
-            let BooksEvent::PeriodClosed { through, .. } =
-                serde_json::from_str(&payload).map_err(unreadable)?;
-            let mut metadata: BTreeMap<String, String> =
-                serde_json::from_str(&metadata).map_err(unreadable)?;
-            Ok(Closing {
-                through,
-                ledger_position,
-                recorded_at,
-                by: metadata.remove("actor"),
-                because: metadata.remove("reason"),
-            })
-        })
-        .collect()
+    let mut closings = Vec::new();
+    for (ledger_position, recorded_at, payload, metadata) in rows {
+        let fact: BooksEvent = serde_json::from_str(&payload).map_err(unreadable)?;
+        let BooksEvent::PeriodClosed { through, .. } = fact else {
+            continue;
+        };
+        let mut metadata: BTreeMap<String, String> =
+            serde_json::from_str(&metadata).map_err(unreadable)?;
+        closings.push(Closing {
+            through,
+            ledger_position,
+            recorded_at,
+            by: metadata.remove("actor"),
+            because: metadata.remove("reason"),
+        });
+    }
+    Ok(closings)
 }
 
 /// What a month came to, on every account that was touched in it or before.
@@ -95,40 +97,8 @@ pub async fn period(
     as_of: AsOf,
 ) -> Result<Period, BooksError> {
     let scope = scope(connection, merchant, as_of).await?;
-    if month > Month::of(scope.now) {
-        return Err(BooksError::MonthToCome {
-            month,
-            now: scope.now,
-        });
-    }
-    let rows: Vec<(String, String, i64, i64, i64)> = sqlx::query_as(
-        "select account, currency, coalesce(sum(debit_minor - credit_minor) filter (where period < $2), 0)::bigint,
-                coalesce(sum(debit_minor) filter (where period = $2), 0)::bigint,
-                coalesce(sum(credit_minor) filter (where period = $2), 0)::bigint
-         from journal where merchant = $1 and period <= $2 and ledger_position <= $3
-           and ($4::timestamptz is null or effective_at <= $4)
-         group by account, currency order by account, currency",
-    )
-    .bind(merchant.as_str())
-    .bind(month.to_string())
-    .bind(scope.ledger_position)
-    .bind(scope.effective)
-    .fetch_all(&mut *connection)
-    .await?;
-    let totals: Result<Vec<Total>, sqlx::Error> = rows
-        .into_iter()
-        .map(
-            |(account, currency, opening_minor, debit_minor, credit_minor)| {
-                Ok(Total {
-                    account: known(&account)?,
-                    currency: known(&currency)?,
-                    opening_minor,
-                    debit_minor,
-                    credit_minor,
-                })
-            },
-        )
-        .collect();
+    scope.has_begun(Some(month))?;
+    let totals = totals(connection, merchant, Some(month), &scope).await?;
     // What is told of now is told of a closing that the journal has not come to yet.
     let until = match as_of {
         AsOf::Now | AsOf::Effective(_) => i64::MAX,
@@ -140,6 +110,42 @@ pub async fn period(
         month,
         ledger_position: scope.ledger_position,
         closed: closings.into_iter().find(covers),
-        totals: totals?,
+        totals,
     })
+}
+
+/// What every account came to that was touched in a month or before; of all time where no month is named.
+pub(crate) async fn totals(
+    connection: &mut PgConnection,
+    merchant: &MerchantId,
+    month: Option<Month>,
+    scope: &Scope,
+) -> Result<Vec<Total>, sqlx::Error> {
+    let rows: Vec<(String, String, i64, i64, i64)> = sqlx::query_as(
+        "select account, currency, coalesce(sum(debit_minor - credit_minor) filter (where period < $2), 0)::bigint,
+                coalesce(sum(debit_minor) filter (where $2::text is null or period = $2), 0)::bigint,
+                coalesce(sum(credit_minor) filter (where $2::text is null or period = $2), 0)::bigint
+         from journal where merchant = $1 and ($2::text is null or period <= $2) and ledger_position <= $3
+           and ($4::timestamptz is null or effective_at <= $4)
+         group by account, currency order by account, currency",
+    )
+    .bind(merchant.as_str())
+    .bind(month.map(|it| it.to_string()))
+    .bind(scope.ledger_position)
+    .bind(scope.effective)
+    .fetch_all(connection)
+    .await?;
+    rows.into_iter()
+        .map(
+            |(account, currency, opening_minor, debit_minor, credit_minor)| {
+                Ok(Total {
+                    account: known(&account)?,
+                    currency: known(&currency)?,
+                    opening_minor,
+                    debit_minor,
+                    credit_minor,
+                })
+            },
+        )
+        .collect()
 }

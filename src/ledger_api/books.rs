@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use projections::books::{AsOf, Cursor, StatementLine, TrialBalance};
-use projections::entries::{EntryCursor, EntryFilter, PostedEntry, PostedLine};
+use projections::entries::{EntryCursor, EntryFilter, PostedBy, PostedEntry, PostedLine};
 use projections::periods::{Closing, Period, Total};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -98,7 +98,7 @@ struct LineShown {
 
 /// What posted it, and who.
 #[derive(Serialize)]
-struct EventShown {
+pub(super) struct EventShown {
     event_id: Uuid,
     r#type: String,
     aggregate: AggregateShown,
@@ -341,7 +341,7 @@ pub async fn close(State(app): State<App>, request: Request) -> Answer {
 }
 
 /// `as_of` and `effective`, as they stand in the query.
-fn as_of(query: &mut Query) -> AsOf {
+pub(super) fn as_of(query: &mut Query) -> AsOf {
     let effective = query.parsed("effective", "true or false").unwrap_or(false);
     let Some(text) = query.text("as_of") else {
         if effective {
@@ -403,8 +403,6 @@ fn statement_line(it: &StatementLine) -> StatementLineShown {
 
 impl From<PostedEntry> for EntryShown {
     fn from(it: PostedEntry) -> Self {
-        let mut metadata = it.event.metadata;
-        let mut told = |name: &str| metadata.remove(name);
         Self {
             object: "entry",
             id: it.at.to_string(),
@@ -413,19 +411,27 @@ impl From<PostedEntry> for EntryShown {
             effective_at: it.effective_at,
             period: it.period,
             lines: it.lines.into_iter().map(LineShown::from).collect(),
-            event: EventShown {
-                event_id: it.event.event_id,
-                r#type: it.event.event_type,
-                aggregate: AggregateShown {
-                    r#type: it.event.aggregate_type,
-                    id: it.event.aggregate_id,
-                },
-                actor: told("actor"),
-                key_id: told("key_id"),
-                door: told("door"),
-                reason: told("reason"),
-                stripe_ids: it.event.stripe_ids,
+            event: it.event.into(),
+        }
+    }
+}
+
+impl From<PostedBy> for EventShown {
+    fn from(it: PostedBy) -> Self {
+        let mut metadata = it.metadata;
+        let mut told = |name: &str| metadata.remove(name);
+        Self {
+            event_id: it.event_id,
+            r#type: it.event_type,
+            aggregate: AggregateShown {
+                r#type: it.aggregate_type,
+                id: it.aggregate_id,
             },
+            actor: told("actor"),
+            key_id: told("key_id"),
+            door: told("door"),
+            reason: told("reason"),
+            stripe_ids: it.stripe_ids,
         }
     }
 }

@@ -4,17 +4,20 @@ use aggregates::parking::ParkingError;
 use aggregates::payment::error::ErrorKind;
 use aggregates::reconciliation::ReconciliationError;
 use aggregates::settlement::SettlementError;
+use eventstore::BoxError;
 use http::StatusCode;
 use projections::books::BooksError;
+use projections::exports::ExportError;
+use projections::figures::ExplainError;
 use std::fmt::Display;
 
 use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
-use crate::store::Scope;
+use crate::store::{NoExport, Scope};
 use crate::use_cases::{
-    AppError, BreakError, CloseError, FeedError, MatchError, PastError, RegisterError, SettleError,
-    StartRebuildError,
+    AppError, BreakError, CloseError, FeedError, MatchError, PastError, ReconcileError,
+    RegisterError, SettleError, StartRebuildError,
 };
 
 /// The key is absent, malformed, unknown or ended: which of them is not said.
@@ -48,6 +51,15 @@ pub fn no_such(what: &str) -> Problem {
         StatusCode::NOT_FOUND,
         "not_found",
         sentence(&format!("no such {what}")),
+    )
+}
+
+/// The run has not come to its report.
+pub fn not_ended() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "not_ended",
+        "This reconciliation has not ended: its report comes with its end.",
     )
 }
 
@@ -184,6 +196,8 @@ impl From<BooksError> for Problem {
             BooksError::AheadOfLedger { .. } => "beyond_the_head",
             BooksError::InTheFuture { .. } | BooksError::MonthToCome { .. } => "in_the_future",
             BooksError::BeforeTheBeginning => "before_the_beginning",
+            BooksError::Reversed => "reversed_range",
+            BooksError::NoEffectiveTime => "no_effective_time",
             BooksError::CatchingUp { .. } => {
                 let detail = "The journal has not come that far yet. Repeat the request.";
                 return unavailable("catching_up", detail, 1);
@@ -195,6 +209,52 @@ impl From<BooksError> for Problem {
         };
         Self::new(StatusCode::BAD_REQUEST, code, sentence(&error))
     }
+}
+
+impl From<NoExport> for Problem {
+    fn from(error: NoExport) -> Self {
+        let detail = sentence(&error);
+        match error {
+            NoExport::Export(error) => error.into(),
+            NoExport::TooMany => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_exports", detail)
+                    .retry_after_s(5)
+            }
+            NoExport::TooSlow => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail),
+            NoExport::Broken(error) => unreadable(&error),
+        }
+    }
+}
+
+impl From<ExportError> for Problem {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Books(error) => error.into(),
+            ExportError::NoSuchOrder => no_such("order"),
+            ExportError::Unreadable(error) => unreadable(&error),
+        }
+    }
+}
+
+impl From<ExplainError> for Problem {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::Books(error) => error.into(),
+            ExplainError::Unreadable(error) => unreadable(&error),
+        }
+    }
+}
+
+impl From<ReconcileError> for Problem {
+    fn from(error: ReconcileError) -> Self {
+        tracing::error!(%error, "a report cannot be read");
+        AppError::Unavailable.into()
+    }
+}
+
+fn unreadable(error: &BoxError) -> Problem {
+    tracing::error!(%error, "what is recorded cannot be read");
+    AppError::Unavailable.into()
 }
 
 impl From<PastError> for Problem {

@@ -8,10 +8,13 @@ mod articles;
 mod bank;
 mod books;
 mod call;
+mod chart;
 mod cursor;
 mod error;
 mod events;
+mod exports;
 mod fields;
+mod figures;
 mod keys;
 mod merchants;
 mod offers;
@@ -44,6 +47,7 @@ pub fn routes() -> Routes<App> {
         .merge(catalogue(Routes::new(NAME)))
         .merge(bookkeeping(Routes::new(NAME)))
         .merge(reconciling(Routes::new(NAME)))
+        .merge(exporting(Routes::new(NAME)))
         .get("/ledger/v1/orders", orders::list)
         .post("/ledger/v1/orders", orders::place)
         .get("/ledger/v1/orders/{id}", orders::get)
@@ -53,6 +57,8 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/payments", payments::list)
         .get("/ledger/v1/payments/{id}", payments::get)
         .get("/ledger/v1/payments/{id}/events", payments::life)
+        .get("/ledger/v1/orders/{id}/explain", figures::of_order)
+        .get("/ledger/v1/payments/{id}/explain", figures::of_payment)
         .get("/ledger/v1/parked", parked::list)
         .get("/ledger/v1/parked/{id}", parked::get)
         .post("/ledger/v1/parked/{id}/settle", parked::settle)
@@ -134,6 +140,21 @@ fn reconciling(routes: Routes<App>) -> Routes<App> {
         )
 }
 
+/// What is taken away as a file, and under which names.
+fn exporting(routes: Routes<App>) -> Routes<App> {
+    routes
+        .get("/ledger/v1/exports/journal", exports::journal)
+        .get("/ledger/v1/exports/balances", exports::balances)
+        .get("/ledger/v1/exports/events", exports::events)
+        .get(
+            "/ledger/v1/exports/reconciliations/{id}",
+            exports::reconciliation,
+        )
+        .get("/ledger/v1/chart", chart::get)
+        .post("/ledger/v1/chart/{id}", chart::map)
+        .delete("/ledger/v1/chart/{id}", chart::unmap)
+}
+
 /// Offers and articles.
 fn catalogue(routes: Routes<App>) -> Routes<App> {
     routes
@@ -201,6 +222,7 @@ pub(crate) fn parse(bytes: &[u8]) {
         let _ = query.moment("created_from");
         let _ = query.after::<String>("orders");
         let _ = events::position(&mut query);
+        exports::parse(&mut query);
         let _ = query.end();
     }
     if let Ok(value) = HeaderValue::from_bytes(bytes) {

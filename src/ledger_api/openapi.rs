@@ -13,8 +13,12 @@ enum Answers {
     /// A page that says as of which position it is, and what more.
     PageAsOf(&'static str, &'static str),
     Feed,
+    /// Rows as a file.
+    File,
+    /// A report, in all of its forms.
+    Report,
 }
-use Answers::{Feed, Made, One, Page, PageAsOf};
+use Answers::{Feed, File, Made, One, Page, PageAsOf, Report};
 
 /// Method, path, the operation's name, what it does, the scope it needs, what it answers with, and what it is told: the
 /// parameters of its query, or the schema of its body and one that works.
@@ -97,6 +101,34 @@ const OF_FIGURE: &[&str] = &[
     "LedgerEffective",
 ];
 
+const OF_JOURNAL: &[&str] = &[
+    "LedgerAccount",
+    "LedgerCurrency",
+    "LedgerPeriod",
+    "LedgerOrderTold",
+    "LedgerRecordedFrom",
+    "LedgerRecordedBefore",
+    "LedgerEffectiveFrom",
+    "LedgerEffectiveBefore",
+    "LedgerAsOf",
+    "LedgerEffective",
+    "LedgerChart",
+];
+const OF_TOTALS: &[&str] = &[
+    "LedgerAccount",
+    "LedgerCurrency",
+    "LedgerPeriod",
+    "LedgerAsOf",
+    "LedgerEffective",
+    "LedgerChart",
+];
+const OF_EVENTS: &[&str] = &[
+    "LedgerOrderTold",
+    "LedgerRecordedFrom",
+    "LedgerRecordedBefore",
+    "LedgerAsOf",
+];
+
 #[rustfmt::skip]
 const ROWS: &[Row] = &[
     ("get", "/ledger/v1/orders", "listOrders", "List orders", READ, Page("LedgerOrderListed"), Query(OF_ORDERS)),
@@ -139,6 +171,15 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/bank-lines/{id}", "getBankLine", "Read a line", BOOKS, One("LedgerBankLine"), Query(&[])),
     ("post", "/ledger/v1/bank-lines/{id}/match", "matchBankLine", "Say which payout a line is", WRITE, One("LedgerBankLine"), Keyless("LedgerBankMatch", r#"{"payout": "po_1234XXX", "because": "the bank's advice names it"}"#)),
     ("post", "/ledger/v1/bank-lines/{id}/unmatch", "unmatchBankLine", "Say that a line is not the payout that it was matched with", WRITE, One("LedgerBankLine"), Keyless("LedgerBecause", r#"{"because": "the bank's advice names another"}"#)),
+    ("get", "/ledger/v1/orders/{id}/explain", "explainOrder", "Why an order comes to what it comes to", BOOKS, One("LedgerExplanation"), Query(&["LedgerAsOf"])),
+    ("get", "/ledger/v1/payments/{id}/explain", "explainPayment", "Why a payment comes to what it comes to, by our id or by Stripe's", BOOKS, One("LedgerExplanation"), Query(&["LedgerAsOf"])),
+    ("get", "/ledger/v1/exports/journal", "exportJournal", "Every line of the journal, as a file", BOOKS, File, Query(OF_JOURNAL)),
+    ("get", "/ledger/v1/exports/balances", "exportBalances", "What every account came to, as a file", BOOKS, File, Query(OF_TOTALS)),
+    ("get", "/ledger/v1/exports/events", "exportEvents", "Every event, as a file; personal data stays sealed", BOOKS, File, Query(OF_EVENTS)),
+    ("get", "/ledger/v1/exports/reconciliations/{id}", "exportReconciliation", "The report of a reconciliation that has ended", BOOKS, Report, Query(&[])),
+    ("get", "/ledger/v1/chart", "getChart", "What the merchant's own books call our accounts", BOOKS, One("LedgerChart"), Query(&["LedgerAsOf"])),
+    ("post", "/ledger/v1/chart/{id}", "mapAccount", "Say what an account is called", ADMIN, One("LedgerChart"), Keyless("LedgerChartAccount", r#"{"code": "1360", "name": "Stripe, clearing"}"#)),
+    ("delete", "/ledger/v1/chart/{id}", "unmapAccount", "Take back what an account is called", ADMIN, One("LedgerChart"), Nothing),
     ("get", "/ledger/v1/merchants", "getMerchant", "Read the own merchant", ADMIN, One("LedgerMerchant"), Query(&[])),
     ("post", "/ledger/v1/merchants", "createMerchant", "Make a merchant, and its first key", "operator", Made("LedgerMerchant"), Body("LedgerMerchantCreate", r#"{"id": "shoes", "name": "Shoes", "stripe_account": "acct_shoes"}"#)),
     ("patch", "/ledger/v1/merchants", "updateMerchant", "Change the own merchant", ADMIN, One("LedgerMerchant"), Body("LedgerMerchantUpdate", r#"{"name": "Shoes"}"#)),
@@ -218,6 +259,12 @@ fn responses(method: &str, answers: Answers) -> Map<String, Value> {
         Page(schema) => of(page(schema)),
         PageAsOf(schema, more) => of(page_as_of(schema, more)),
         Feed => of(page("LedgerEvent")),
+        File => file(&["application/x-ndjson", "text/csv"]),
+        Report => {
+            let mut report = file(&["application/x-ndjson", "text/csv", "text/html"]);
+            report["content"]["application/json"]["schema"]["type"] = "object".into();
+            report
+        }
     };
     if answers == Feed {
         for media_type in ["application/x-ndjson", "text/event-stream"] {
@@ -234,12 +281,28 @@ fn responses(method: &str, answers: Answers) -> Map<String, Value> {
         done["description"] = "It was there already, as it is asked for.".into();
     }
     all.insert("200".to_owned(), done);
+    if answers == Report {
+        all.insert("409".to_owned(), refer("responses", "Ledger409"));
+    }
     let of_changes: &[&str] = if method == "get" { &[] } else { &OF_CHANGES };
     for status in REFUSALS.iter().chain(of_changes) {
         let refusal = refer("responses", &format!("Ledger{status}"));
         all.insert((*status).to_owned(), refusal);
     }
     all
+}
+
+/// A file, streamed: the connection is cut where it cannot be ended.
+fn file(media: &[&str]) -> Value {
+    let count = |what: &str| json!({"description": what, "schema": {"type": "integer"}});
+    let mut file = json!({"description": "Done.", "headers": {
+        "Ledger-Position": count("The last position of the ledger that is in it."),
+        "Row-Count": count("How many rows it has; not told of a report."),
+    }});
+    for media_type in media {
+        file["content"][*media_type]["schema"]["type"] = "string".into();
+    }
+    file
 }
 
 fn page(schema: &str) -> Value {

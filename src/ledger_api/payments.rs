@@ -120,7 +120,7 @@ pub async fn list(State(app): State<App>, request: Request) -> Answer {
     let filter = PaymentFilter {
         status: status.map(|it| it.to_string()),
         order,
-        created,
+        created: created.checked()?,
     };
     let found = call
         .app

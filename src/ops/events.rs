@@ -2,6 +2,7 @@
 
 use aggregates::books::Books;
 use aggregates::catalogue::{Article, Offer};
+use aggregates::ids::{MerchantId, OrderId, PaymentId};
 use aggregates::order::Order;
 use aggregates::payment::Payment;
 use aggregates::reconciliation::Reconciliation;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
+use uuid::Uuid;
 
 use super::words;
 
@@ -104,13 +106,16 @@ async fn reader(url: &str) -> anyhow::Result<Reader> {
     Ok(Reader::new(pool))
 }
 
-/// The streams that belong to what is named: an order and every payment of it.
-async fn streams(
+/// The one thing that is called so: its merchant, and the order or the payment (with its order) that it is.
+///
+/// # Errors
+/// When nothing is called so, or several things are.
+async fn named(
     reader: &Reader,
     merchant: Option<&str>,
     name: &str,
-) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let rows: Vec<(String, Option<uuid::Uuid>, Option<uuid::Uuid>)> = sqlx::query_as(
+) -> anyhow::Result<(String, Option<Uuid>, Option<Uuid>)> {
+    let rows: Vec<(String, Option<Uuid>, Option<Uuid>)> = sqlx::query_as(
         "select merchant, order_id, null::uuid from orders
          where (reference = $1 or number = $1 or order_id::text = $1) and ($2::text is null or merchant = $2)
          union
@@ -121,19 +126,55 @@ async fn streams(
     .bind(merchant)
     .fetch_all(reader.pool())
     .await?;
-    let (merchant, order, payment) = match rows.as_slice() {
+    match rows.as_slice() {
         [] => bail!("no order and no payment is called {name:?}"),
-        [one] => one.clone(),
+        [one] => Ok(one.clone()),
         several => {
             let merchants: Vec<&str> = several.iter().map(|row| row.0.as_str()).collect();
             bail!(
-                "{name:?} names {} things (merchants: {}): say which with --merchant",
+                "{name:?} names {} things (merchants: {}): say which with --merchant, or by its id",
                 several.len(),
                 merchants.join(", ")
             )
         }
+    }
+}
+
+/// The order of a merchant's that is called so, where one is asked for.
+pub(super) async fn order_named(
+    reader: &Reader,
+    merchant: &MerchantId,
+    name: Option<&str>,
+) -> anyhow::Result<Option<OrderId>> {
+    let Some(name) = name else {
+        return Ok(None);
     };
-    let mut payments: Vec<uuid::Uuid> = match order {
+    match named(reader, Some(merchant.as_str()), name).await? {
+        (_, Some(order), None) => Ok(Some(OrderId::from_uuid(order))),
+        _ => bail!("{name:?} is a payment and no order"),
+    }
+}
+
+/// The payment of a merchant's that is called so.
+pub(super) async fn payment_named(
+    reader: &Reader,
+    merchant: &MerchantId,
+    name: &str,
+) -> anyhow::Result<PaymentId> {
+    match named(reader, Some(merchant.as_str()), name).await? {
+        (.., Some(payment)) => Ok(PaymentId::from_uuid(payment)),
+        _ => bail!("{name:?} is an order and no payment"),
+    }
+}
+
+/// The streams that belong to what is named: an order and every payment of it.
+async fn streams(
+    reader: &Reader,
+    merchant: Option<&str>,
+    name: &str,
+) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let (merchant, order, payment) = named(reader, merchant, name).await?;
+    let mut payments: Vec<Uuid> = match order {
         Some(order) => {
             sqlx::query_scalar(
                 "select payment_id from payments where merchant = $1 and order_id = $2",

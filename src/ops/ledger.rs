@@ -15,7 +15,7 @@ use projections::periods::{Closing, Period};
 use serde_json::{Value, json};
 
 use super::events::Form;
-use super::parked;
+use super::{chart, figures, parked, say};
 use crate::config::Config;
 use crate::firewall::holds_card_number;
 use crate::store::BooksReader;
@@ -28,7 +28,7 @@ const PAGE: u16 = 500;
 #[derive(Debug, Clone, Args)]
 pub struct Which {
     #[arg(long)]
-    merchant: MerchantId,
+    pub(super) merchant: MerchantId,
     /// A position of the ledger, or a time such as 2026-11-21T08:00:00Z
     #[arg(long, value_name = "POSITION|TIME")]
     as_of: Option<String>,
@@ -77,6 +77,23 @@ pub enum LedgerCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Why an order comes to what it comes to: what it costs, what was paid, given back, is due
+    ExplainOrder {
+        /// Its reference, number or id
+        order: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Why a payment comes to what it comes to: what was taken, given back, and what Stripe keeps of it
+    ExplainPayment {
+        /// Its id, or Stripe's pi_…
+        payment: String,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// What the merchant's own books call our accounts
+    #[command(subcommand)]
+    Chart(chart::ChartCommand),
     /// What a month came to on every account, such as 2026-10
     Period {
         month: Month,
@@ -112,14 +129,14 @@ pub struct Part {
 }
 
 impl Which {
-    fn as_of(&self) -> anyhow::Result<AsOf> {
+    pub(super) fn as_of(&self) -> anyhow::Result<AsOf> {
         Ok(match &self.as_of {
             Some(text) => AsOf::read(text, self.effective).context("--as-of")?,
             None => AsOf::Now,
         })
     }
 
-    fn form(&self) -> Form {
+    pub(super) fn form(&self) -> Form {
         if self.json { Form::Json } else { Form::Words }
     }
 }
@@ -166,6 +183,13 @@ pub async fn run(command: LedgerCommand, config: &Config, url: &str) -> anyhow::
             let found = books.period(&which.merchant, month, as_of).await?;
             period(&found, which.form());
         }
+        LedgerCommand::ExplainOrder { order, which } => {
+            figures::run(url, figures::Named::Order(order), &which).await?;
+        }
+        LedgerCommand::ExplainPayment { payment, which } => {
+            figures::run(url, figures::Named::Payment(payment), &which).await?;
+        }
+        LedgerCommand::Chart(command) => chart::run(command, config, url).await?,
         LedgerCommand::Close { .. } => {}
     }
     Ok(true)
@@ -185,7 +209,7 @@ async fn trial_balance(books: &BooksReader, which: &Which) -> anyhow::Result<boo
                 })
                 .collect();
             let position = found.ledger_position;
-            println!(
+            say!(
                 "{}",
                 json!({"position": position, "balanced": balanced, "currencies": sums})
             );
@@ -198,7 +222,7 @@ async fn trial_balance(books: &BooksReader, which: &Which) -> anyhow::Result<boo
                 } else {
                     "DOES NOT BALANCE"
                 };
-                println!(
+                say!(
                     "{}: {} debited, {} credited (minor units): {word}",
                     it.currency.code(),
                     it.debit_minor,
@@ -212,17 +236,17 @@ async fn trial_balance(books: &BooksReader, which: &Which) -> anyhow::Result<boo
 
 fn balances(found: &Balances, form: Form) {
     if form == Form::Words {
-        println!("as of ledger position {}", found.ledger_position);
+        say!("as of ledger position {}", found.ledger_position);
     }
     for it in &found.balances {
         let minor = it.debit_minor.saturating_sub(it.credit_minor);
         match form {
-            Form::Json => println!(
+            Form::Json => say!(
                 "{}",
                 json!({"position": found.ledger_position, "account": it.account, "currency": it.currency.code(),
                     "debit_minor": it.debit_minor, "credit_minor": it.credit_minor, "balance_minor": minor})
             ),
-            Form::Words => println!(
+            Form::Words => say!(
                 "{:<34} {:>18} {}",
                 it.account,
                 Money::new(minor, it.currency).to_decimal_string(),
@@ -275,12 +299,12 @@ fn lines(page: &Statement, currency: Currency, form: Form) {
     let written = |minor| Money::new(minor, currency).to_decimal_string();
     for it in &page.lines {
         match form {
-            Form::Json => println!(
+            Form::Json => say!(
                 "{}",
                 json!({"at": it.at.to_string(), "debit_minor": it.debit_minor, "credit_minor": it.credit_minor,
                     "balance_minor": it.balance_minor, "recorded_at": time(it.recorded_at), "effective_at": time(it.effective_at)})
             ),
-            Form::Words => println!(
+            Form::Words => say!(
                 "{:<12} {}  {:>14} {:>14} {:>16}",
                 it.at.to_string(),
                 time(it.effective_at),
@@ -306,7 +330,7 @@ async fn explain(
         if after.is_none() && which.form() == Form::Words {
             let it = &page.balance;
             let minor = it.debit_minor.saturating_sub(it.credit_minor);
-            println!(
+            say!(
                 "{} stands at {} {} as of ledger position {}, made of:",
                 it.account,
                 Money::new(minor, it.currency).to_decimal_string(),
@@ -325,11 +349,11 @@ async fn explain(
 
 fn entry(it: &PostedEntry, form: Form) {
     match form {
-        Form::Json => println!("{}", entry_in_json(it)),
+        Form::Json => say!("{}", entry_in_json(it)),
         Form::Words => {
             let told = |name: &str| it.event.metadata.get(name).map_or("", String::as_str);
             let ids: Vec<&str> = it.event.stripe_ids.iter().map(String::as_str).collect();
-            println!(
+            say!(
                 "{:<8} {} {}  {} of {} {}  {} {}",
                 it.at.to_string(),
                 time(it.effective_at),
@@ -350,7 +374,7 @@ fn line_in_words(it: &PostedLine) {
         0 => String::new(),
         minor => Money::new(minor, it.currency).to_decimal_string(),
     };
-    println!(
+    say!(
         "         {:<34} {:>14} {:>14} {}",
         it.account,
         written(it.debit_minor),
@@ -384,21 +408,22 @@ fn entry_in_json(it: &PostedEntry) -> Value {
 fn period(found: &Period, form: Form) {
     if form == Form::Words {
         let state = found.closed.as_ref().map_or("open".to_owned(), closing);
-        println!(
+        say!(
             "{}: {state}; as of ledger position {}",
-            found.month, found.ledger_position
+            found.month,
+            found.ledger_position
         );
     }
     for it in &found.totals {
         let written = |minor| Money::new(minor, it.currency).to_decimal_string();
         match form {
-            Form::Json => println!(
+            Form::Json => say!(
                 "{}",
                 json!({"period": found.month, "closed": found.closed.is_some(), "position": found.ledger_position,
                     "account": it.account, "currency": it.currency.code(), "opening_minor": it.opening_minor,
                     "debit_minor": it.debit_minor, "credit_minor": it.credit_minor, "closing_minor": it.closing_minor()})
             ),
-            Form::Words => println!(
+            Form::Words => say!(
                 "{:<34} {:>16} {:>14} {:>14} {:>16} {}",
                 it.account,
                 written(it.opening_minor),
@@ -430,7 +455,7 @@ async fn close(config: &Config, url: &str, month: Month, by: Person) -> anyhow::
     let closed = app.close_period(by, month).await;
     parked::close(&app).await;
     closed?;
-    println!("closed through {month}");
+    say!("closed through {month}");
     Ok(())
 }
 

@@ -2,7 +2,10 @@
 
 pub mod audit;
 pub mod bank;
+pub mod chart;
 pub mod events;
+pub mod export;
+pub mod figures;
 pub mod fixtures;
 pub mod inbox;
 pub mod keys;
@@ -11,8 +14,30 @@ pub mod parked;
 pub mod postgres;
 pub mod reconcile;
 pub mod replay;
-pub mod report;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;
 pub mod words;
+
+pub use crate::exports::report;
+
+use std::fmt::Arguments;
+use std::io::{self, Write};
+use std::process;
+
+/// Prints a line, as `println!` does; where nobody reads any more, the command has done its work.
+macro_rules! say {
+    ($($line:tt)*) => { $crate::ops::said(format_args!($($line)*)) };
+}
+pub(crate) use say;
+
+pub(crate) fn said(line: Arguments<'_>) {
+    match writeln!(io::stdout(), "{line}") {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
+        Err(error) => {
+            eprintln!("counterfoil: {error}");
+            process::exit(2);
+        }
+    }
+}

@@ -10,9 +10,9 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{self, Form};
 use super::{parked, sandbox};
 use crate::config::{Config, StripeAccount};
+use crate::exports::report::{self, Form};
 use crate::journal;
 use crate::use_cases::{App, ReconcileError, ReconcileSeen};
 
@@ -168,7 +168,7 @@ async fn repeat(
 }
 
 /// The running sandbox's simulator, where no Stripe account is configured.
-fn with_simulator(config: &Config) -> anyhow::Result<Config> {
+pub(super) fn with_simulator(config: &Config) -> anyhow::Result<Config> {
     let mut config = config.clone();
     if config.stripe.default.is_some() || !config.stripe.named.is_empty() {
         return Ok(config);
@@ -197,7 +197,7 @@ fn with_simulator(config: &Config) -> anyhow::Result<Config> {
 }
 
 /// Ends a step early at Ctrl-C: the run goes on when it is asked for again.
-fn stopped_by_signals() -> CancellationToken {
+pub(super) fn stopped_by_signals() -> CancellationToken {
     let stop = CancellationToken::new();
     let told = stop.clone();
     tokio::spawn(async move {

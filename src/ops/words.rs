@@ -133,8 +133,19 @@ pub fn settlement(event: &SettlementEvent) -> String {
 
 /// What happened to the books.
 pub fn books(event: &BooksEvent) -> String {
-    let BooksEvent::PeriodClosed { through, .. } = event;
-    format!("books closed through {through}")
+    match event {
+        BooksEvent::PeriodClosed { through, .. } => format!("books closed through {through}"),
+        BooksEvent::AccountMapped { account, to, .. } => {
+            format!(
+                "{account} is {} ({}) in the merchant's chart",
+                to.code(),
+                to.name()
+            )
+        }
+        BooksEvent::AccountUnmapped { account, .. } => {
+            format!("{account} is none of the merchant's chart")
+        }
+    }
 }
 
 /// What happened to an offer.

@@ -142,7 +142,7 @@ impl BooksReader {
 
     /// A connection, once the journal has come to the ledger's end, or after a while in any case: what is read says how far it
     /// goes.
-    async fn caught_up(
+    pub(super) async fn caught_up(
         &self,
         merchant: &MerchantId,
     ) -> Result<PoolConnection<sqlx::Postgres>, BooksError> {

@@ -8,6 +8,7 @@ use sqlx::{FromRow, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::{Store, Trouble};
+pub use projections::books::Span;
 
 /// Which orders are asked for.
 #[derive(Debug, Clone, Default)]
@@ -45,13 +46,6 @@ pub struct PaymentFilter {
     pub order: Option<OrderId>,
     /// When its first event was recorded.
     pub created: Span,
-}
-
-/// From a moment on, and before another.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Span {
-    pub from: Option<DateTime<Utc>>,
-    pub before: Option<DateTime<Utc>>,
 }
 
 /// A payment in a list.

@@ -7,6 +7,7 @@ mod books;
 mod catalogue;
 mod claims;
 mod endpoints;
+mod exports;
 mod hot;
 mod inbox;
 mod inbox_shown;
@@ -30,6 +31,7 @@ mod vault;
 pub use books::BooksReader;
 pub use claims::{Claims, OpenClaim};
 pub use endpoints::{CreationKey, Endpoint, Endpoints, Made};
+pub use exports::{Export, ExportHead, ExportRows, Exports, NoExport, What as WhatToExport};
 pub use inbox::{Applied, CameBy, Delivery, Inbox, InboxCounts, Kept, LeasedEvent, Next};
 pub use inbox_shown::{InboxFilter, InboxRow};
 pub use keys::{Caller, KeyKind, Keys, Merchant, NewKey, Scope};
@@ -104,6 +106,7 @@ pub struct Store {
     books: CqrsStore<Books>,
     /// Reads the books.
     pub ledger: BooksReader,
+    pub exports: Exports,
     reconciled: CqrsStore<Reconciliation>,
     offers: CqrsStore<Offer>,
     articles: CqrsStore<Article>,
@@ -213,6 +216,7 @@ impl Store {
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             books: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             ledger: BooksReader::new(pool.clone()),
+            exports: Exports::new(pool.clone()),
             reconciled: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             offers: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             articles: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),

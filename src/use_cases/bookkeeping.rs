@@ -1,13 +1,15 @@
 //! The books of a merchant: read at any point of their history, and closed month by month.
 
-use aggregates::books::{BooksCommand, BooksError as NotClosed, Month};
-use aggregates::ids::OrderId;
+use aggregates::books::{BooksCommand, BooksError as NotClosed, ChartAccount, Month};
+use aggregates::ids::{MerchantId, OrderId};
+use aggregates::ledger::Account;
+use chrono::{DateTime, Utc};
 use projections::books::{AsOf, BooksError};
 
 use super::{App, AppError, KeptOrder, PaymentView, Person};
-use crate::store::{BooksReader, Caller, Commit, Context, Decided, Trouble};
+use crate::store::{BooksReader, Caller, Commit, Context, Decided, Exports, Trouble};
 
-/// Why a month is not closed.
+/// Why a month is not closed, or an account not mapped.
 #[derive(Debug, thiserror::Error)]
 pub enum CloseError {
     /// The rules say no; nothing was recorded.
@@ -85,28 +87,64 @@ impl App {
     /// # Errors
     /// [`CloseError`].
     pub async fn close_period(&self, by: Person, through: Month) -> Result<(), CloseError> {
+        self.change_books(by, move |merchant, now| BooksCommand::Close {
+            merchant,
+            through,
+            now,
+        })
+        .await
+    }
+
+    /// A person says what the merchant's own books call an account; none takes back what was said.
+    ///
+    /// # Errors
+    /// When it cannot be recorded.
+    pub async fn map_account(
+        &self,
+        by: Person,
+        account: Account,
+        to: Option<ChartAccount>,
+    ) -> Result<(), CloseError> {
+        self.change_books(by, move |merchant, _| BooksCommand::Map {
+            merchant,
+            account,
+            to: to.clone(),
+        })
+        .await
+    }
+
+    /// What is exported of the books and the log, and what explains figures.
+    pub fn exports(&self) -> &Exports {
+        &self.inner.store.exports
+    }
+
+    async fn change_books(
+        &self,
+        by: Person,
+        command: impl Fn(MerchantId, DateTime<Utc>) -> BooksCommand + Send + Sync + 'static,
+    ) -> Result<(), CloseError> {
         let app = self.clone();
-        let closing = self.command(async move { Ok(app.close(by, through).await) });
-        match closing.await {
-            Ok(closed) => closed,
+        let change = self.command(async move { Ok(app.decide_books(by, command).await) });
+        match change.await {
+            Ok(changed) => changed,
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn close(&self, by: Person, through: Month) -> Result<(), CloseError> {
+    async fn decide_books(
+        &self,
+        by: Person,
+        command: impl Fn(MerchantId, DateTime<Utc>) -> BooksCommand,
+    ) -> Result<(), CloseError> {
         let store = &self.inner.store;
         let context = Context {
-            reason: Some(by.because),
+            reason: Some(by.because).filter(|it| !it.is_empty()),
             ..self.context_of(by.actor)
         };
         loop {
             let before = store.books(&by.merchant).await.map_err(AppError::from)?;
-            let command = BooksCommand::Close {
-                merchant: by.merchant.clone(),
-                through,
-                now: store.now().await.map_err(AppError::from)?,
-            };
-            let events = before.state.decide(command)?;
+            let now = store.now().await.map_err(AppError::from)?;
+            let events = before.state.decide(command(by.merchant.clone(), now))?;
             let commit = Commit {
                 books: Some(Decided {
                     id: (),

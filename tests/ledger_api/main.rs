@@ -5,7 +5,12 @@ mod support;
 
 mod books;
 mod catalogue;
+mod command_line;
+mod exports;
 mod feed;
+mod figures;
+mod finance;
+mod finance_refusals;
 mod keys;
 mod merchants;
 mod orders;

@@ -350,7 +350,11 @@ async fn every_operation_refuses_every_key_that_is_not_for_it_and_changes_nothin
 }
 
 /// Paths that name what every merchant has: its own accounts, its own months.
-const OF_EVERYBODY: &[&str] = &["/ledger/v1/accounts/", "/ledger/v1/periods/"];
+const OF_EVERYBODY: &[&str] = &[
+    "/ledger/v1/accounts/",
+    "/ledger/v1/chart/",
+    "/ledger/v1/periods/",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_operation_answers_another_merchant_as_if_nothing_were_there() {

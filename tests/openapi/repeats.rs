@@ -67,6 +67,16 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ),
     (
         "post",
+        "/ledger/v1/chart/",
+        "an account has one name, and keeps the one that it has",
+    ),
+    (
+        "delete",
+        "/ledger/v1/chart/",
+        "an account without a name keeps none",
+    ),
+    (
+        "post",
         "/ledger/v1/bank-statements",
         "each line of a statement is known again",
     ),

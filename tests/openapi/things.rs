@@ -120,6 +120,11 @@ impl Things {
                 "/ledger/v1/reconciliation_breaks/",
                 Uuid::from_u128(9).to_string(),
             ),
+            (
+                "/ledger/v1/exports/reconciliations/",
+                Uuid::from_u128(8).to_string(),
+            ),
+            ("/ledger/v1/chart/", "assets:bank".to_owned()),
             ("/ledger/v1/rebuilds/", ledger.rebuild),
             // Deliveries wait for webhooks; one that is made up is as unknown to everybody.
             (

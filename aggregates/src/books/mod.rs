@@ -1,22 +1,28 @@
 //! The closing of a merchant's books, month by month. What is recorded after a month was closed is posted in the first month
 //! that is open, with the time at which it happened. Nothing is opened again: what was wrong is put right in an open month.
+//! And what the merchant's own books call our accounts.
 
+mod chart;
 mod month;
 #[cfg(test)]
 mod tests;
 
+pub use chart::{Chart, ChartAccount, NotAChartAccount};
 pub use month::{Month, NotAMonth};
 
 use crate::ids::MerchantId;
+use crate::ledger::Account;
 use chrono::{DateTime, Utc};
 use cqrs_es::event_sink::EventSink;
 use cqrs_es::{Aggregate, DomainEvent};
 use serde::{Deserialize, Serialize};
 
-/// The books of one merchant: up to where they are closed.
+/// The books of one merchant: up to where they are closed, and what their accounts are called elsewhere.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Books {
     closed_through: Option<Month>,
+    #[serde(default)]
+    chart: Chart,
 }
 
 /// What may be asked of the books.
@@ -28,9 +34,15 @@ pub enum BooksCommand {
         through: Month,
         now: DateTime<Utc>,
     },
+    /// A person says what the merchant's own books call an account; none takes back what was said.
+    Map {
+        merchant: MerchantId,
+        account: Account,
+        to: Option<ChartAccount>,
+    },
 }
 
-/// What has happened to the books. Who closed them and why is told with the event.
+/// What has happened to the books. Who did it and why is told with the event.
 #[derive(
     Debug,
     Clone,
@@ -48,6 +60,17 @@ pub enum BooksEvent {
         merchant: MerchantId,
         through: Month,
     },
+    /// In exports this account is, from now on, that one of the merchant's own chart.
+    AccountMapped {
+        merchant: MerchantId,
+        account: Account,
+        to: ChartAccount,
+    },
+    /// This account has none in the merchant's own chart any more.
+    AccountUnmapped {
+        merchant: MerchantId,
+        account: Account,
+    },
 }
 
 /// Why the books are not closed; nothing was recorded.
@@ -63,29 +86,59 @@ impl Books {
         self.closed_through
     }
 
-    /// The events that the command leads to; none where the month is closed already.
+    /// What the merchant's own books call our accounts.
+    pub fn chart(&self) -> &Chart {
+        &self.chart
+    }
+
+    /// The events that the command leads to; none where it is so already.
     ///
     /// # Errors
     /// [`BooksError`].
     pub fn decide(&self, command: BooksCommand) -> Result<Vec<BooksEvent>, BooksError> {
-        let BooksCommand::Close {
-            merchant,
-            through,
-            now,
-        } = command;
-        if self.closed_through.is_some_and(|closed| closed >= through) {
-            return Ok(vec![]);
+        match command {
+            BooksCommand::Close { through, .. }
+                if self.closed_through.is_some_and(|closed| closed >= through) =>
+            {
+                Ok(vec![])
+            }
+            BooksCommand::Close { through, now, .. } if !through.has_ended_by(now) => {
+                Err(BooksError::NotEnded(through))
+            }
+            BooksCommand::Close {
+                merchant, through, ..
+            } => Ok(vec![BooksEvent::PeriodClosed { merchant, through }]),
+            BooksCommand::Map { account, to, .. } if self.chart.get(&account) == to.as_ref() => {
+                Ok(vec![])
+            }
+            BooksCommand::Map {
+                merchant,
+                account,
+                to,
+            } => Ok(vec![match to {
+                Some(to) => BooksEvent::AccountMapped {
+                    merchant,
+                    account,
+                    to,
+                },
+                None => BooksEvent::AccountUnmapped { merchant, account },
+            }]),
         }
-        if !through.has_ended_by(now) {
-            return Err(BooksError::NotEnded(through));
-        }
-        Ok(vec![BooksEvent::PeriodClosed { merchant, through }])
     }
 
     /// Takes a fact. Never fails.
     pub fn apply(&mut self, event: &BooksEvent) {
-        let BooksEvent::PeriodClosed { through, .. } = event;
-        self.closed_through = self.closed_through.max(Some(*through));
+        match event {
+            BooksEvent::PeriodClosed { through, .. } => {
+                self.closed_through = self.closed_through.max(Some(*through));
+            }
+            BooksEvent::AccountMapped { account, to, .. } => {
+                self.chart.insert(*account, to.clone());
+            }
+            BooksEvent::AccountUnmapped { account, .. } => {
+                self.chart.remove(account);
+            }
+        }
     }
 }
 

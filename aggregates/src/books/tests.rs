@@ -37,8 +37,19 @@ fn books(through: &str) -> Books {
 fn every_event_is_written_as_its_golden_file_says_and_read_back() {
     for kind in BooksEventKind::iter() {
         let name: &'static str = kind.into();
-        let BooksEventKind::PeriodClosed = kind;
-        check_golden("books", name, &closed("2026-10"));
+        let event = match kind {
+            BooksEventKind::PeriodClosed => closed("2026-10"),
+            BooksEventKind::AccountMapped => BooksEvent::AccountMapped {
+                merchant: "acme".parse().unwrap(),
+                account: Account::StripeClearing,
+                to: ChartAccount::new("1360", "Stripe, clearing").unwrap(),
+            },
+            BooksEventKind::AccountUnmapped => BooksEvent::AccountUnmapped {
+                merchant: "acme".parse().unwrap(),
+                account: Account::StripeClearing,
+            },
+        };
+        check_golden("books", name, &event);
     }
 }
 
@@ -71,6 +82,54 @@ fn what_is_late_is_posted_in_the_first_open_month() {
     assert_eq!(posting_month(at(2026, 12, 31), closed), month("2027-01"));
     assert_eq!(posting_month(at(2027, 2, 1), closed), month("2027-02"));
     assert_eq!(posting_month(at(2026, 3, 4), None), month("2026-03"));
+}
+
+fn map(account: Account, to: Option<(&str, &str)>) -> BooksCommand {
+    BooksCommand::Map {
+        merchant: "acme".parse().unwrap(),
+        account,
+        to: to.map(|(code, name)| ChartAccount::new(code, name).unwrap()),
+    }
+}
+
+#[test]
+fn an_account_has_one_name_in_the_merchants_chart_at_a_time_and_saying_it_again_changes_nothing() {
+    let mut books = books("2026-10");
+    let say = |books: &mut Books, command| {
+        let events = books.decide(command).unwrap();
+        events.iter().for_each(|it| books.apply(it));
+        events.len()
+    };
+    let bank = || map(Account::Bank, Some(("1200", "Bank")));
+    assert_eq!(say(&mut books, bank()), 1);
+    assert_eq!(say(&mut books, bank()), 0);
+    let renamed = map(Account::Bank, Some(("1201", "Bank")));
+    assert_eq!(say(&mut books, renamed), 1);
+    assert_eq!(books.chart()[&Account::Bank].code(), "1201");
+    assert_eq!(say(&mut books, map(Account::Bank, None)), 1);
+    assert_eq!(say(&mut books, map(Account::Bank, None)), 0);
+    assert!(books.chart().is_empty());
+    assert_eq!(books.closed_through(), Some(month("2026-10")));
+}
+
+#[test]
+fn a_code_and_a_name_are_short_lines_of_text() {
+    let (long, longer) = ("1".repeat(41), "x".repeat(201));
+    for code in ["", " ", "12\n00", long.as_str()] {
+        assert_eq!(
+            ChartAccount::new(code, "Bank"),
+            Err(NotAChartAccount::Code),
+            "{code:?}"
+        );
+    }
+    for name in ["", "\t", "a\u{0}b", longer.as_str()] {
+        assert_eq!(
+            ChartAccount::new("1200", name),
+            Err(NotAChartAccount::Name),
+            "{name:?}"
+        );
+    }
+    assert_eq!(ChartAccount::new(" 1200 ", "Bank").unwrap().code(), "1200");
 }
 
 #[test]

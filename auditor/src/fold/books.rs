@@ -13,8 +13,11 @@ pub(super) struct Books {
 
 impl Books {
     pub fn take(&mut self, event: &Event, said: &Said, out: &mut Out) -> Taken {
-        if said.name != "PeriodClosed" {
-            return Err(Unreadable(format!("nobody knows {}", said.name)));
+        match &*said.name {
+            "PeriodClosed" => {}
+            // What accounts are called elsewhere moves nothing.
+            "AccountMapped" | "AccountUnmapped" => return Ok(()),
+            other => return Err(Unreadable(format!("nobody knows {other}"))),
         }
         let through = text(&said.body, "through")?;
         // Months are written so that they sort as texts.

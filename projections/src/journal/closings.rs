@@ -24,7 +24,9 @@ impl Closings {
         if event.aggregate_type != Books::TYPE {
             return Ok(());
         }
-        let BooksEvent::PeriodClosed { through, .. } = event.payload_as()?;
+        let BooksEvent::PeriodClosed { through, .. } = event.payload_as()? else {
+            return Ok(());
+        };
         let closings = self.known.entry(event.ledger.clone()).or_default();
         if closings.last().is_none_or(|(at, _)| *at < event.position) {
             closings.push((event.position, through));
@@ -72,8 +74,9 @@ async fn read(
     .await?;
     let mut closings = Vec::new();
     for (position, payload) in rows {
-        let BooksEvent::PeriodClosed { through, .. } = serde_json::from_str(&payload)?;
-        closings.push((position, through));
+        if let BooksEvent::PeriodClosed { through, .. } = serde_json::from_str(&payload)? {
+            closings.push((position, through));
+        }
     }
     Ok(closings)
 }

@@ -241,7 +241,7 @@ impl<'w> Year<'w> {
         let before = Instant::now();
         let arrived = self.payouts_paid().await;
         let lines = self.bank.books(arrived, &mut self.rng);
-        self.client.import(&lines, week % 2 == 0).await;
+        self.client.import(&lines, week.is_multiple_of(2)).await;
         self.took.bank += before.elapsed();
     }
 

@@ -1,12 +1,10 @@
 //! CSV as ServiceStack writes it: a row of names, a row of values, what is nested as JSV in one cell.
 
-use csv::{ReaderBuilder, Terminator, WriterBuilder};
+use csv::ReaderBuilder;
 use serde_json::{Map, Value};
 
 use super::{Unreadable, jsv};
-
-/// What begins a formula in a spreadsheet, or lets one begin.
-const FORMULA: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+use crate::exports::csv::{inert, row};
 
 /// The one row of values, by the row of names. What is nested in a cell stays a text: whoever knows what it is to be reads it.
 pub fn read(text: &str) -> Result<Value, Unreadable> {
@@ -26,25 +24,9 @@ pub fn read(text: &str) -> Result<Value, Unreadable> {
 
 /// A row of names and a row of values; a value that a spreadsheet would compute begins with an apostrophe.
 pub fn write(members: &[(&str, Value)]) -> String {
-    let mut writer = WriterBuilder::new()
-        .terminator(Terminator::CRLF)
-        .from_writer(Vec::new());
     let cells = members.iter().map(|(_, value)| match value {
-        Value::String(text) => inert(text),
+        Value::String(text) => inert(text).into_owned(),
         value => jsv::write(value),
     });
-    let written = writer
-        .write_record(members.iter().map(|(name, _)| name))
-        .and_then(|()| writer.write_record(cells));
-    written.expect("two rows of one length are written to memory");
-    let bytes = writer.into_inner().expect("memory takes what it is given");
-    String::from_utf8(bytes).expect("texts make a text")
-}
-
-fn inert(text: &str) -> String {
-    if text.starts_with(FORMULA) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
+    row(members.iter().map(|(name, _)| name)) + &row(cells)
 }

@@ -1,46 +1,100 @@
 //! A reconciliation's report for people and for machines: as a table, as JSON, as CSV, as a page of HTML. Line by line, so that a
 //! report of any length is written in constant memory.
 
-use anyhow::Context as _;
 use chrono::DateTime;
+use serde::Serialize;
+use serde_json::json;
 use std::io::Write;
 
+use super::csv;
 use crate::use_cases::{
-    Report, ReportAmount, ReportHead, ReportLine, ReportTail, json_head, json_line, json_tail,
+    AppError, Report, ReportAmount, ReportHead, ReportLine, ReportTail, json_head, json_line,
+    json_tail,
 };
 
 /// How a report is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Form {
     Words,
     Json,
     Csv,
     Html,
+    /// One JSON object a line: the head, the lines, the end.
+    #[value(name = "ndjson")]
+    Lines,
+}
+
+/// A report that is being written, piece by piece.
+pub struct Printed {
+    report: Report,
+    form: Form,
+    next: Piece,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    Head,
+    Lines { first: bool },
+    Nothing,
+}
+
+impl Printed {
+    pub fn new(report: Report, form: Form) -> Self {
+        Self {
+            report,
+            form,
+            next: Piece::Head,
+        }
+    }
+
+    /// Its next piece; none at the end.
+    ///
+    /// # Errors
+    /// When the report cannot be read on: what came is not all of it.
+    pub async fn next(&mut self) -> Result<Option<String>, AppError> {
+        let mut first = match self.next {
+            Piece::Head => {
+                self.next = Piece::Lines { first: true };
+                return Ok(Some(head(self.form, self.report.head())));
+            }
+            Piece::Lines { first } => first,
+            Piece::Nothing => return Ok(None),
+        };
+        let lines = self.report.lines().await?;
+        if lines.is_empty() {
+            self.next = Piece::Nothing;
+            return Ok(Some(tail(self.form, self.report.tail())));
+        }
+        let mut text = String::new();
+        for it in lines {
+            text.push_str(&line(self.form, &it, first));
+            first = false;
+        }
+        self.next = Piece::Lines { first };
+        Ok(Some(text))
+    }
+
+    /// How many breaks wait for people, once all of it was written.
+    pub fn open(&self) -> u64 {
+        self.report.tail().open
+    }
 }
 
 /// Writes the report, and answers how many breaks wait for people.
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub async fn write(mut report: Report, form: Form, to: &mut impl Write) -> anyhow::Result<u64> {
-    to.write_all(head(form, report.head())?.as_bytes())?;
-    let mut first = true;
-    loop {
-        let lines = report.lines().await?;
-        if lines.is_empty() {
-            to.write_all(tail(form, report.tail())?.as_bytes())?;
-            to.flush()?;
-            return Ok(report.tail().open);
-        }
-        for it in lines {
-            to.write_all(line(form, &it, first)?.as_bytes())?;
-            first = false;
-        }
+pub async fn write(report: Report, form: Form, to: &mut impl Write) -> anyhow::Result<u64> {
+    let mut printed = Printed::new(report, form);
+    while let Some(piece) = printed.next().await? {
+        to.write_all(piece.as_bytes())?;
     }
+    to.flush()?;
+    Ok(printed.open())
 }
 
-fn head(form: Form, it: &ReportHead) -> anyhow::Result<String> {
-    Ok(match form {
+fn head(form: Form, it: &ReportHead) -> String {
+    match form {
         Form::Words => format!(
             "Reconciliation {} of {}, {}\nledger position {}, {} pages of Stripe's answers ({}), healed {}\n\n",
             it.run,
@@ -52,7 +106,8 @@ fn head(form: Form, it: &ReportHead) -> anyhow::Result<String> {
             it.pinned.healed,
         ),
         Form::Json => json_head(it),
-        Form::Csv => row(&COLUMNS)?,
+        Form::Csv => csv::row(COLUMNS),
+        Form::Lines => object("report", it),
         Form::Html => {
             let title = format!("Reconciliation of {}", it.merchant);
             let columns: String = COLUMNS.iter().map(|it| format!("<th>{it}</th>")).collect();
@@ -69,7 +124,18 @@ fn head(form: Form, it: &ReportHead) -> anyhow::Result<String> {
                 title = escaped(&title),
             )
         }
-    })
+    }
+}
+
+/// One line of JSON that says what it is.
+fn object(what: &str, it: &impl Serialize) -> String {
+    let mut line = json!({"object": what});
+    if let (Some(to), Ok(serde_json::Value::Object(members))) =
+        (line.as_object_mut(), serde_json::to_value(it))
+    {
+        to.extend(members);
+    }
+    format!("{line}\n")
 }
 
 const COLUMNS: [&str; 13] = [
@@ -87,6 +153,8 @@ const COLUMNS: [&str; 13] = [
     "age_days",
     "break_id",
 ];
+/// Those of them that are numbers: the amounts and the age.
+const NUMBERS: [usize; 3] = [4, 5, 11];
 const STYLE: &str = "body{font:14px sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #ccc;padding:.3em .6em;\
                      text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}tr.break{background:#fff0ee}";
 
@@ -115,7 +183,7 @@ fn cells(it: &ReportLine) -> [String; 13] {
     ]
 }
 
-fn line(form: Form, it: &ReportLine, first: bool) -> anyhow::Result<String> {
+fn line(form: Form, it: &ReportLine, first: bool) -> String {
     let cells = cells(it);
     let [
         verdict,
@@ -128,7 +196,7 @@ fn line(form: Form, it: &ReportLine, first: bool) -> anyhow::Result<String> {
         says,
         ..,
     ] = &cells;
-    Ok(match form {
+    match form {
         Form::Words => {
             let or_none = |text: &String| {
                 if text.is_empty() {
@@ -146,10 +214,18 @@ fn line(form: Form, it: &ReportLine, first: bool) -> anyhow::Result<String> {
             )
         }
         Form::Json => json_line(it, first),
-        Form::Csv => row(&cells)?,
+        Form::Lines => object("report_line", it),
+        // Amounts and ages are numbers, and stay so below zero.
+        Form::Csv => csv::row(cells.iter().enumerate().map(|(at, text)| {
+            if NUMBERS.contains(&at) {
+                text.clone()
+            } else {
+                csv::inert(text).into_owned()
+            }
+        })),
         Form::Html => {
             let of = |(at, text): (usize, &String)| {
-                let number = if [4, 5, 11].contains(&at) {
+                let number = if NUMBERS.contains(&at) {
                     " class=\"n\""
                 } else {
                     ""
@@ -159,12 +235,13 @@ fn line(form: Form, it: &ReportLine, first: bool) -> anyhow::Result<String> {
             let row: String = cells.iter().enumerate().map(of).collect();
             format!("<tr class=\"{}\">{row}</tr>\n", escaped(verdict))
         }
-    })
+    }
 }
 
-fn tail(form: Form, it: &ReportTail) -> anyhow::Result<String> {
-    Ok(match form {
+fn tail(form: Form, it: &ReportTail) -> String {
+    match form {
         Form::Json => json_tail(it),
+        Form::Lines => object("report_end", it),
         // Rows and nothing else, so that a program reads them.
         Form::Csv => String::new(),
         Form::Words => format!("\n{}", summary(it).join("\n") + "\n"),
@@ -175,7 +252,7 @@ fn tail(form: Form, it: &ReportTail) -> anyhow::Result<String> {
                 .collect();
             format!("</tbody></table>\n<ul>{lines}</ul>\n</body></html>\n")
         }
-    })
+    }
 }
 
 fn summary(it: &ReportTail) -> Vec<String> {
@@ -209,24 +286,6 @@ fn summary(it: &ReportTail) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// A row of CSV. A cell that a spreadsheet would take for a formula is taken for text, but for plain numbers.
-fn row<T: AsRef<str>>(cells: &[T]) -> anyhow::Result<String> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    writer.write_record(cells.iter().map(|it| neutral(it.as_ref())))?;
-    let bytes = writer.into_inner().context("a row of CSV")?;
-    Ok(String::from_utf8(bytes)?)
-}
-
-fn neutral(cell: &str) -> String {
-    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let number = rust_decimal::Decimal::from_str_exact(cell).is_ok();
-    if formula && !number {
-        format!("'{cell}")
-    } else {
-        cell.to_owned()
-    }
 }
 
 fn escaped(text: &str) -> String {
@@ -285,18 +344,18 @@ mod tests {
     #[test]
     fn a_formula_is_text_in_csv_and_an_amount_stays_a_number() {
         for formula in ["=1+1", "+1+1", "-1+1", "@sum"] {
-            let row = line(Form::Csv, &a_line(formula), true).unwrap();
+            let row = line(Form::Csv, &a_line(formula), true);
             assert!(row.contains(&format!(",'{formula},")), "{row}");
             assert!(row.contains(",-1.12,"), "{row}");
         }
-        let quoted = line(Form::Csv, &a_line("a \"b\", c"), true).unwrap();
+        let quoted = line(Form::Csv, &a_line("a \"b\", c"), true);
         assert!(quoted.contains("\"a \"\"b\"\", c\""), "{quoted}");
     }
 
     /// Red when a text is written into a page as it came.
     #[test]
     fn markup_is_text_in_html() {
-        let row = line(Form::Html, &a_line("<script>'x'&\"y\""), true).unwrap();
+        let row = line(Form::Html, &a_line("<script>'x'&\"y\""), true);
         assert!(
             row.contains("&lt;script&gt;&#39;x&#39;&amp;&quot;y&quot;"),
             "{row}"
@@ -306,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_line_reads_as_a_sentence_in_words() {
-        let words = line(Form::Words, &a_line("what was captured"), true).unwrap();
+        let words = line(Form::Words, &a_line("what was captured"), true);
         assert!(
             words.starts_with("break      amount                payment/pi_1 captured\n"),
             "{words}"
