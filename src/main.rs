@@ -247,6 +247,10 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
+    let config = match command {
+        Command::Serve | Command::Sandbox | Command::Migrate | Command::Openapi => config,
+        _ => sandbox::beside(config)?,
+    };
     let done = match command {
         Command::Audit(AuditCommand::Verify { beside, json }) => {
             return Ok(audited(&config, *beside, json).await);

@@ -17,7 +17,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{events, parked, reconcile};
+use super::{events, parked};
 use crate::config::Config;
 use crate::exports::report;
 use crate::exports::{Form, Sheet};
@@ -296,11 +296,7 @@ async fn report_of(
     form: report::Form,
     output: Option<&Path>,
 ) -> anyhow::Result<()> {
-    // The running sandbox has a key of its own.
-    let app = match config.seal_key {
-        Some(_) => parked::app(config, url).await?,
-        None => parked::app(&reconcile::with_simulator(config)?, url).await?,
-    };
+    let app = parked::app(config, url).await?;
     let written = async {
         let report = app.report(merchant, run).await?;
         let mut to = Sink::open(output)?;

@@ -5,13 +5,12 @@ use aggregates::metadata::Actor;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::books::AsOf;
-use std::collections::HashMap;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::{parked, sandbox};
-use crate::config::{Config, StripeAccount};
+use super::parked;
+use crate::config::Config;
 use crate::exports::report::{self, Form};
 use crate::journal;
 use crate::use_cases::{App, ReconcileError, ReconcileSeen};
@@ -71,8 +70,7 @@ impl Wanted {
 pub async fn run(config: &Config, url: &str, wanted: Wanted) -> anyhow::Result<bool> {
     // Another part of the process may have installed the provider already; either is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = with_simulator(config)?;
-    let app = parked::app(&config, url).await?;
+    let app = parked::app(config, url).await?;
     // Where no service runs, the journal is caught up by this.
     let journal = journal::follow(app.store());
     let stop = stopped_by_signals();
@@ -165,35 +163,6 @@ async fn repeat(
         bail!("the repeated report ({now}) is not the one that the run was closed with ({then})");
     }
     Ok(open == 0)
-}
-
-/// The running sandbox's simulator, where no Stripe account is configured.
-pub(super) fn with_simulator(config: &Config) -> anyhow::Result<Config> {
-    let mut config = config.clone();
-    if config.stripe.default.is_some() || !config.stripe.named.is_empty() {
-        return Ok(config);
-    }
-    let listen = config.listen;
-    let port = listen
-        .port()
-        .checked_add(1)
-        .context("the simulator's port")?;
-    let base: reqwest::Url = format!("http://127.0.0.1:{port}/")
-        .parse()
-        .context("the simulator's address")?;
-    config.seal_key = Some(sandbox::seal_key(&config)?);
-    let accounts: HashMap<_, _> = sandbox::accounts(&base);
-    for (name, it) in accounts {
-        let account = StripeAccount {
-            secret_key: it.secret_key,
-            webhook_secret: None,
-            publishable_key: it.publishable_key,
-            account_id: it.id,
-            api_base: it.base.to_string(),
-        };
-        config.stripe.named.insert(name, account);
-    }
-    Ok(config)
 }
 
 /// Ends a step early at Ctrl-C: the run goes on when it is asked for again.

@@ -18,12 +18,17 @@ use std::path::Path;
 use super::fixtures::{self, MERCHANTS};
 use super::postgres::Postgres;
 use super::serve;
-use crate::config::{Config, Key32};
+use crate::config::{Config, Key32, StripeAccount};
 use crate::gateway::Account;
 use crate::ids::Ids;
 use crate::outbound::Reach;
 use crate::service::Opened;
 use crate::use_cases::WebhookSecrets;
+
+/// Where the sandbox keeps its seal key, under `config.home`.
+const SEAL_FILE: &str = "seal.key";
+/// Where it says how its simulator is reached, for the command line.
+const SIMULATOR_FILE: &str = "simulator.url";
 
 /// Runs the sandbox until it is told to stop.
 ///
@@ -49,7 +54,10 @@ async fn with_postgres(
     serve::migrate(&database_url).await?;
     let seal_key = seal_key(config)?;
     own_key(config.signing_key.clone(), &config.home, "signing.key")?;
+    let told = config.home.join(SIMULATOR_FILE);
     if !beside_simulator {
+        // One of an earlier start is not asked any more.
+        let _ = fs::remove_file(told);
         let parts = serve::parts(config, listener, database_url, seal_key, metrics)?;
         let service = Opened::new(parts).await?.serve()?;
         println!(
@@ -61,6 +69,8 @@ async fn with_postgres(
     let address = listener.local_addr()?;
     let simulator = start_simulator(config, address, &seal_key).await?;
     let base: Url = simulator.url().parse().context("the simulator's address")?;
+    fs::write(&told, base.as_str())
+        .with_context(|| format!("{} cannot be written", told.display()))?;
     let mut parts = serve::parts(config, listener, database_url, seal_key.clone(), metrics)?;
     parts.accounts = accounts(&base);
     parts.webhook_secrets = webhook_secrets(&seal_key);
@@ -119,6 +129,39 @@ pub fn accounts(base: &Url) -> HashMap<String, Account> {
         .collect()
 }
 
+/// The configuration of a command that is given beside the running sandbox: where no database is named, its key and its
+/// simulator's accounts stand in for what is not configured.
+///
+/// # Errors
+/// When what the sandbox has left cannot be read.
+pub fn beside(mut config: Config) -> anyhow::Result<Config> {
+    if config.database_url.is_some() {
+        return Ok(config);
+    }
+    if config.seal_key.is_none() && config.home.join(SEAL_FILE).exists() {
+        config.seal_key = Some(seal_key(&config)?);
+    }
+    let Ok(base) = fs::read_to_string(config.home.join(SIMULATOR_FILE)) else {
+        return Ok(config);
+    };
+    if config.stripe.default.is_none() && config.stripe.named.is_empty() {
+        let base: Url = base.trim().parse().context("the simulator's address")?;
+        let named = accounts(&base).into_iter();
+        config.stripe.named = named.map(|(name, it)| (name, configured(it))).collect();
+    }
+    Ok(config)
+}
+
+fn configured(it: Account) -> StripeAccount {
+    StripeAccount {
+        secret_key: it.secret_key,
+        webhook_secret: None,
+        publishable_key: it.publishable_key,
+        account_id: it.id,
+        api_base: it.base.to_string(),
+    }
+}
+
 /// The webhook secrets that service and simulator agree on.
 pub fn webhook_secrets(seal_key: &Key32) -> WebhookSecrets {
     MERCHANTS
@@ -144,7 +187,7 @@ pub fn webhook_secret(seal_key: &Key32, merchant: &str) -> SecretString {
 /// # Errors
 /// When it can neither be read nor made.
 pub fn seal_key(config: &Config) -> anyhow::Result<Key32> {
-    own_key(config.seal_key.clone(), &config.home, "seal.key")
+    own_key(config.seal_key.clone(), &config.home, SEAL_FILE)
 }
 
 /// The configured key, or one that the sandbox made at its first start and keeps under its home.
