@@ -115,7 +115,9 @@ async fn every_filter_takes_its_part_and_the_parts_are_the_whole() {
     ] {
         let mut times: Vec<&str> = all.iter().map(|it| it[what].as_str().unwrap()).collect();
         times.sort_unstable();
-        let middle = times.pop().unwrap();
+        times.dedup();
+        // Stripe's clock may be ahead of ours: the second of them is in the past by any.
+        let middle = times[1];
         let earlier = rows(&world, &format!("/journal?{before}={middle}")).await;
         let later = rows(&world, &format!("/journal?{from}={middle}")).await;
         assert!(!earlier.is_empty() && !later.is_empty(), "{what}");
