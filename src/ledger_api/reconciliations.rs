@@ -101,7 +101,11 @@ pub async fn open(State(app): State<App>, request: Request) -> Answer {
         .await?;
     let location = format!("/ledger/v1/reconciliations/{id}");
     // What is open already goes on, so that it was made is no news.
-    outcome((false, done.replayed), &location, &RunShown::of(id, done.it))
+    outcome(
+        (false, done.replayed),
+        &location,
+        &RunShown::of(id, done.it),
+    )
 }
 
 /// One run.

@@ -59,6 +59,15 @@ pub fn setup() -> Setup {
     }
 }
 
+/// The same for the service that comes after the dead one: what it draws (ids, secrets) was not drawn before in this world.
+fn anew(tag: &str) -> Setup {
+    let number = tag.trim_start_matches("tag").parse();
+    Setup {
+        seed: 2 + number.unwrap_or(0_u64),
+        ..setup()
+    }
+}
+
 /// A world in which nothing happens by itself.
 pub async fn still_world() -> World {
     let world = World::start_unhurried(setup()).await;
@@ -81,7 +90,7 @@ async fn undisturbed(world: &mut World, command: &Command, tag: &str) -> Control
     let text = std::fs::read_to_string(passed.path()).unwrap();
     process.kill();
     let effects = before.until(&Moment::now(world).await, tag);
-    world.restart(setup()).await;
+    world.restart(anew(tag)).await;
     Control {
         answer: (status, plain(&answer, tag)),
         effects,
@@ -104,7 +113,7 @@ async fn dies(world: &mut World, command: &Command, death: &Death, control: &Con
     assert!(heard.is_err(), "{what}: but it answered {heard:?}");
     process.dies().await;
 
-    world.restart(setup()).await;
+    world.restart(anew(tag)).await;
     if !death.hasty {
         invariants::until_ended(world).await;
     }
