@@ -426,7 +426,7 @@ async fn open_exports(world: &World) -> i64 {
     open
 }
 
-/// Planted bug: a task of its own that reads on for whoever has gone away, or a place that is never given back.
+/// A place that is never given back would leave the last wait without an end.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_ends_the_export_and_there_is_room_for_the_next() {
     let world = World::start().await;
