@@ -355,8 +355,10 @@ mod tests {
             for row in reader.records() {
                 let (row, line) = (row.unwrap(), lines.next().unwrap());
                 for (name, cell) in names.iter().zip(row.iter()) {
+                    let amount = ["opening", "debit", "credit", "balance"];
                     let told = match &line[name] {
                         Value::Null => String::new(),
+                        Value::String(it) if amount.contains(&name.as_str()) => it.clone(),
                         Value::String(it) => inert(it).into_owned(),
                         Value::Object(_) => {
                             let parsed: Value = serde_json::from_str(cell).unwrap();

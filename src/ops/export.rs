@@ -270,7 +270,7 @@ async fn books_or_events(command: ExportCommand, url: &str) -> anyhow::Result<()
 
 async fn write(mut export: Export, form: Form, output: Option<&Path>) -> anyhow::Result<()> {
     let mut sheet = Sheet::new(form, export.head.clone());
-    let bar = bar(export.head.rows);
+    let bar = bar(export.head.rows, output.is_none());
     let mut to = Sink::open(output)?;
     to.write_all(sheet.head().as_bytes())?;
     while let Some(rows) = export.next().await? {
@@ -315,8 +315,9 @@ fn nobody_reads(error: &anyhow::Error) -> bool {
 }
 
 /// On a terminal alone, and not where the rows themselves go to it.
-fn bar(rows: i64) -> ProgressBar {
-    if !io::stderr().is_terminal() || io::stdout().is_terminal() {
+fn bar(rows: i64, to_stdout: bool) -> ProgressBar {
+    let shows_rows = to_stdout && io::stdout().is_terminal();
+    if !io::stderr().is_terminal() || shows_rows {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(u64::try_from(rows).unwrap_or(0));

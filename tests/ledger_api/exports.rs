@@ -115,7 +115,9 @@ async fn every_filter_takes_its_part_and_the_parts_are_the_whole() {
     ] {
         let mut times: Vec<&str> = all.iter().map(|it| it[what].as_str().unwrap()).collect();
         times.sort_unstable();
-        let middle = times.pop().unwrap();
+        times.dedup();
+        // Stripe's clock may be ahead of ours: the second of them is in the past by any.
+        let middle = times[1];
         let earlier = rows(&world, &format!("/journal?{before}={middle}")).await;
         let later = rows(&world, &format!("/journal?{from}={middle}")).await;
         assert!(!earlier.is_empty() && !later.is_empty(), "{what}");
@@ -424,7 +426,7 @@ async fn open_exports(world: &World) -> i64 {
     open
 }
 
-/// Planted bug: a task of its own that reads on for whoever has gone away, or a place that is never given back.
+/// A place that is never given back would leave the last wait without an end.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_goes_away_ends_the_export_and_there_is_room_for_the_next() {
     let world = World::start().await;
