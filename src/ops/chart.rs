@@ -3,15 +3,13 @@
 use aggregates::books::{Chart, ChartAccount};
 use aggregates::ids::MerchantId;
 use aggregates::ledger::Account;
-use anyhow::Context as _;
 use clap::Subcommand;
-use eventstore::Role;
 use projections::books::AsOf;
 use serde_json::json;
 use strum::IntoEnumIterator;
 
 use super::ledger::{Which, person};
-use super::{events::Form, parked, say};
+use super::{database_of, events::Form, parked, say};
 use crate::config::Config;
 use crate::firewall::holds_card_number;
 use crate::store::Exports;
@@ -86,9 +84,7 @@ pub async fn run(command: ChartCommand, config: &Config, url: &str) -> anyhow::R
 }
 
 async fn show(url: &str, which: &Which) -> anyhow::Result<()> {
-    let pool = eventstore::pool(url, Role::Writer, 1)
-        .await
-        .context("the database (is the service running?)")?;
+    let pool = database_of(url, &which.merchant, 1).await?;
     anyhow::ensure!(
         !matches!(which.as_of()?, AsOf::Effective(_)),
         "a chart is as of a position or a time of record"

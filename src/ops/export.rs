@@ -8,7 +8,7 @@ use aggregates::money::Currency;
 use anyhow::{Context as _, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
-use eventstore::{Reader, Role};
+use eventstore::Reader;
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::books::{AsOf, Span};
 use projections::exports::{EventFilter, JournalFilter, TotalsFilter};
@@ -17,7 +17,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{events, parked};
+use super::{database_of, events, parked};
 use crate::config::Config;
 use crate::exports::report;
 use crate::exports::{Form, Sheet};
@@ -151,6 +151,17 @@ impl To {
     }
 }
 
+impl ExportCommand {
+    fn merchant(&self) -> &MerchantId {
+        match self {
+            Self::Journal { of, .. } | Self::Balances { of, .. } | Self::Events { of, .. } => {
+                &of.merchant
+            }
+            Self::Report { merchant, .. } => merchant,
+        }
+    }
+}
+
 impl Of {
     fn as_of(&self, effective: bool) -> anyhow::Result<AsOf> {
         Ok(match &self.as_of {
@@ -199,9 +210,7 @@ pub async fn run(command: ExportCommand, config: &Config, url: &str) -> anyhow::
 }
 
 async fn books_or_events(command: ExportCommand, url: &str) -> anyhow::Result<()> {
-    let pool = eventstore::pool(url, Role::Writer, 3)
-        .await
-        .context("the database (is the service running?)")?;
+    let pool = database_of(url, command.merchant(), 3).await?;
     let reader = Reader::new(pool.clone());
     let (of, what, as_of, charted, to) = match command {
         ExportCommand::Journal {

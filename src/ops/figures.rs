@@ -2,7 +2,7 @@
 
 use aggregates::ids::MerchantId;
 use anyhow::{Context as _, bail};
-use eventstore::{Reader, Role};
+use eventstore::Reader;
 use projections::books::AsOf;
 use projections::figures::{Change, FigureExplained};
 use projections::lives::Subject;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::events::{self, Form};
 use super::ledger::Which;
-use super::say;
+use super::{database_of, say};
 use crate::store::Exports;
 
 /// What is asked after: an order's reference, number or id, or a payment's id or Stripe's.
@@ -24,9 +24,7 @@ pub enum Named {
 /// # Errors
 /// When there is no such thing, or no history of then.
 pub async fn run(url: &str, named: Named, which: &Which) -> anyhow::Result<()> {
-    let pool = eventstore::pool(url, Role::Writer, 1)
-        .await
-        .context("the database (is the service running?)")?;
+    let pool = database_of(url, &which.merchant, 1).await?;
     let as_of = which.as_of()?;
     if matches!(as_of, AsOf::Effective(_)) {
         bail!("an order or a payment is as of a position or a time of record");

@@ -8,14 +8,13 @@ use aggregates::money::{Currency, Money};
 use anyhow::Context as _;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
-use eventstore::Role;
 use projections::books::{AsOf, Balances, Statement};
 use projections::entries::{EntryFilter, PostedEntry, PostedLine};
 use projections::periods::{Closing, Period};
 use serde_json::{Value, json};
 
 use super::events::Form;
-use super::{chart, figures, parked, say};
+use super::{chart, database_of, figures, parked, say};
 use crate::config::Config;
 use crate::firewall::holds_card_number;
 use crate::store::BooksReader;
@@ -129,6 +128,10 @@ pub struct Part {
 }
 
 impl Which {
+    async fn books(&self, url: &str) -> anyhow::Result<BooksReader> {
+        Ok(BooksReader::new(database_of(url, &self.merchant, 1).await?))
+    }
+
     pub(super) fn as_of(&self) -> anyhow::Result<AsOf> {
         Ok(match &self.as_of {
             Some(text) => AsOf::read(text, self.effective).context("--as-of")?,
@@ -156,30 +159,38 @@ pub async fn run(command: LedgerCommand, config: &Config, url: &str) -> anyhow::
         close(config, url, month, person(merchant, by, because)?).await?;
         return Ok(true);
     }
-    let pool = eventstore::pool(url, Role::Writer, 1)
-        .await
-        .context("the database (is the service running?)")?;
-    let books = BooksReader::new(pool);
     match command {
-        LedgerCommand::TrialBalance { which } => return trial_balance(&books, &which).await,
+        LedgerCommand::TrialBalance { which } => {
+            return trial_balance(&which.books(url).await?, &which).await;
+        }
         LedgerCommand::Balances { which } => {
+            let books = which.books(url).await?;
             let found = books.balances(&which.merchant, which.as_of()?).await?;
             balances(&found, which.form());
         }
-        LedgerCommand::Journal { which, part } => journal(&books, &which, &part).await?,
+        LedgerCommand::Journal { which, part } => {
+            journal(&which.books(url).await?, &which, &part).await?;
+        }
         LedgerCommand::Statement {
             account,
             currency,
             which,
-        } => statement(&books, &which, (account, currency)).await?,
+        } => statement(&which.books(url).await?, &which, (account, currency)).await?,
         LedgerCommand::Explain {
             account,
             currency,
             period,
             which,
-        } => explain(&books, &which, (account, currency, period)).await?,
+        } => {
+            explain(
+                &which.books(url).await?,
+                &which,
+                (account, currency, period),
+            )
+            .await?
+        }
         LedgerCommand::Period { month, which } => {
-            let as_of = which.as_of()?;
+            let (books, as_of) = (which.books(url).await?, which.as_of()?);
             let found = books.period(&which.merchant, month, as_of).await?;
             period(&found, which.form());
         }

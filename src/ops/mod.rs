@@ -21,6 +21,10 @@ pub mod words;
 
 pub use crate::exports::report;
 
+use aggregates::ids::MerchantId;
+use anyhow::{Context as _, ensure};
+use eventstore::Role;
+use sqlx::PgPool;
 use std::fmt::Arguments;
 use std::io::{self, Write};
 use std::process;
@@ -40,4 +44,17 @@ pub(crate) fn said(line: Arguments<'_>) {
             process::exit(2);
         }
     }
+}
+
+/// The database, for a command that shows something of a merchant's: of one that there is none of, nothing is shown.
+async fn database_of(url: &str, merchant: &MerchantId, connections: u32) -> anyhow::Result<PgPool> {
+    let pool = eventstore::pool(url, Role::Writer, connections)
+        .await
+        .context("the database (is the service running?)")?;
+    let known: bool = sqlx::query_scalar("select exists (select from merchants where id = $1)")
+        .bind(merchant.as_str())
+        .fetch_one(&pool)
+        .await?;
+    ensure!(known, "there is no merchant {merchant}");
+    Ok(pool)
 }

@@ -215,6 +215,34 @@ async fn the_chart_and_the_figures_are_set_and_read_on_the_command_line() {
 }
 
 /// Planted bug: a line that is printed whether anybody reads or not.
+/// Planted bug: asking the books of a merchant that there is none of, which are empty.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_shown_of_a_merchant_that_there_is_none_of() {
+    let world = World::start().await;
+    for arguments in [
+        &["ledger", "balances"][..],
+        &["ledger", "journal"],
+        &["ledger", "explain", "assets:bank", "usd"],
+        &["ledger", "period", "2020-01"],
+        &["ledger", "chart", "show"],
+        &["export", "journal"],
+        &["export", "balances"],
+        &["export", "events"],
+    ] {
+        let output = counterfoil(&world, &[arguments, &["--merchant", "nobody"]].concat());
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && output.stdout.is_empty(),
+            "{arguments:?}"
+        );
+        assert!(
+            error.contains("there is no merchant nobody"),
+            "{arguments:?}: {error}"
+        );
+    }
+    world.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_stops_reading_a_pipe_sees_no_error() {
     let world = World::start().await;
