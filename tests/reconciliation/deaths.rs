@@ -44,8 +44,7 @@ async fn worked_with(world: &World) -> i64 {
 /// Killed after its first, its third, … step, at the moment at which what the step came to was kept, and once more between the
 /// event that closes the run and the removal of what it worked with.
 ///
-/// Planted bugs: keeping how far the run has come before what it read (a page would be missing); leaving what a closed run worked
-/// with.
+/// It is to be red where how far the run has come is kept before what it read, or what a closed run worked with is left.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     let world = World::start().await;
@@ -113,7 +112,7 @@ fn breaks(report: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Planted bug: taking the last run, whenever it was.
+/// It is to be red where the last run is taken, whenever it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_report_as_of_a_point_is_the_last_one_of_then() {
     let world = World::start().await;

@@ -7,6 +7,7 @@ use counterfoil::ops::fixtures;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -33,9 +34,11 @@ pub struct Client {
 
 impl Client {
     pub fn new(world: &World) -> Self {
-        let payers = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        // Between two weeks nobody asks for anything, and the service closes connections on which nobody does.
+        let client = || reqwest::Client::builder().pool_idle_timeout(Duration::from_secs(1));
+        let payers = client().redirect(reqwest::redirect::Policy::none());
         Self {
-            http: world.http.clone(),
+            http: client().build().unwrap(),
             payers: payers.build().unwrap(),
             address: world.address,
             stripe: world.simulator.url(),
