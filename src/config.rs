@@ -53,6 +53,9 @@ pub struct Config {
     pub rate_limit: Option<RateLimit>,
     /// `COUNTERFOIL_EVENT_POLL_S`, seconds from one poll of Stripe's events to the next, 0 for none; 300 unless set.
     pub event_poll: Option<Duration>,
+    /// `COUNTERFOIL_SETTLE_EVERY_S`, seconds from one reading of what Stripe booked to the next, 0 for none, also where something is
+    /// heard of it; a minute unless set.
+    pub settle_every: Option<Duration>,
     /// `COUNTERFOIL_RECONCILE_EVERY_S`, seconds from one reconciliation of an account to the next, 0 for none; a day unless set.
     pub reconcile_every: Option<Duration>,
     /// `COUNTERFOIL_WEBHOOK_REACH`, where merchants' webhooks may be sent; public addresses unless set.
@@ -63,8 +66,15 @@ pub struct Config {
 
 /// Seconds from one poll of Stripe's events to the next, unless set otherwise.
 const EVENT_POLL_S: u64 = 300;
+/// Seconds from one reading of what Stripe booked to the next, unless set otherwise.
+const SETTLE_EVERY_S: u64 = 60;
 /// Seconds from one reconciliation of an account to the next, unless set otherwise.
 const RECONCILE_EVERY_S: u64 = 86_400;
+/// An interval; none where it is zero.
+fn every(seconds: u64) -> Option<Duration> {
+    (seconds > 0).then(|| Duration::from_secs(seconds))
+}
+
 /// Requests a second for each key, unless set otherwise.
 const RATE_LIMIT: u64 = 250;
 
@@ -198,6 +208,11 @@ impl Config {
             "event_poll_s",
             values::between(0, 86_400),
         );
+        let settle_every_s = from.plain(
+            "COUNTERFOIL_SETTLE_EVERY_S",
+            "settle_every_s",
+            values::between(0, 86_400),
+        );
         let reconcile_every_s = from.plain(
             "COUNTERFOIL_RECONCILE_EVERY_S",
             "reconcile_every_s",
@@ -230,12 +245,9 @@ impl Config {
                 .ok()
                 .and_then(NonZeroU32::new)
                 .map(RateLimit::per_second),
-            event_poll: Some(event_poll_s.unwrap_or(EVENT_POLL_S))
-                .filter(|seconds| *seconds > 0)
-                .map(Duration::from_secs),
-            reconcile_every: Some(reconcile_every_s.unwrap_or(RECONCILE_EVERY_S))
-                .filter(|seconds| *seconds > 0)
-                .map(Duration::from_secs),
+            event_poll: every(event_poll_s.unwrap_or(EVENT_POLL_S)),
+            settle_every: every(settle_every_s.unwrap_or(SETTLE_EVERY_S)),
+            reconcile_every: every(reconcile_every_s.unwrap_or(RECONCILE_EVERY_S)),
             webhook_reach: reach.unwrap_or(Reach::Public),
             log: LogSettings {
                 filter: filter.unwrap_or_else(|| "info,sqlx=warn".to_owned()),

@@ -25,6 +25,8 @@ fn without_any_setting_the_sandbox_has_what_it_needs() {
     assert!(config.stripe.named.is_empty() && !config.stripe.any_live());
     assert_eq!(config.timeouts.stripe, Duration::from_secs(20));
     assert_eq!(config.event_poll, Some(Duration::from_secs(300)));
+    assert_eq!(config.settle_every, Some(Duration::from_secs(60)));
+    assert_eq!(config.reconcile_every, Some(Duration::from_secs(86_400)));
     assert_eq!(
         config.log,
         LogSettings {
@@ -35,9 +37,17 @@ fn without_any_setting_the_sandbox_has_what_it_needs() {
 }
 
 #[test]
-fn an_interval_of_zero_switches_the_poller_off() {
-    let off = read(&[("COUNTERFOIL_EVENT_POLL_S", "0")]).unwrap();
-    assert_eq!(off.event_poll, None);
+fn an_interval_of_zero_switches_the_worker_off() {
+    let off = read(&[
+        ("COUNTERFOIL_EVENT_POLL_S", "0"),
+        ("COUNTERFOIL_SETTLE_EVERY_S", "0"),
+        ("COUNTERFOIL_RECONCILE_EVERY_S", "0"),
+    ]);
+    let off = off.unwrap();
+    assert_eq!(
+        (off.event_poll, off.settle_every, off.reconcile_every),
+        (None, None, None)
+    );
 }
 
 #[test]

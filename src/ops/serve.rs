@@ -16,7 +16,7 @@ use crate::http::server::Limits;
 use crate::ids::Ids;
 use crate::outbound;
 use crate::service::{self, MIGRATIONS, Opened, Parts, Service};
-use crate::use_cases::{Options, Polling, Recovery, SETTLE_EVERY, WebhookSecrets};
+use crate::use_cases::{Options, Polling, Recovery, WebhookSecrets};
 
 /// Serves until it is told to stop.
 ///
@@ -96,7 +96,7 @@ pub fn parts(
             ..outbound::Options::default()
         },
         recovery: Recovery::default(),
-        settle_every: Some(SETTLE_EVERY),
+        settle_every: config.settle_every,
         reconcile_every: config.reconcile_every,
         limits: Limits {
             connections_max: config.connections_max,

@@ -24,6 +24,7 @@ mod reconciliations;
 mod recovery;
 mod register;
 mod rows;
+mod run_leases;
 mod settlements;
 mod told;
 mod vault;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::rows::committed;
+use super::run_leases;
 
 /// A finding as it is kept, and where it stands in the report.
 pub type Numbered = (i64, Finding);
@@ -58,52 +59,12 @@ const BREAK: &str = "break_id, run_id, class, subject, part, ours_currency, ours
 
 /// How runs are kept.
 pub struct Reconciliations {
-    pool: PgPool,
+    pub(super) pool: PgPool,
 }
 
 impl Reconciliations {
     pub(super) fn new(pool: PgPool) -> Self {
         Self { pool }
-    }
-
-    /// Takes the merchant's runs for `holder`, or keeps them; false where another works on them.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn take(
-        &self,
-        merchant: &MerchantId,
-        holder: Uuid,
-        lease: Duration,
-    ) -> Result<bool, sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        let taken = sqlx::query(
-            "insert into reconciliation_leases as l (merchant, holder, leased_until)
-             values ($1, $2, clock_timestamp() + make_interval(secs => $3))
-             on conflict (merchant) do update set holder = excluded.holder, leased_until = excluded.leased_until
-             where l.holder = excluded.holder or l.leased_until <= clock_timestamp()",
-        )
-        .bind(merchant.as_str())
-        .bind(holder)
-        .bind(lease.as_secs_f64())
-        .execute(&mut *transaction)
-        .await?;
-        committed(transaction).await?;
-        Ok(taken.rows_affected() > 0)
-    }
-
-    /// Gives the merchant's runs back.
-    ///
-    /// # Errors
-    /// When the database cannot be written.
-    pub async fn give_back(&self, merchant: &MerchantId, holder: Uuid) -> Result<(), sqlx::Error> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("delete from reconciliation_leases where merchant = $1 and holder = $2")
-            .bind(merchant.as_str())
-            .bind(holder)
-            .execute(&mut *transaction)
-            .await?;
-        committed(transaction).await
     }
 
     /// The merchant's run that has not ended.
@@ -155,7 +116,8 @@ impl Reconciliations {
             .await
     }
 
-    /// A step of a run: what it showed and found, with how far the run has come by it. All of it or nothing.
+    /// A step of a run: what it showed and found, with how far the run has come by it. All of it or nothing: false where another
+    /// has taken the run over from `holder`. A run that is only repeated is nobody's.
     ///
     /// # Errors
     /// When the database cannot be written.
@@ -163,9 +125,15 @@ impl Reconciliations {
         &self,
         merchant: &MerchantId,
         run: ReconciliationId,
+        holder: Option<Uuid>,
         step: &Step<'_>,
-    ) -> Result<(), sqlx::Error> {
+    ) -> Result<bool, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
+        if let Some(holder) = holder
+            && !run_leases::still_held(&mut transaction, merchant, holder).await?
+        {
+            return Ok(false);
+        }
         if step.clears_ours {
             sqlx::query("delete from reconciliation_items where run_id = $1 and side = 0")
                 .bind(run.uuid())
@@ -201,7 +169,8 @@ impl Reconciliations {
         .bind(step.progress)
         .execute(&mut *transaction)
         .await?;
-        committed(transaction).await
+        committed(transaction).await?;
+        Ok(true)
     }
 
     /// The hash over all pages of a run, in hex, and how many there are.

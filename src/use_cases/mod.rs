@@ -83,7 +83,7 @@ pub use register::{
     CreateKey, CreateMerchant, KeyAnswer, MerchantView, RegisterError, new_key_id, new_secret,
 };
 pub use sessions::CheckoutStatus;
-pub use settling::{SETTLE_EVERY, Settled};
+pub use settling::Settled;
 pub use steps::{PaymentStep, Update};
 pub use stripe_requests::Change;
 pub use verdict::Verdict;

@@ -26,8 +26,6 @@ const PAGE: usize = 100;
 const OVERLAP_S: i64 = 120;
 /// How long a hint that something was booked waits for others.
 const GATHER: Duration = Duration::from_secs(2);
-/// How often each account is read, whatever is heard of it.
-pub const SETTLE_EVERY: Duration = Duration::from_secs(60);
 
 /// The merchants at whose accounts something was booked, by what was heard.
 #[derive(Default)]

@@ -24,7 +24,11 @@ use tokio::sync::Mutex;
 /// The program on the world's database and simulator, with these points in `FAILPOINTS`: it dies where they say.
 pub fn doomed(world: &World, address: SocketAddr, points: &str) -> Process {
     let mut command = program(world);
-    command.env("FAILPOINTS", points);
+    command
+        .env("FAILPOINTS", points)
+        // What comes of a command, and not what goes on beside it.
+        .env("COUNTERFOIL_SETTLE_EVERY_S", "0")
+        .env("COUNTERFOIL_RECONCILE_EVERY_S", "0");
     Process::spawn(command, address)
 }
 

@@ -3,6 +3,7 @@
 use crate::support::{Setup, World, serve, until};
 use crate::{acme, operator, pay, quiet, read, reconcile, refund, try_reconcile};
 use counterfoil::ops::report::{self, Form};
+use counterfoil::store::RunStep;
 use counterfoil::use_cases::ReconcileError;
 use reqwest::Method;
 use serde_json::json;
@@ -160,6 +161,61 @@ async fn two_instances_never_work_on_one_account_at_once() {
         .unwrap();
     assert_ne!(first, second);
     other.stop().await;
+    world.stop().await;
+}
+
+/// Stopped in front of its first step, for longer than its lease: another has done the whole run meanwhile. Planted bugs: taking a
+/// lost lease again as if it had never been lost; keeping a step without looking who holds the lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stood_still_for_longer_than_its_lease_keeps_nothing_more() {
+    let world = World::start().await;
+    business(&world).await;
+    let (held, release) = (CancellationToken::new(), CancellationToken::new());
+    let (tell, wait) = (held.clone(), release.clone());
+    let app = world.app().clone();
+    let paused = tokio::spawn(async move {
+        let watch = move |_| {
+            tell.cancel();
+            while !wait.is_cancelled() {
+                std::thread::yield_now();
+            }
+        };
+        app.reconcile(&acme(), operator(), 0, &CancellationToken::new(), watch)
+            .await
+    });
+    held.cancelled().await;
+    let pool = world.app().store().pool();
+    let ended = "update reconciliation_leases set leased_until = clock_timestamp()";
+    sqlx::query(ended).execute(pool).await.unwrap();
+    let stop = CancellationToken::new();
+    let run = world
+        .app()
+        .reconcile(&acme(), operator(), 0, &stop, |_| {})
+        .await
+        .unwrap();
+    let events = world.events().await;
+    release.cancel();
+    let paused = paused.await.unwrap();
+    assert!(matches!(paused, Err(ReconcileError::Busy)), "{paused:?}");
+    assert_eq!(world.events().await, events);
+    let runs = &world.app().store().reconciliations;
+    assert_eq!(runs.progress(run).await.unwrap(), None, "the run has ended");
+
+    let (one, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+    let step = RunStep {
+        progress: "{}",
+        ..RunStep::default()
+    };
+    let day = std::time::Duration::from_secs(86_400);
+    assert!(
+        runs.take(&acme(), one, std::time::Duration::ZERO)
+            .await
+            .unwrap()
+    );
+    assert!(runs.take(&acme(), other, day).await.unwrap());
+    assert!(!runs.step(&acme(), run, Some(one), &step).await.unwrap());
+    assert_eq!(runs.progress(run).await.unwrap(), None);
+    assert!(runs.step(&acme(), run, Some(other), &step).await.unwrap());
     world.stop().await;
 }
 

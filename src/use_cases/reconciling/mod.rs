@@ -360,7 +360,7 @@ impl Working {
             }
             let held = self.repeats
                 || runs
-                    .take(&self.merchant.id, self.holder, LEASE)
+                    .still_takes(&self.merchant.id, self.holder, LEASE)
                     .await
                     .map_err(AppError::from_sqlx)?;
             if !held {
@@ -398,7 +398,7 @@ impl Working {
     }
 
     /// Keeps what a step came to, and how far the run is by it.
-    async fn keep(&self, progress: &mut Progress, it: Stepped) -> Result<(), AppError> {
+    async fn keep(&self, progress: &mut Progress, it: Stepped) -> Result<(), ReconcileError> {
         let page = it.page.as_ref().map(serde_json::to_string).transpose();
         let page = page.map_err(unreadable)?.map(|body| (progress.pages, body));
         if page.is_some() {
@@ -420,8 +420,13 @@ impl Working {
             progress: &kept,
         };
         let runs = &self.app.inner.store.reconciliations;
-        let kept = runs.step(&self.merchant.id, self.run, &step).await;
-        kept.map_err(AppError::from_sqlx)
+        let holder = (!self.repeats).then_some(self.holder);
+        let kept = runs.step(&self.merchant.id, self.run, holder, &step).await;
+        match kept.map_err(AppError::from_sqlx)? {
+            true => Ok(()),
+            // It stood still for longer than its lease.
+            false => Err(ReconcileError::Busy),
+        }
     }
 
     /// Compares whole subjects, as many as are read at once.

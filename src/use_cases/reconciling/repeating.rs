@@ -134,7 +134,7 @@ impl Working {
                 progress: &kept,
                 ..RunStep::default()
             };
-            let shown = runs.step(&self.merchant.id, self.run, &step).await;
+            let shown = runs.step(&self.merchant.id, self.run, None, &step).await;
             shown.map_err(AppError::from_sqlx)?;
             number += 1;
         }
