@@ -10,6 +10,8 @@ use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
 async fn business(world: &World) {
@@ -138,9 +140,8 @@ async fn two_instances_never_work_on_one_account_at_once() {
     let first = tokio::spawn(async move {
         let watch = move |_| {
             tell.cancel();
-            while !wait.is_cancelled() {
-                std::thread::yield_now();
-            }
+            // Whatever else waits for this thread goes on with another.
+            block_in_place(|| Handle::current().block_on(wait.cancelled()));
         };
         app.reconcile(&acme(), operator(), 0, &CancellationToken::new(), watch)
             .await
@@ -176,9 +177,8 @@ async fn a_process_that_stood_still_for_longer_than_its_lease_keeps_nothing_more
     let paused = tokio::spawn(async move {
         let watch = move |_| {
             tell.cancel();
-            while !wait.is_cancelled() {
-                std::thread::yield_now();
-            }
+            // Whatever else waits for this thread goes on with another.
+            block_in_place(|| Handle::current().block_on(wait.cancelled()));
         };
         app.reconcile(&acme(), operator(), 0, &CancellationToken::new(), watch)
             .await
