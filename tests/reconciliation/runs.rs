@@ -165,7 +165,7 @@ async fn two_instances_never_work_on_one_account_at_once() {
     world.stop().await;
 }
 
-/// Stopped in front of its first step, for longer than its lease: another has done the whole run meanwhile. Planted bugs: taking a
+/// Stopped in front of its first step, for longer than its lease: another has done the whole run meanwhile. Seen red for: taking a
 /// lost lease again as if it had never been lost; keeping a step without looking who holds the lease.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_stood_still_for_longer_than_its_lease_keeps_nothing_more() {
