@@ -7,7 +7,7 @@ use std::process::Command;
 
 /// Every point at which the process may be let die, by where it lies. `enumerated` and `background` reach each of them, but for those
 /// of reconciliations (`run-…`), which tests/reconciliation does.
-pub const POINTS: [&str; 26] = [
+pub const POINTS: [&str; 27] = [
     "answer-before",
     "append-before-commit",
     "append-before-send",
@@ -28,6 +28,7 @@ pub const POINTS: [&str; 26] = [
     "rows-before-commit",
     "rows-committed",
     "run-closed",
+    "run-decided",
     "run-stepped",
     "settlement-approved",
     "stripe-after",

@@ -1,11 +1,15 @@
 //! A reconciliation whose process is killed, which another process goes on with; and what was said at some point of the past.
 
-use crate::support::{World, process};
-use crate::{pay, plant_another_fee, quiet, read, reconcile, refund};
-use serde_json::Value;
+use crate::support::{World, process, until};
+use crate::{
+    at_stripe, forge, pay, plant_another_fee, quiet, read, reconcile, refund, try_reconcile,
+};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use tokio::net::unix::pipe;
 
 const ABORTED: i32 = 6;
 
@@ -91,6 +95,49 @@ async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     world.stop().await;
 }
 
+/// Stopped between what it has decided and its append, for longer than its lease: meanwhile another has ended the run, and the
+/// break is mended and gone. It is to be red where the append is tried again without asking whose the run is: the break would be
+/// open again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_stood_still_before_its_append_records_nothing_more() {
+    let world = World::start().await;
+    pay(&world, 2_000).await;
+    quiet(&world).await;
+    let fee = at_stripe(&world, "balance_transactions").await[0]["fee"].clone();
+    let transaction = plant_another_fee(&world).await;
+    let home = tempfile::tempdir().unwrap();
+    let gate = home.path().join("gate");
+    mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    // The second append is that of the breaks. To leave its name in a pipe that nobody reads takes the process for ever.
+    let mut stopped = command(&world, &["--json"]);
+    let point = format!("run-decided=1*off->1*return({})", gate.display());
+    stopped.env("FAILPOINTS", point);
+    let stopped = tokio::spawn(run(stopped));
+    until("it has decided on the breaks", async || {
+        let mut owner = owner(&world).await;
+        let asked = sqlx::query_scalar(ASKED_SINCE_IT_WAS_PINNED);
+        asked.fetch_one(&mut owner).await.unwrap()
+    })
+    .await;
+    leases_run_out(&world).await;
+    let run = try_reconcile(&world).await.unwrap();
+    assert_eq!(read(&world, run).await.breaks()[0].2, transaction);
+    forge(&world, json!({"id": transaction, "set": {"fee": fee}})).await;
+    assert_eq!(reconcile(&world).await.breaks(), []);
+    let events = world.events().await;
+    let mut reader = pipe::OpenOptions::new();
+    let _reader = reader.read_write(true).open_receiver(&gate).unwrap();
+    let stopped = stopped.await.unwrap();
+    assert_eq!(stopped.status.code(), Some(2), "{stopped:?}");
+    assert_eq!(world.events().await, events);
+    world.stop().await;
+}
+
+/// Whether the run's holder has asked whether it still is that, after the run was pinned.
+const ASKED_SINCE_IT_WAS_PINNED: &str = "select exists (
+    select from reconciliation_leases l join reconciliation_runs r using (merchant)
+    where r.snapshot_hash is not null and l.xmin::text::bigint > r.xmin::text::bigint)";
+
 async fn head(world: &World) -> i64 {
     let reader = world.app().store().reader();
     reader.ledger_head("acme").await.unwrap()
@@ -144,6 +191,17 @@ async fn a_report_as_of_a_point_is_the_last_one_of_then() {
         assert_eq!(refused.status.code(), Some(2), "as of {point}: {refused:?}");
         assert!(refused.stdout.is_empty() && !refused.stderr.is_empty());
     }
+    // Whoever does not read it is told by its ending that there is a break, and of no error.
+    let mut unread = command(&world, &["--as-of", &now.to_string()]);
+    let mut unread = unread
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(unread.stdout.take());
+    let unread = unread.wait_with_output().unwrap();
+    assert_eq!(unread.status.code(), Some(1), "{unread:?}");
+    assert!(unread.stderr.is_empty(), "{unread:?}");
     let mut nobodys = process::program(&world);
     nobodys.args(["reconcile", "--as-of", "1"]);
     assert_eq!(

@@ -22,7 +22,7 @@ use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;
 use aggregates::money::Currency;
 use aggregates::reconciliation::{
-    Comparison, Finding, Item, Reconciliation, ReconciliationCommand, ReconciliationEvent, Terms,
+    Comparison, Finding, Item, Reconciliation, ReconciliationEvent, Terms,
 };
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,7 @@ use uuid::Uuid;
 
 use super::{App, AppError};
 use crate::gateway::ShownList;
-use crate::store::{Commit, Context, Decided, Merchant, Numbered, Place, RunStep, Trouble};
+use crate::store::{Context, Decided, Merchant, Numbered, Place, RunStep};
 use gathering::Shows;
 
 /// How long a run is a process's own after each of its steps.
@@ -306,31 +306,6 @@ impl App {
         forgotten.map_err(AppError::from_sqlx)?;
         Ok(run)
     }
-
-    /// Records what the command leads to in a run or a break.
-    async fn decide_run(
-        &self,
-        merchant: &Merchant,
-        context: &Context,
-        id: ReconciliationId,
-        command: ReconciliationCommand,
-    ) -> Result<(), AppError> {
-        let store = &self.inner.store;
-        loop {
-            let before = store.reconciliation(&merchant.id, id).await?;
-            let events = before.state.decide(command.clone());
-            let events = events.map_err(not_recorded)?;
-            let commit = Commit {
-                reconciliations: vec![Decided { id, before, events }],
-                ..Commit::default()
-            };
-            match store.commit(&merchant.id, context, commit).await {
-                Ok(_) => return Ok(()),
-                Err(Trouble::Conflict) => {}
-                Err(trouble) => return Err(trouble.into()),
-            }
-        }
-    }
 }
 
 /// A run or a break, and what is to be recorded of it.
@@ -358,14 +333,7 @@ impl Working {
             if stop.is_cancelled() {
                 return Err(ReconcileError::Stopped);
             }
-            let held = self.repeats
-                || runs
-                    .still_takes(&self.merchant.id, self.holder, LEASE)
-                    .await
-                    .map_err(AppError::from_sqlx)?;
-            if !held {
-                return Err(ReconcileError::Busy);
-            }
+            self.still_holds().await?;
             let stepped = self.step(&mut progress).await?;
             let ends = stepped.ends;
             self.keep(&mut progress, stepped).await?;
@@ -376,25 +344,46 @@ impl Working {
         }
     }
 
-    async fn step(&self, progress: &mut Progress) -> Result<Stepped, AppError> {
+    /// Keeps the run for longer.
+    ///
+    /// # Errors
+    /// [`ReconcileError::Busy`] where another has taken it over: this process stood still for longer than its lease.
+    async fn still_holds(&self) -> Result<(), ReconcileError> {
+        let runs = &self.app.inner.store.reconciliations;
+        let held = self.repeats
+            || runs
+                .still_takes(&self.merchant.id, self.holder, LEASE)
+                .await
+                .map_err(AppError::from_sqlx)?;
+        if held {
+            Ok(())
+        } else {
+            Err(ReconcileError::Busy)
+        }
+    }
+
+    async fn step(&self, progress: &mut Progress) -> Result<Stepped, ReconcileError> {
         progress.done += 1;
-        match progress.stage.clone() {
+        let stepped = match progress.stage.clone() {
             Stage::Settling => {
                 self.app.settle(&self.merchant.id).await?;
                 let list = ShownList::PaymentIntents;
                 progress.to(Stage::List { list, after: None });
-                Ok(Stepped::default())
+                Stepped::default()
             }
-            Stage::List { list, after } => self.read_list(progress, list, after).await,
-            Stage::PayoutItems { after, within } => self.read_items(progress, after, within).await,
-            Stage::Balance => self.read_balance(progress).await,
-            Stage::Gathering { shows, after } => self.gather(progress, shows, after).await,
-            Stage::Comparing { at } => self.compare(progress, at).await,
-            Stage::Healing { after } => self.heal(progress, after).await,
-            Stage::Recording { after } => self.record(progress, after).await,
-            Stage::Clearing { after } => self.clear(progress, after).await,
-            Stage::Closing => self.close(progress).await,
-        }
+            Stage::List { list, after } => self.read_list(progress, list, after).await?,
+            Stage::PayoutItems { after, within } => {
+                self.read_items(progress, after, within).await?
+            }
+            Stage::Balance => self.read_balance(progress).await?,
+            Stage::Gathering { shows, after } => self.gather(progress, shows, after).await?,
+            Stage::Comparing { at } => self.compare(progress, at).await?,
+            Stage::Healing { after } => self.heal(progress, after).await?,
+            Stage::Recording { after } => self.record(progress, after).await?,
+            Stage::Clearing { after } => self.clear(progress, after).await?,
+            Stage::Closing => self.close(progress).await?,
+        };
+        Ok(stepped)
     }
 
     /// Keeps what a step came to, and how far the run is by it.

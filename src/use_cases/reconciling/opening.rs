@@ -118,7 +118,19 @@ impl App {
             merchant: merchant.id.clone(),
             terms: self.terms(tolerance_minor).await?,
         };
-        self.decide_run(merchant, context, run, command).await?;
+        let store = &self.inner.store;
+        let before = store.reconciliation(&merchant.id, run).await?;
+        let events = before.state.decide(command).map_err(not_recorded)?;
+        let opened = Decided {
+            id: run,
+            before,
+            events,
+        };
+        let commit = Commit {
+            reconciliations: vec![opened],
+            ..Commit::default()
+        };
+        store.commit(&merchant.id, context, commit).await?;
         Ok(run)
     }
 

@@ -5,7 +5,9 @@ use aggregates::reconciliation::{Closed, Finding, Pinned, ReconciliationCommand}
 use uuid::Uuid;
 
 use super::report::{Head, Report, found_of};
-use super::{DecidedReconciliation, Progress, Stage, Stepped, Working};
+use super::{
+    DecidedReconciliation, Progress, ReconcileError, Stage, Stepped, Working, not_recorded,
+};
 use crate::store::{Commit, Decided, Trouble};
 use crate::use_cases::AppError;
 
@@ -18,7 +20,7 @@ impl Working {
         &self,
         progress: &mut Progress,
         after: i64,
-    ) -> Result<Stepped, AppError> {
+    ) -> Result<Stepped, ReconcileError> {
         if self.repeats {
             return Ok(Stepped {
                 ends: true,
@@ -51,7 +53,7 @@ impl Working {
         &self,
         progress: &mut Progress,
         after: Uuid,
-    ) -> Result<Stepped, AppError> {
+    ) -> Result<Stepped, ReconcileError> {
         let runs = &self.app.inner.store.reconciliations;
         let gone = runs.not_found_again(&self.merchant.id, self.run, after, RECORDED_AT_ONCE);
         let gone = gone.await.map_err(AppError::from_sqlx)?;
@@ -68,7 +70,7 @@ impl Working {
         Ok(Stepped::default())
     }
 
-    pub(super) async fn close(&self, progress: &mut Progress) -> Result<Stepped, AppError> {
+    pub(super) async fn close(&self, progress: &mut Progress) -> Result<Stepped, ReconcileError> {
         let totals = progress.comparison.totals().clone();
         let report = Report::new(
             self.app.clone(),
@@ -83,10 +85,7 @@ impl Working {
         let known = self.state().await?;
         if known.closed.is_none() {
             let command = ReconciliationCommand::Close(Box::new(closed));
-            let (merchant, context) = (&self.merchant, &self.context);
-            self.app
-                .decide_run(merchant, context, self.run, command)
-                .await?;
+            self.commit(vec![(self.run, command)]).await?;
         }
         Ok(Stepped {
             ends: true,
@@ -94,7 +93,7 @@ impl Working {
         })
     }
 
-    async fn pin(&self, progress: &Progress) -> Result<(), AppError> {
+    async fn pin(&self, progress: &Progress) -> Result<(), ReconcileError> {
         if self.state().await?.pinned.is_some() {
             return Ok(());
         }
@@ -107,9 +106,7 @@ impl Working {
             pages,
             healed: progress.healed.unwrap_or(0),
         });
-        self.app
-            .decide_run(&self.merchant, &self.context, self.run, command)
-            .await
+        self.commit(vec![(self.run, command)]).await
     }
 
     pub(super) async fn head(&self) -> Result<Head, AppError> {
@@ -122,34 +119,45 @@ impl Working {
         it.state.run().cloned().ok_or(AppError::Internal)
     }
 
-    /// What the commands lead to, in one append. Whatever was recorded by an earlier attempt is no news.
+    /// Records what the commands lead to, in one append. Whatever was recorded by an earlier attempt is no news.
+    ///
+    /// Whether the run is still this process's is asked after what is decided on was read: whoever takes it over records the same in
+    /// the same streams, so that this append, however late it comes, meets a conflict, and the question is asked again.
     async fn commit(
         &self,
         commands: Vec<(ReconciliationId, ReconciliationCommand)>,
-    ) -> Result<(), AppError> {
+    ) -> Result<(), ReconcileError> {
         let store = &self.app.inner.store;
         loop {
-            let mut reconciliations: Vec<DecidedReconciliation> = Vec::new();
-            for (id, command) in &commands {
-                let before = store.reconciliation(&self.merchant.id, *id).await?;
-                let events = before.state.decide(command.clone()).map_err(|error| {
-                    tracing::error!(%error, "a break cannot be recorded");
-                    AppError::Internal
-                })?;
-                if !events.is_empty() {
-                    let id = *id;
-                    reconciliations.push(Decided { id, before, events });
-                }
-            }
             let commit = Commit {
-                reconciliations,
+                reconciliations: self.decided(&commands).await?,
                 ..Commit::default()
             };
+            self.still_holds().await?;
+            crate::crash_point!("run-decided");
             match store.commit(&self.merchant.id, &self.context, commit).await {
                 Ok(_) => return Ok(()),
                 Err(Trouble::Conflict) => {}
-                Err(trouble) => return Err(trouble.into()),
+                Err(trouble) => return Err(AppError::from(trouble).into()),
             }
         }
+    }
+
+    async fn decided(
+        &self,
+        commands: &[(ReconciliationId, ReconciliationCommand)],
+    ) -> Result<Vec<DecidedReconciliation>, AppError> {
+        let mut decided = Vec::new();
+        for (id, command) in commands {
+            let store = &self.app.inner.store;
+            let before = store.reconciliation(&self.merchant.id, *id).await?;
+            let events = before.state.decide(command.clone());
+            let events = events.map_err(not_recorded)?;
+            if !events.is_empty() {
+                let id = *id;
+                decided.push(Decided { id, before, events });
+            }
+        }
+        Ok(decided)
     }
 }
