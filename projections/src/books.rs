@@ -1,7 +1,7 @@
 //! The books as they stood: balances, the trial balance and an account's statement, at any recorded position or time, or by
 //! when things happened. All of it is read from the [`journal`], in the caller's one transaction.
 
-use crate::journal;
+use crate::{journal, moments};
 use aggregates::books::Month;
 use aggregates::ids::MerchantId;
 use aggregates::ledger::Account;
@@ -438,14 +438,7 @@ impl Standing {
             AsOf::Recorded(time) | AsOf::Effective(time) => time,
         };
         self.covers(time)?;
-        let found = sqlx::query_scalar(
-            "select max(ledger_position) from events where ledger = $1 and recorded_at <= $2",
-        )
-        .bind(merchant.as_str())
-        .bind(time)
-        .fetch_one(connection)
-        .await?;
-        Ok(found)
+        Ok(moments::last_by(connection, merchant, self.head, time).await?)
     }
 
     /// Whether the ledger has a history of what was recorded in that span, which may end later than now.

@@ -4,12 +4,13 @@
 use crate::books::{AsOf, BooksError, Scope, Span, known, scope, standing};
 use crate::entries::PostedBy;
 use crate::lives::{Subject, life};
+use crate::moments;
 use crate::periods::{self, Total};
 use aggregates::books::{Books, Chart, Month};
 use aggregates::ids::{MerchantId, OrderId, books_aggregate_id};
 use aggregates::ledger::Account;
 use aggregates::money::Currency;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use cqrs_es::Aggregate;
 use eventstore::{BoxError, Recorded, read_streams};
 use sqlx::postgres::{PgArguments, PgPool};
@@ -313,18 +314,20 @@ pub async fn positions(
     let standing = standing(connection, merchant).await?;
     standing.covers_span(recorded)?;
     let upto = standing.position(connection, merchant, as_of).await?;
-    // Nothing is ever recorded with an earlier time than what is before it.
-    let (after, last): (i64, i64) = sqlx::query_as(
-        "select coalesce((select max(ledger_position) from events where ledger = $1 and recorded_at < $2), 0),
-                coalesce((select max(ledger_position) from events where ledger = $1 and recorded_at < $3), $4)",
-    )
-    .bind(merchant.as_str())
-    .bind(recorded.from)
-    .bind(recorded.before)
-    .bind(upto)
-    .fetch_one(connection)
-    .await?;
-    Ok((after, upto.min(last)))
+    let mut last_before = async |moment: DateTime<Utc>| {
+        let by = moment.checked_sub_signed(TimeDelta::microseconds(1));
+        let by = by.unwrap_or(DateTime::<Utc>::MIN_UTC);
+        moments::last_by(connection, merchant, upto, by).await
+    };
+    let after = match recorded.from {
+        Some(from) => last_before(from).await?,
+        None => 0,
+    };
+    let last = match recorded.before {
+        Some(before) => last_before(before).await?,
+        None => upto,
+    };
+    Ok((after, last))
 }
 
 /// What was told of an order, its payments, and what Stripe booked for them, as far as a position of the ledger.

@@ -16,6 +16,7 @@ pub mod fold;
 pub mod journal;
 pub mod listed;
 pub mod lives;
+mod moments;
 pub mod offers;
 pub mod orders;
 pub mod parked;
