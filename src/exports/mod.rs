@@ -10,9 +10,22 @@ pub mod report;
 use aggregates::ledger::Account;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::io;
 
 use crate::store::{ExportHead, ExportRows};
 use cells::Cell;
+
+/// Whether anybody read what was written. Where nobody reads any more, as after `head`, nothing is wrong, and no more is to be written.
+///
+/// # Errors
+/// When it could not be written for another reason.
+pub fn is_read(written: io::Result<()>) -> io::Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// How an export is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

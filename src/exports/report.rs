@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 use std::io::Write;
 
-use super::csv;
+use super::{csv, is_read};
 use crate::use_cases::{
     AppError, Report, ReportAmount, ReportHead, ReportLine, ReportTail, json_head, json_line,
     json_tail,
@@ -80,16 +80,17 @@ impl Printed {
     }
 }
 
-/// Writes the report, and answers how many breaks wait for people.
+/// Writes the report as long as anybody reads it, and answers how many breaks wait for people.
 ///
 /// # Errors
 /// When it cannot be read or written.
 pub async fn write(report: Report, form: Form, to: &mut impl Write) -> anyhow::Result<u64> {
     let mut printed = Printed::new(report, form);
+    let mut read = true;
+    // How many there are is known at its end, read or not.
     while let Some(piece) = printed.next().await? {
-        to.write_all(piece.as_bytes())?;
+        read = read && is_read(to.write_all(piece.as_bytes()).and_then(|()| to.flush()))?;
     }
-    to.flush()?;
     Ok(printed.open())
 }
 

@@ -4,13 +4,14 @@ use anyhow::Context as _;
 use auditor::{Audit, Canary, Progress, Report, Simulator};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::events::Form;
 use super::fixtures;
 use crate::config::{Config, StripeAccounts};
+use crate::exports::is_read;
 
 /// What is to be audited besides the database.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -67,10 +68,12 @@ pub async fn verify(
     let report = auditor::verify(&audit, &mut bar).await;
     bar.0.finish_and_clear();
     let report = report?;
-    match form {
-        Form::Json => println!("{}", in_json(&report)),
-        Form::Words => print!("{}", in_words(&report)),
-    }
+    let text = match form {
+        Form::Json => format!("{}\n", in_json(&report)),
+        Form::Words => in_words(&report),
+    };
+    // Its ending says it to whoever does not read.
+    is_read(io::stdout().write_all(text.as_bytes()))?;
     Ok(report.is_clean())
 }
 

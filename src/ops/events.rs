@@ -17,6 +17,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::words;
+use crate::exports::is_read;
 
 /// How many events one page holds.
 const PAGE: i64 = 500;
@@ -207,11 +208,7 @@ fn print(event: &Recorded, form: Form) -> anyhow::Result<bool> {
         Form::Words => sentence(event)?,
         Form::Json => object(event)?.to_string(),
     };
-    match writeln!(std::io::stdout(), "{line}") {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+    Ok(is_read(writeln!(std::io::stdout(), "{line}"))?)
 }
 
 /// `time  merchant/position  what it is about  who  what happened`.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::events::Form;
+use super::say;
 use crate::store::{Gap, Inbox, InboxFilter, InboxRow, PollRow, Polls};
 
 /// What may be asked of the inbox.
@@ -102,12 +103,12 @@ async fn list(
 ) -> anyhow::Result<()> {
     let rows = inbox.list(merchant, filter).await?;
     if rows.is_empty() && form == Form::Words {
-        println!("nothing of that kind is in the inbox");
+        say!("nothing of that kind is in the inbox");
     }
     for it in &rows {
         match form {
-            Form::Json => println!("{}", in_json(it)),
-            Form::Words => println!("{}", in_words(it)),
+            Form::Json => say!("{}", in_json(it)),
+            Form::Words => say!("{}", in_words(it)),
         }
     }
     Ok(())
@@ -128,28 +129,28 @@ async fn show(
             Form::Json => {
                 let mut whole = in_json(it);
                 whole["event"] = it.body.clone();
-                println!("{whole}");
+                say!("{whole}");
             }
             Form::Words => {
-                println!("{}", in_words(it));
-                println!("  merchant  {}", it.merchant);
-                println!("  made      {}", time(it.stripe_created));
+                say!("{}", in_words(it));
+                say!("  merchant  {}", it.merchant);
+                say!("  made      {}", time(it.stripe_created));
                 let how = if it.polled { "poll" } else { "webhook" };
-                println!(
+                say!(
                     "  came      {} by {how}, {} more times",
                     time(it.received_at),
                     it.repeats
                 );
                 if it.contradictions > 0 {
-                    println!(
+                    say!(
                         "  beware    {} deliveries under its id told something else",
                         it.contradictions
                     );
                 }
                 if let Some(about) = &it.about {
-                    println!("  about     {about} (its history: counterfoil events show {about})");
+                    say!("  about     {about} (its history: counterfoil events show {about})");
                 }
-                println!("{:#}", it.body);
+                say!("{:#}", it.body);
             }
         }
     }
@@ -164,7 +165,7 @@ async fn retry(
     match (inbox.retry(merchant, event).await?, event) {
         (0, Some(event)) => bail!("no event {event} is set aside, unmatched or waiting"),
         (many, _) => {
-            println!("{many} to be tried again by the running service");
+            say!("{many} to be tried again by the running service");
             Ok(())
         }
     }
@@ -174,14 +175,14 @@ async fn polls(polls: &Polls, form: Form) -> anyhow::Result<()> {
     let (rows, gaps) = (polls.all().await?, polls.gaps().await?);
     for it in &rows {
         match form {
-            Form::Json => println!("{}", poll_in_json(it)),
-            Form::Words => println!("{}", poll_in_words(it)),
+            Form::Json => say!("{}", poll_in_json(it)),
+            Form::Words => say!("{}", poll_in_words(it)),
         }
     }
     for it in &gaps {
         match form {
-            Form::Json => println!("{}", gap_in_json(it)),
-            Form::Words => println!(
+            Form::Json => say!("{}", gap_in_json(it)),
+            Form::Words => say!(
                 "{}  MAY LACK events made between {} and {} (found {})",
                 it.merchant,
                 time(it.gap_from),
@@ -191,7 +192,7 @@ async fn polls(polls: &Polls, form: Form) -> anyhow::Result<()> {
         }
     }
     if rows.is_empty() && form == Form::Words {
-        println!("nothing has been polled yet");
+        say!("nothing has been polled yet");
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ pub mod words;
 
 pub use crate::exports::report;
 
+use crate::exports::is_read;
 use aggregates::ids::MerchantId;
 use anyhow::{Context as _, ensure};
 use eventstore::Role;
@@ -36,9 +37,9 @@ macro_rules! say {
 pub(crate) use say;
 
 pub(crate) fn said(line: Arguments<'_>) {
-    match writeln!(io::stdout(), "{line}") {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => process::exit(0),
+    match is_read(writeln!(io::stdout(), "{line}")) {
+        Ok(true) => {}
+        Ok(false) => process::exit(0),
         Err(error) => {
             eprintln!("counterfoil: {error}");
             process::exit(2);
