@@ -332,11 +332,25 @@ async fn seen_at_stripe(world: &World, heard: &mut Heard, number: &str) {
 
 /// The program's own exports.
 fn exports(world: &World) -> Vec<(String, Vec<u8>)> {
-    let commands: [&[&str]; 4] = [
+    let commands: [&[&str]; 11] = [
         &["events", "tail", "-n", "100000", "--json"],
         &["events", "tail", "-n", "100000"],
         &["events", "show", "9", "--merchant", "acme", "--json"],
         &["parked", "list", "--all", "--json"],
+        &["export", "events", "--merchant", "acme"],
+        &[
+            "export",
+            "events",
+            "--merchant",
+            "acme",
+            "--format",
+            "ndjson",
+        ],
+        &["export", "journal", "--merchant", "acme"],
+        &["export", "balances", "--merchant", "acme"],
+        &["ledger", "journal", "--merchant", "acme"],
+        &["ledger", "chart", "show", "--merchant", "acme"],
+        &["ledger", "trial-balance", "--merchant", "acme", "--json"],
     ];
     let run = |command: &&[&str]| {
         let output = program(world)
