@@ -197,10 +197,8 @@ async fn effects(world: &World, things: &Things) -> BTreeMap<String, i64> {
         "checkpoints",
         "journal",
         "rebuild_tables",
-        "reconciliation_findings",
-        "reconciliation_items",
+        // One run has many.
         "reconciliation_pages",
-        "reconciliation_work",
         "recovery_work",
         "subject_keys",
         "events",
@@ -216,6 +214,7 @@ async fn at_rest(world: &World) {
     until("runs and rebuilds have ended", async || {
         let running: i64 = sqlx::query_scalar(
             "select (select count(*) from reconciliation_runs where status in ('reading', 'comparing'))
+                  + (select count(*) from reconciliation_work)
                   + (select count(*) from rebuilds where state = 'running')",
         )
         .fetch_one(world.app().store().pool())
