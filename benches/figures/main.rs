@@ -2,7 +2,8 @@
 //! same machine, one run, fsync on. A figure that is short of its floor says so and fails nothing; only what cannot be
 //! measured at all is an error.
 //!
-//! `FIGURES_SECONDS` is the length of each measurement (4 unless told). Every pair is measured twice in turns, so that
+//! `FIGURES_SECONDS` is the length of each measurement (4 unless told), `FIGURES` what is measured, where not all of it
+//! (`commands`, `replay`, `reconciliation`, with commas between). Every pair is measured twice in turns, so that
 //! a machine that drifts hits both sides.
 
 mod limit;
@@ -62,15 +63,27 @@ async fn measure(cluster: &Cluster) -> Result<()> {
     bench.describe().await?;
     let mut figures = Vec::new();
     let mut costs = Vec::new();
+    let named = std::env::var("FIGURES").ok();
+    let wanted = |name| {
+        named
+            .as_deref()
+            .is_none_or(|it| it.split(',').any(|it| it == name))
+    };
     for callers in [1, 8, 64, 256, 1024] {
-        let result = bench.commands(callers).await?;
-        figures.extend(result.figures());
-        costs.extend(result.costs());
+        if wanted("commands") {
+            let result = bench.commands(callers).await?;
+            figures.extend(result.figures());
+            costs.extend(result.costs());
+        }
     }
-    figures.extend(bench.replay().await?);
-    figures.push(bench.rebuild().await?);
-    let accounts = (migrated(cluster).await?, migrated(cluster).await?);
-    figures.extend(reconciling::figures(accounts.0, accounts.1).await?);
+    if wanted("replay") {
+        figures.extend(bench.replay().await?);
+        figures.push(bench.rebuild().await?);
+    }
+    if wanted("reconciliation") {
+        let accounts = (migrated(cluster).await?, migrated(cluster).await?);
+        figures.extend(reconciling::figures(accounts.0, accounts.1).await?);
+    }
     report::print(&figures);
     report::print_costs(&costs);
     bench.ours.store.close().await;

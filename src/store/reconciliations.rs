@@ -53,6 +53,10 @@ pub struct RunRow {
     pub report_hash: Option<String>,
 }
 
+/// What a run works with grows from nothing while it works: a plan made for the first page, and kept, reads all of it for each of the
+/// pages that follow, until the database looks at the table by itself, a minute later.
+const PLANNED_ONCE: bool = false;
+
 const RUN: &str = "run_id, status, at, tolerance_minor, ledger_position, snapshot_hash, healed, payments, breaks, report_hash";
 const BREAK: &str = "break_id, run_id, class, subject, part, ours_currency, ours_minor, theirs_currency, theirs_minor, says, since, \
      due, first_seen, status, owner, reason, resolved_by, approved_by";
@@ -231,6 +235,7 @@ impl Reconciliations {
             "select subject, side, name, body from reconciliation_items
              where run_id = $1 and (subject, side, name) > ($2, $3, $4) order by subject, side, name limit $5",
         )
+        .persistent(PLANNED_ONCE)
         .bind(run.uuid())
         .bind(&after.0)
         .bind(after.1)
@@ -258,6 +263,7 @@ impl Reconciliations {
         let rows: Vec<(String, String)> = sqlx::query_as(
             "select name, subject from reconciliation_items where run_id = $1 and side = 1 and name = any($2)",
         )
+        .persistent(PLANNED_ONCE)
         .bind(run.uuid())
         .bind(names)
         .fetch_all(&self.pool)
@@ -301,6 +307,7 @@ impl Reconciliations {
         let rows: Vec<(i64, String)> = sqlx::query_as(
             "select number, body from reconciliation_findings where run_id = $1 and number > $2 order by number limit $3",
         )
+        .persistent(PLANNED_ONCE)
         .bind(run.uuid())
         .bind(after)
         .bind(limit)
