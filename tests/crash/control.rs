@@ -31,13 +31,9 @@ pub struct Effects {
     counts: BTreeMap<String, i64>,
 }
 
-/// Balances of accounts, and numbers of rows. What Stripe booked is read in the background, sooner or later: whether it was read
-/// yet is left out.
+/// Balances of accounts, and numbers of rows.
 const COUNTS: &str = "
-    select merchant || ' ' || currency || ' ' || case
-               when account in ('assets:stripe:clearing', 'assets:stripe:balance', 'expenses:stripe:fees', 'assets:bank:in_transit')
-               then 'held or under way' else account end,
-           sum(debit_minor - credit_minor)::bigint from balances group by 1
+    select merchant || ' ' || currency || ' ' || account, debit_minor - credit_minor from balances
     union all select 'orders', count(*) from orders
     union all select 'offers', count(*) from offers
     union all select 'articles', count(*) from articles
