@@ -111,11 +111,7 @@ impl Victims {
 
     /// One whose intent says which payment of ours it is: one that was made by a page of Stripe's does not.
     pub fn named(&mut self) -> Plain {
-        let named = |it: &Plain| {
-            it.intent["metadata"]
-                .as_object()
-                .is_some_and(|it| !it.is_empty())
-        };
+        let named = |it: &Plain| it.intent["metadata"]["counterfoil_payment"].is_string();
         let at = self.plain.iter().position(named);
         self.plain
             .swap_remove(at.expect("most payments were asked for here"))
