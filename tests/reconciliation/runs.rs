@@ -143,6 +143,8 @@ async fn two_instances_never_work_on_one_account_at_once() {
     };
     let other = serve(listener, &world.database_url, &world.simulator, setup).await;
     let (held, release) = (CancellationToken::new(), CancellationToken::new());
+    // Where this test fails, it is not held up for ever.
+    let _released = release.clone().drop_guard();
     let (tell, wait) = (held.clone(), release.clone());
     let app = world.app().clone();
     let first = tokio::spawn(async move {
@@ -180,6 +182,8 @@ async fn a_process_that_stood_still_for_longer_than_its_lease_keeps_nothing_more
     let world = World::start().await;
     business(&world).await;
     let (held, release) = (CancellationToken::new(), CancellationToken::new());
+    // Where this test fails, it is not held up for ever.
+    let _released = release.clone().drop_guard();
     let (tell, wait) = (held.clone(), release.clone());
     let app = world.app().clone();
     let paused = tokio::spawn(async move {
