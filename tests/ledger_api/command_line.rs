@@ -214,7 +214,6 @@ async fn the_chart_and_the_figures_are_set_and_read_on_the_command_line() {
     world.stop_audited().await;
 }
 
-/// Planted bug: a line that is printed whether anybody reads or not.
 /// Planted bug: asking the books of a merchant that there is none of, which are empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_shown_of_a_merchant_that_there_is_none_of() {
@@ -243,6 +242,7 @@ async fn nothing_is_shown_of_a_merchant_that_there_is_none_of() {
     world.stop().await;
 }
 
+/// Planted bugs: a line that is printed whether anybody reads or not; an export that fails where nobody reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_stops_reading_a_pipe_sees_no_error() {
     let world = World::start().await;
