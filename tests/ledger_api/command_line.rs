@@ -242,7 +242,7 @@ async fn nothing_is_shown_of_a_merchant_that_there_is_none_of() {
     world.stop().await;
 }
 
-/// Planted bug: a line that is printed whether anybody reads or not.
+/// Planted bugs: a line that is printed whether anybody reads or not; an export that fails where nobody reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_stops_reading_a_pipe_sees_no_error() {
     let world = World::start().await;

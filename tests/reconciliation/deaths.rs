@@ -45,10 +45,11 @@ async fn worked_with(world: &World) -> i64 {
         .unwrap()
 }
 
-/// Killed after its first, its third, … step, at the moment at which what the step came to was kept, and once more between the
-/// event that closes the run and the removal of what it worked with.
+/// Killed after its first and its third step, and then in every step that is left: at the commit after the one that keeps the step,
+/// which is the next step's, and at the last between the event that closes the run and the removal of what it worked with.
 ///
-/// It is to be red where how far the run has come is kept before what it read, or what a closed run worked with is left.
+/// Planted bugs: keeping how far the run has come before what the step read, or what it found before that, in a transaction of
+/// its own; leaving what a closed run worked with.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     let world = World::start().await;
@@ -57,20 +58,21 @@ async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     refund(&world, &first, 500).await;
     quiet(&world).await;
     let transaction = plant_another_fee(&world).await;
-    let mut deaths = 0;
-    for steps in [0, 2, 5, 9] {
-        let mut dying = command(&world, &["--json"]);
-        dying.env("FAILPOINTS", format!("run-stepped={steps}*off->return"));
-        let died = run(dying).await;
-        assert_eq!(died.status.signal(), Some(ABORTED), "{died:?}");
-        deaths += 1;
-        leases_run_out(&world).await;
+    for steps in [0, 2] {
+        dies_of(&world, &format!("run-stepped={steps}*off->return")).await;
     }
-    assert!(worked_with(&world).await > 0);
-    let mut closing = command(&world, &["--json"]);
-    closing.env("FAILPOINTS", "run-closed=return");
-    assert_eq!(run(closing).await.status.signal(), Some(ABORTED));
-    leases_run_out(&world).await;
+    // Its lease is taken and kept, one step is kept: what is committed then must not be missed.
+    let in_a_step = "rows-before-commit=3*off->return;run-closed=return";
+    let mut deaths = 2;
+    while !world
+        .history("acme")
+        .await
+        .contains(&"RunClosed".to_owned())
+    {
+        dies_of(&world, in_a_step).await;
+        deaths += 1;
+    }
+    assert!(deaths > 10, "{deaths}");
     assert!(worked_with(&world).await > 0, "it died before it tidied up");
     let opened = "select count(*) from reconciliation_runs where merchant = 'acme'";
     let mut connection = owner(&world).await;
@@ -93,6 +95,15 @@ async fn a_run_whose_process_is_killed_is_gone_on_with_and_comes_to_the_same() {
     assert_eq!(repeated, closed);
     assert_eq!(worked_with(&world).await, 0);
     world.stop().await;
+}
+
+/// A process goes on with the run and dies at that point of it; whoever comes after it need not wait for its lease.
+async fn dies_of(world: &World, point: &str) {
+    let mut dying = command(world, &["--json"]);
+    dying.env("FAILPOINTS", point);
+    let died = run(dying).await;
+    assert_eq!(died.status.signal(), Some(ABORTED), "{point}: {died:?}");
+    leases_run_out(world).await;
 }
 
 /// Stopped between what it has decided and its append, for longer than its lease: meanwhile another has ended the run, and the

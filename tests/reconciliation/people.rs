@@ -95,7 +95,7 @@ async fn one_person_resolves_and_another_approves_and_then_it_is_no_open_break()
     world.stop().await;
 }
 
-/// Planted bug: leaving the key out of the append (the second answer would be a refusal).
+/// Planted bug: leaving the key out of the append (what was refused would be resolved again).
 #[tokio::test(flavor = "multi_thread")]
 async fn under_an_idempotency_key_the_same_is_answered_again() {
     let (world, id) = with_a_break().await;
@@ -114,7 +114,12 @@ async fn under_an_idempotency_key_the_same_is_answered_again() {
     let body = Some(json!({"reason": "by whom?"}));
     let (status, it) = ask(&world, "approver-acme", Method::POST, &refuse, body).await;
     assert_eq!((status, &it["status"]), (200, &json!("open")), "{it}");
+    let before = world.events().await;
     assert_eq!(send(resolve()).await, first);
+    assert_eq!(world.events().await, before);
+    let path = format!("reconciliation_breaks/{id}");
+    let (_, it) = ask(&world, "admin-acme", Method::GET, &path, None).await;
+    assert_eq!(it["status"], "open", "the answer is of then: {it}");
     world.stop().await;
 }
 

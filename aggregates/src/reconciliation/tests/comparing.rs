@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 const DAY_S: i64 = 86_400;
 
-fn compared(items: impl IntoIterator<Item = Item>, terms: Terms) -> (Vec<Finding>, Totals) {
+pub fn compared(items: impl IntoIterator<Item = Item>, terms: Terms) -> (Vec<Finding>, Totals) {
     let mut comparison = Comparison::new(terms);
     let mut found = Vec::new();
     for item in items {
@@ -28,7 +28,7 @@ fn compared(items: impl IntoIterator<Item = Item>, terms: Terms) -> (Vec<Finding
     (found, comparison.totals().clone())
 }
 
-fn breaks(found: &[Finding]) -> Vec<(BreakClass, Subject, String)> {
+pub fn breaks(found: &[Finding]) -> Vec<(BreakClass, Subject, String)> {
     let named = |it: &Finding| match it.verdict {
         Verdict::Break { class, .. } => Some((class, it.subject.clone(), it.part.clone())),
         _ => None,
@@ -47,7 +47,8 @@ proptest! {
         prop_assert_eq!(totals.in_transit, 0);
     }
 
-    /// Red for each fault whose rule is taken out, or that is told under another name, or twice.
+    /// Red for each fault whose rule is taken out (but that of a charge of another amount, which its booking tells as well), or that
+    /// is told under another name, or twice.
     #[test]
     fn each_planted_fault_is_found_and_named_and_nothing_else(seed in any::<u64>()) {
         for fault in Fault::iter() {
@@ -95,9 +96,17 @@ fn every_class_of_breaks_has_a_fault_that_makes_it() {
 #[test]
 fn a_comparison_that_is_kept_between_two_subjects_goes_on_as_if_nothing_had_been() {
     let mut year = clean(11, 60);
-    Fault::BookingAmount.plant(&mut year, &mut Seed(3)).unwrap();
-    let items = year.ordered();
-    let whole = compared(items.clone(), terms());
+    for fault in [Fault::BookingAmount, Fault::PayoutNotAtTheBank] {
+        fault.plant(&mut year, &mut Seed(3)).unwrap();
+    }
+    for items in [year.ordered(), paid_out_otherwise()] {
+        let whole = compared(items.clone(), terms());
+        assert_eq!(compared_in_parts(items), whole);
+    }
+}
+
+/// Each subject by another process.
+fn compared_in_parts(items: Vec<Item>) -> (Vec<Finding>, Totals) {
     let mut comparison = Comparison::new(terms());
     let (mut found, mut last) = (Vec::new(), None);
     for item in items {
@@ -110,7 +119,7 @@ fn a_comparison_that_is_kept_between_two_subjects_goes_on_as_if_nothing_had_been
         found.extend(comparison.take(item));
     }
     found.extend(comparison.end_subject());
-    assert_eq!((found, comparison.totals().clone()), whole);
+    (found, comparison.totals().clone())
 }
 
 /// Red when an item is written in a form that it cannot be read back from: what Stripe answered is kept so.
@@ -351,12 +360,8 @@ fn paid_out() -> Vec<Item> {
     ]
 }
 
-/// Red when a payout is held against a booking that was told already.
-#[test]
-fn a_booking_that_differs_is_told_once_and_not_of_its_payout_as_well() {
-    assert_eq!(breaks(&compared(paid_out(), terms()).0), vec![]);
-    let told = |class| vec![(class, Subject::booking("txn_1"), "txn_1".to_owned())];
-    // Of another amount, wherever Stripe shows it.
+/// The same, and the booking is of another amount wherever Stripe shows it.
+fn paid_out_otherwise() -> Vec<Item> {
     let mut other = paid_out();
     for item in &mut other {
         match &mut item.shown {
@@ -368,7 +373,15 @@ fn a_booking_that_differs_is_told_once_and_not_of_its_payout_as_well() {
             _ => {}
         }
     }
-    let (found, _) = compared(other, terms());
+    other
+}
+
+/// Red when a payout is held against a booking that was told already.
+#[test]
+fn a_booking_that_differs_is_told_once_and_not_of_its_payout_as_well() {
+    assert_eq!(breaks(&compared(paid_out(), terms()).0), vec![]);
+    let told = |class| vec![(class, Subject::booking("txn_1"), "txn_1".to_owned())];
+    let (found, _) = compared(paid_out_otherwise(), terms());
     assert_eq!(breaks(&found), told(BreakClass::Amount));
     // Lost: it is in no list any more.
     let mut lost = paid_out();

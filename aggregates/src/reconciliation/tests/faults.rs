@@ -532,12 +532,12 @@ impl Fault {
     }
 }
 
-fn more(it: Money, minor: i64) -> Money {
+pub fn more(it: Money, minor: i64) -> Money {
     Money::new(it.minor() + minor, it.currency())
 }
 
 /// What was booked less is held less, on our side or on Stripe's.
-fn whole(items: &mut [Item], net: Money, here: bool) {
+pub fn whole(items: &mut [Item], net: Money, here: bool) {
     for item in items {
         match &mut item.shown {
             Shown::Ours(Ours::Journal(it)) if here && it.currency() == net.currency() => {

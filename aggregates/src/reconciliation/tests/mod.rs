@@ -1,4 +1,5 @@
 mod comparing;
 mod faults;
+mod rules;
 mod runs_and_breaks;
 mod years;
