@@ -103,11 +103,11 @@ pub(super) struct Sides<'a> {
     pub rebuilt: &'a str,
     /// Whose rows; everybody's where nobody is named.
     pub merchant: Option<&'a str>,
-    /// The column that says how far the log had come when a row was left as it is.
+    /// The column that says which event left a row as it is.
     pub column: &'static str,
-    /// Live rows that were left so later than this are not compared.
+    /// What a later one left is live and is not compared.
     pub live_up_to: i64,
-    /// Rebuilt rows that were left so later do not count.
+    /// What a later one left is rebuilt and does not count.
     pub rebuilt_up_to: i64,
 }
 
@@ -122,8 +122,14 @@ pub(super) async fn compare(
     let mut compared = Compared::default();
     let mut wrong = Vec::new();
     {
-        let of_live = lines_sql(table, table.name, sides.column, "true");
         let upto = format!("t.{} <= $1", sides.column);
+        // Where it is a part of the key, a later row is another row, and not a row that has changed since.
+        let all = if table.key.contains(&sides.column) {
+            &upto
+        } else {
+            "true"
+        };
+        let of_live = lines_sql(table, table.name, sides.column, all);
         let of_rebuilt = lines_sql(table, sides.rebuilt, sides.column, &upto);
         let whose = sides.merchant;
         let mut left = Lines::read(&of_live, (sides.live_up_to, whose), live).await?;
@@ -197,7 +203,7 @@ impl Side {
     }
 }
 
-/// A row: whose it is, its key, and the hash of its text; none where the row is of a later time than what is compared.
+/// A row: whose it is, its key, and the hash of its text; none where it has changed since.
 struct Line {
     merchant: String,
     key: Vec<String>,
