@@ -122,7 +122,7 @@ pub async fn past(
     Ok(found)
 }
 
-/// What the session's own table is called. It is looked for before the live one: no other session may have one of its name.
+/// What the session's own table is called. It hides the live one of that name from this session, which another one reads.
 fn own(table: &str) -> String {
     format!("pg_temp.{table}")
 }
