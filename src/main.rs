@@ -14,7 +14,7 @@ use counterfoil::ops::{
     telemetry,
 };
 use counterfoil::service;
-use counterfoil::store::{KeyKind, Merchant, Scope, projections_named};
+use counterfoil::store::{KeyKind, Merchant, Scope};
 use secrecy::ExposeSecret;
 use std::process::ExitCode;
 
@@ -62,22 +62,9 @@ enum Command {
     Export(Box<export::ExportCommand>),
     /// Compare the books with Stripe's: exit code 0 where they agree, 1 for breaks, 2 where it could not be finished
     Reconcile(Box<reconcile::Wanted>),
-    /// Make read models again from the events, beside the live ones: exit code 0 they are as they should be (now), 1 a dry run
-    /// found differences, 2 could not finish
-    Replay {
-        /// Which: orders, payments, …, journal
-        #[arg(required_unless_present = "all", conflicts_with = "all")]
-        projections: Vec<String>,
-        /// Every one of them
-        #[arg(long)]
-        all: bool,
-        /// Compare, and put nothing in place
-        #[arg(long)]
-        dry_run: bool,
-        /// One JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// Make read models again from the events, beside the live ones, or (--as-of) as they once were: exit code 0 what is live is as it
+    /// should be (now), 1 there are differences, 2 could not finish
+    Replay(Box<replay::Wanted>),
     /// Make or change merchants
     #[command(subcommand)]
     Merchants(MerchantsCommand),
@@ -276,12 +263,13 @@ async fn run(command: Command, config: Config) -> anyhow::Result<ExitCode> {
             };
             return Ok(ended(clean));
         }
-        Command::Replay {
-            projections,
-            dry_run,
-            json,
-            ..
-        } => return Ok(replayed(&config, &projections, dry_run, json).await),
+        Command::Replay(wanted) => {
+            let right = match database(&config) {
+                Ok(url) => replay::run(&url, *wanted).await,
+                Err(error) => Err(error),
+            };
+            return Ok(ended(right));
+        }
         Command::Serve => serve::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Sandbox => sandbox::run(config.clone(), telemetry::init(&config.log)?).await,
         Command::Migrate => {
@@ -339,27 +327,9 @@ async fn audited(config: &Config, beside: Beside, json: bool) -> ExitCode {
     ended(clean)
 }
 
-/// An audit has three ends, and so have a reconciliation and a trial balance, and so three exit codes.
+/// An audit has three ends, and so have a reconciliation, a trial balance and a replay, and so three exit codes.
 fn ended(clean: anyhow::Result<bool>) -> ExitCode {
     match clean {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("counterfoil: {error:#}");
-            ExitCode::from(2)
-        }
-    }
-}
-
-/// A rebuild has three ends as well.
-async fn replayed(config: &Config, named: &[String], dry_run: bool, json: bool) -> ExitCode {
-    let form = if json { Form::Json } else { Form::Words };
-    let right = async {
-        let projections = projections_named(named)
-            .map_err(|unknown| anyhow::anyhow!("there is no projection '{unknown}'"))?;
-        replay::run(&database(config)?, projections, dry_run, form).await
-    };
-    match right.await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {

@@ -164,10 +164,7 @@ impl ExportCommand {
 
 impl Of {
     fn as_of(&self, effective: bool) -> anyhow::Result<AsOf> {
-        Ok(match &self.as_of {
-            Some(text) => AsOf::read(text, effective).context("--as-of")?,
-            None => AsOf::Now,
-        })
+        super::as_of(self.as_of.as_deref(), effective)
     }
 }
 

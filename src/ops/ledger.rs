@@ -5,7 +5,6 @@ use aggregates::ids::MerchantId;
 use aggregates::ledger::Account;
 use aggregates::metadata::Actor;
 use aggregates::money::{Currency, Money};
-use anyhow::Context as _;
 use chrono::SecondsFormat;
 use clap::{Args, Subcommand};
 use projections::books::{AsOf, Balances, Statement};
@@ -133,10 +132,7 @@ impl Which {
     }
 
     pub(super) fn as_of(&self) -> anyhow::Result<AsOf> {
-        Ok(match &self.as_of {
-            Some(text) => AsOf::read(text, self.effective).context("--as-of")?,
-            None => AsOf::Now,
-        })
+        super::as_of(self.as_of.as_deref(), self.effective)
     }
 
     pub(super) fn form(&self) -> Form {

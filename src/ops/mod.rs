@@ -14,6 +14,7 @@ pub mod parked;
 pub mod postgres;
 pub mod reconcile;
 pub mod replay;
+mod replay_past;
 pub mod sandbox;
 pub mod serve;
 pub mod telemetry;
@@ -25,6 +26,7 @@ use crate::exports::is_read;
 use aggregates::ids::MerchantId;
 use anyhow::{Context as _, ensure};
 use eventstore::Role;
+use projections::books::AsOf;
 use sqlx::PgPool;
 use std::fmt::Arguments;
 use std::io::{self, Write};
@@ -45,6 +47,12 @@ pub(crate) fn said(line: Arguments<'_>) {
             process::exit(2);
         }
     }
+}
+
+/// What `--as-of` says; now where it is not given.
+fn as_of(text: Option<&str>, effective: bool) -> anyhow::Result<AsOf> {
+    text.map_or(Ok(AsOf::Now), |it| AsOf::read(it, effective))
+        .context("--as-of")
 }
 
 /// The database, for a command that shows something of a merchant's: of one that there is none of, nothing is shown.

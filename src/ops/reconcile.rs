@@ -4,7 +4,6 @@ use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use projections::books::AsOf;
 use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -133,7 +132,7 @@ async fn past(
     as_of: &str,
     wanted: &Wanted,
 ) -> anyhow::Result<bool> {
-    let as_of = AsOf::read(as_of, false).context("--as-of")?;
+    let as_of = super::as_of(Some(as_of), false)?;
     let run = app.run_as_of(merchant, as_of).await?;
     let report = app.report(merchant, run).await?;
     let open = report::write(report, wanted.form(), &mut std::io::stdout().lock()).await?;

@@ -1,30 +1,85 @@
 //! `counterfoil replay`: read models made again from the events beside the live ones, and what came of it.
 
+use aggregates::ids::MerchantId;
+use anyhow::anyhow;
 use eventstore::{Reader, Role};
 use indicatif::{ProgressBar, ProgressStyle};
 use projections::rebuild::{Order, Outcome, Projection, Watch};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use super::events::Form;
+use super::replay_past;
 use crate::ids::Ids;
-use crate::store::{Certificate, ComparedRow, DifferenceRow, Rebuilds};
+use crate::store::{Certificate, ComparedRow, DifferenceRow, Rebuilds, projections_named};
 
 /// Who a rebuild on the command line is started by: the machine's own access control stands behind it.
 const OPERATOR: &str = "operator";
 
-/// Rebuilds, and prints the certificate. Whether the live rows are as they should be: they were, or are now.
+/// What is to be made again, and as of when.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wanted {
+    /// Which: orders, payments, …, journal
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    projections: Vec<String>,
+    /// Every one of them
+    #[arg(long)]
+    all: bool,
+    /// Compare, and put nothing in place
+    #[arg(long)]
+    dry_run: bool,
+    /// Whose, with --as-of
+    #[arg(long, requires = "as_of")]
+    merchant: Option<MerchantId>,
+    /// As they were: a position of the merchant's ledger, or a time of record such as 2026-11-21T08:00:00Z. Nothing is put in place
+    #[arg(long, value_name = "POSITION|TIME", requires = "merchant")]
+    as_of: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Wanted {
+    fn form(&self) -> Form {
+        if self.json { Form::Json } else { Form::Words }
+    }
+}
+
+/// Does what is asked, and prints what came of it. Whether the live rows are as they should be: they were, or are now.
 ///
 /// # Errors
 /// When it could not be finished; the live rows are as they were.
-pub async fn run(
+pub async fn run(url: &str, wanted: Wanted) -> anyhow::Result<bool> {
+    let form = wanted.form();
+    let projections = projections_named(&wanted.projections)
+        .map_err(|unknown| anyhow!("there is no projection '{unknown}'"))?;
+    let (text, right) = match (&wanted.merchant, &wanted.as_of) {
+        (Some(merchant), Some(as_of)) => {
+            replay_past::run(url, (merchant, as_of), &projections, form).await?
+        }
+        _ => rebuild(url, projections, wanted.dry_run, form).await?,
+    };
+    written(&text)?;
+    Ok(right)
+}
+
+/// Whoever read may have gone, as `head` does: how it ended is told all the same.
+fn written(text: &str) -> io::Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Rebuilds; the certificate, as it is shown.
+async fn rebuild(
     url: &str,
     projections: Vec<Projection>,
     dry_run: bool,
     form: Form,
-) -> anyhow::Result<bool> {
+) -> anyhow::Result<(String, bool)> {
     let pool = eventstore::pool(url, Role::Owner, 4).await?;
     let rebuilds = Rebuilds::new(url, Reader::new(pool.clone()));
     let order = Order {
@@ -42,12 +97,12 @@ pub async fn run(
     bar.0.finish_and_clear();
     let outcome = ended?;
     let certificate = rebuilds.certificate(None, order.id).await?;
-    match form {
-        Form::Json => println!("{}", in_json(&order, outcome, &certificate)),
-        Form::Words => print!("{}", in_words(&order, outcome, &certificate)),
-    }
+    let text = match form {
+        Form::Json => format!("{}\n", in_json(&order, outcome, &certificate)),
+        Form::Words => in_words(&order, outcome, &certificate),
+    };
     pool.close().await;
-    Ok(!matches!(outcome, Outcome::Different { .. }))
+    Ok((text, !matches!(outcome, Outcome::Different { .. })))
 }
 
 fn in_json(order: &Order, outcome: Outcome, certificate: &Certificate) -> Value {
@@ -71,12 +126,6 @@ fn in_json(order: &Order, outcome: Outcome, certificate: &Certificate) -> Value 
             "differences": it.differences,
         })
     };
-    let difference = |it: &DifferenceRow| {
-        json!({
-            "table": it.table_name, "merchant": it.merchant, "key": it.row_key, "what": it.what,
-            "column": it.column_name, "live": it.live, "rebuilt": it.rebuilt,
-        })
-    };
     let versioned: Vec<String> = order
         .projections
         .iter()
@@ -90,7 +139,7 @@ fn in_json(order: &Order, outcome: Outcome, certificate: &Certificate) -> Value 
         "differences": differences,
         "swapped_at": swapped_at,
         "tables": certificate.tables.iter().map(table).collect::<Vec<_>>(),
-        "listed": certificate.differences.iter().map(difference).collect::<Vec<_>>(),
+        "listed": certificate.differences.iter().map(line_in_json).collect::<Vec<_>>(),
     })
 }
 
@@ -105,11 +154,7 @@ fn in_words(order: &Order, outcome: Outcome, certificate: &Certificate) -> Strin
             rebuilt = rebuilt.saturating_add(table.rebuilt_rows);
             differences = differences.saturating_add(table.differences);
         }
-        let verdict = match differences {
-            0 => "identical".to_owned(),
-            1 => "1 DIFFERENCE".to_owned(),
-            many => format!("{many} DIFFERENCES"),
-        };
+        let verdict = verdict(differences);
         let _ = writeln!(
             text,
             "{:<24} {verdict:<16} {rows} rows live, {rebuilt} rebuilt",
@@ -117,17 +162,7 @@ fn in_words(order: &Order, outcome: Outcome, certificate: &Certificate) -> Strin
         );
     }
     for it in &certificate.differences {
-        let key = &it.row_key;
-        let _ = match &it.column_name {
-            Some(column) => writeln!(
-                text,
-                "  {} {key}: {column} is {}, rebuilt {}",
-                it.table_name,
-                shown(it.live.as_ref()),
-                shown(it.rebuilt.as_ref())
-            ),
-            None => writeln!(text, "  {} {key}: {}", it.table_name, it.what),
-        };
+        let _ = writeln!(text, "{}", line(it));
     }
     let _ = match outcome {
         Outcome::Identical => writeln!(text, "nothing to put in place (rebuild {})", order.id),
@@ -145,15 +180,43 @@ fn in_words(order: &Order, outcome: Outcome, certificate: &Certificate) -> Strin
     text
 }
 
+pub(super) fn line_in_json(it: &DifferenceRow) -> Value {
+    json!({
+        "table": it.table_name, "merchant": it.merchant, "key": it.row_key, "what": it.what,
+        "column": it.column_name, "live": it.live, "rebuilt": it.rebuilt,
+    })
+}
+
+/// A difference, in words.
+pub(super) fn line(it: &DifferenceRow) -> String {
+    let (table, key) = (&it.table_name, &it.row_key);
+    match &it.column_name {
+        Some(column) => format!(
+            "  {table} {key}: {column} is {}, rebuilt {}",
+            shown(it.live.as_ref()),
+            shown(it.rebuilt.as_ref())
+        ),
+        None => format!("  {table} {key}: {}", it.what),
+    }
+}
+
+pub(super) fn verdict(differences: i64) -> String {
+    match differences {
+        0 => "identical".to_owned(),
+        1 => "1 DIFFERENCE".to_owned(),
+        many => format!("{many} DIFFERENCES"),
+    }
+}
+
 fn shown(value: Option<&Value>) -> String {
     value.map_or_else(|| "null".to_owned(), Value::to_string)
 }
 
 /// A bar on a terminal, and nothing elsewhere.
-struct Bar(ProgressBar);
+pub(super) struct Bar(pub(super) ProgressBar);
 
 impl Bar {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }

@@ -3,12 +3,17 @@
 use aggregates::ids::MerchantId;
 use chrono::{DateTime, Utc};
 use eventstore::Reader;
-use projections::rebuild::{Order, Projection, Rebuild, RebuildError, Refold};
+use projections::books::AsOf;
+use projections::rebuild::{
+    self, Difference, Order, Past, Projection, Rebuild, RebuildError, Refold, TableThen, Told,
+    Watch,
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
+use super::BooksReader;
 use super::lists::Found;
 
 /// What can be rebuilt, and what was.
@@ -62,6 +67,28 @@ pub struct DifferenceRow {
     pub rebuilt: Option<Value>,
 }
 
+impl DifferenceRow {
+    /// The first differences of a table from what it was.
+    pub fn of(then: &TableThen) -> Vec<Self> {
+        let table = then.projection.table();
+        let row = |it: &Difference, told: Told<'_>| Self {
+            table_name: table.name.to_owned(),
+            merchant: it.merchant.clone(),
+            row_key: Value::Object(it.row_key(table)),
+            what: told.what.to_owned(),
+            column_name: told.column.map(str::to_owned),
+            live: told.live.cloned(),
+            rebuilt: told.rebuilt.cloned(),
+        };
+        let rows = |it| {
+            Difference::told(it)
+                .into_iter()
+                .map(move |told| row(it, told))
+        };
+        then.listed.iter().flat_map(rows).collect()
+    }
+}
+
 /// What a rebuild found.
 #[derive(Debug, Clone)]
 pub struct Certificate {
@@ -92,6 +119,22 @@ impl Rebuilds {
         let rebuild = Rebuild::begin(url, reader, &order.projections, Refold::default());
         let mut rebuild = rebuild.await?;
         Ok(rebuild.record(order).await?.then_some(rebuild))
+    }
+
+    /// See [`rebuild::past`].
+    ///
+    /// # Errors
+    /// [`RebuildError`].
+    pub async fn past(
+        &self,
+        (merchant, as_of): (&MerchantId, AsOf),
+        projections: &[Projection],
+        watch: &mut dyn Watch,
+    ) -> Result<Past, RebuildError> {
+        let books = BooksReader::new(self.reader.pool().clone());
+        drop(books.caught_up(merchant).await?);
+        let (url, reader) = (self.url.expose_secret(), &self.reader);
+        rebuild::past(url, reader, (merchant, as_of), projections, watch).await
     }
 
     /// One that the merchant may know of: begun with its own key, or on the command line. None asks for everybody.

@@ -35,6 +35,7 @@ campaign stripe campaign stripe::a_stripe CF_PAYMENTS=100000
 campaign drift campaign stripe::amounts CF_DRIFTED=500
 campaign webhooks inbox permutations:: CF_PERMUTATIONS=1000
 campaign year reconciliation year:: CF_YEAR_PAYMENTS=50000 CF_YEAR_FAULTS=500
+campaign histories reconciliation histories:: CF_HISTORIES=200
 campaign crashes crash enumerated:: CF_CRASH=all
 
 if [ -z "$ran" ]; then echo "there is no campaign '$only'" >&2; exit 2; fi

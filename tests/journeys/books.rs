@@ -4,24 +4,21 @@ use crate::settlement::{
     acme, days_pass, held_at_stripe, held_here, import, journal, pay, payouts, quiet, refund,
     statement,
 };
+use crate::support::sums::{Sums, told};
 use crate::support::{self, Setup, World, audit, card_payment, send, until};
 use aggregates::books::{Books, Month};
-use aggregates::ledger::{self, Account, Entry, Side};
+use aggregates::ledger::Account;
 use aggregates::metadata::Actor;
 use aggregates::money::Currency;
-use aggregates::order::{Order, OrderEvent};
-use aggregates::payment::{Payment, PaymentEvent};
-use aggregates::settlement::Settlement;
 use chrono::{DateTime, TimeDelta, Utc};
 use counterfoil::use_cases::{CloseError, MatchError, Person};
 use cqrs_es::Aggregate;
-use eventstore::Recorded;
 use projections::books::AsOf;
 use projections::periods::Period;
 use reqwest::Method;
 use serde_json::json;
 use simulator::{Simulator, config};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -233,45 +230,6 @@ async fn a_closed_month_stays_as_it_was_and_what_is_late_is_posted_in_the_next()
     world.stop().await;
 }
 
-/// The sums after each position, replayed from the events alone.
-#[derive(Default)]
-struct Replay {
-    payments: HashMap<String, Payment>,
-    orders: HashMap<String, Order>,
-    sums: BTreeMap<(Account, Currency), i64>,
-}
-
-impl Replay {
-    fn take(&mut self, event: &Recorded) {
-        let entries = match event.aggregate_type.as_str() {
-            Payment::TYPE => {
-                let fact: PaymentEvent = event.payload_as().unwrap();
-                let it = self.payments.entry(event.aggregate_id.clone()).or_default();
-                let entries = ledger::payment_entries(&fact, it);
-                it.apply(&fact);
-                entries
-            }
-            Order::TYPE => {
-                let fact: OrderEvent = event.payload_as().unwrap();
-                let it = self.orders.entry(event.aggregate_id.clone()).or_default();
-                let entries = ledger::order_entries(&fact, it);
-                it.apply(&fact);
-                entries
-            }
-            Settlement::TYPE => ledger::settlement_entries(&event.payload_as().unwrap()),
-            _ => vec![],
-        };
-        for line in entries.iter().flat_map(Entry::lines) {
-            let minor = match line.side {
-                Side::Debit => line.amount.minor(),
-                Side::Credit => -line.amount.minor(),
-            };
-            let at = (line.account, line.amount.currency());
-            *self.sums.entry(at).or_default() += minor;
-        }
-    }
-}
-
 /// Planted bugs, each seen red here: comparing positions, or times of record, with `<` where the event itself belongs to it.
 #[tokio::test(flavor = "multi_thread")]
 async fn balances_as_of_any_position_are_those_of_a_replay_stopped_there() {
@@ -286,19 +244,14 @@ async fn balances_as_of_any_position_are_those_of_a_replay_stopped_there() {
     let whole = journal(&world, AsOf::Now).await.unwrap();
     let reader = world.app().store().reader();
     let events = reader.read_ledger("acme", 0, 10_000).await.unwrap();
-    let mut replay = Replay::default();
+    let mut replay = Sums::default();
     let mut times: Vec<(DateTime<Utc>, i64)> = Vec::new();
     for event in &events {
         replay.take(event);
         times.push((event.recorded_at, event.ledger_position));
         let at = AsOf::Position(event.ledger_position);
         let then = world.app().books().balances(&acme(), at).await.unwrap();
-        let told: BTreeMap<(Account, Currency), i64> = then
-            .balances
-            .iter()
-            .map(|it| ((it.account, it.currency), it.debit_minor - it.credit_minor))
-            .collect();
-        assert_eq!(told, replay.sums, "at {}", event.ledger_position);
+        assert_eq!(told(&then), replay.figures, "at {}", event.ledger_position);
         assert!(then.trial_balance().iter().all(|it| it.is_balanced()));
     }
     // A time is the last position that was recorded by then.

@@ -7,6 +7,7 @@ mod api;
 mod deaths;
 mod differences;
 mod load;
+mod past;
 
 use crate::support::{World, card_payment, process, send, until};
 use eventstore::{Reader, Role};

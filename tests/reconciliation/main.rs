@@ -5,6 +5,7 @@
 mod support;
 
 mod deaths;
+mod histories;
 mod people;
 mod planted;
 mod runs;

@@ -10,6 +10,7 @@ pub mod json_api;
 pub mod process;
 pub mod proxy;
 pub mod settling;
+pub mod sums;
 
 pub use database::database;
 

@@ -1,9 +1,9 @@
 //! What is kept of a rebuild: who asked for what, how far it is, what it found, how it ended.
 
-use super::compare::{Compared, Difference, What};
+use super::compare::{Compared, Difference};
 use super::{Projection, RebuildError};
 use eventstore::Table;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sqlx::{Executor, PgConnection};
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -176,29 +176,17 @@ struct Listed<'a> {
 
 impl<'a> Listed<'a> {
     fn push(&mut self, table: &'a Table, it: &'a Difference) {
-        let key = table.key.iter().zip(&it.key);
-        let key: Map<String, Value> = key
-            .map(|(column, value)| ((*column).to_owned(), value.as_str().into()))
-            .collect();
-        let mut line = |what, column, live, rebuilt| {
+        let key = it.row_key(table);
+        for line in it.told() {
             let number = i32::try_from(self.number.len()).unwrap_or(i32::MAX);
             self.number.push(number.saturating_add(1));
             self.table.push(table.name);
             self.merchant.push(&it.merchant);
             self.key.push(Value::Object(key.clone()));
-            self.what.push(what);
-            self.column.push(column);
-            self.live.push(live);
-            self.rebuilt.push(rebuilt);
-        };
-        match &it.what {
-            What::Missing(rebuilt) => line("missing", None, None, Some(rebuilt)),
-            What::Surplus(live) => line("surplus", None, Some(live), None),
-            What::Differs(columns) => {
-                for (column, live, rebuilt) in columns {
-                    line("differs", Some(column), Some(live), Some(rebuilt));
-                }
-            }
+            self.what.push(line.what);
+            self.column.push(line.column);
+            self.live.push(line.live);
+            self.rebuilt.push(line.rebuilt);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Live rows beside rebuilt ones, at one position of the log: both are read in the order of their keys, in constant memory.
 
 use super::checksum::Checksum;
-use super::shadow::shadow;
 use eventstore::{Kind, Table};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -27,6 +26,8 @@ pub struct Slice {
     pub rebuilt: Side,
     /// Rows that are missing, surplus, or differ.
     pub differences: i64,
+    /// Rebuilt rows whose live ones were changed by later events: there is nothing to compare them with.
+    pub changed_since: i64,
     listed: usize,
 }
 
@@ -57,23 +58,82 @@ pub enum What {
     Differs(Vec<(String, Value, Value)>),
 }
 
-/// Reads and compares. `live` is a transaction whose snapshot shows the log's head at the position that the shadow stands at;
-/// of the shadow, rows up to `up_to` count.
+/// What there is to say of a difference: a line for the row, or for each column of it that differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// `missing`, `surplus` or `differs`.
+    pub what: &'static str,
+    pub column: Option<&'a str>,
+    pub live: Option<&'a Value>,
+    pub rebuilt: Option<&'a Value>,
+}
+
+impl Difference {
+    /// The key, by the names of its columns.
+    pub fn row_key(&self, table: &Table) -> Map<String, Value> {
+        let key = table.key.iter().zip(&self.key);
+        key.map(|(column, value)| ((*column).to_owned(), value.as_str().into()))
+            .collect()
+    }
+
+    pub fn told(&self) -> Vec<Told<'_>> {
+        let told = |what, column, live, rebuilt| Told {
+            what,
+            column,
+            live,
+            rebuilt,
+        };
+        match &self.what {
+            What::Missing(rebuilt) => vec![told("missing", None, None, Some(rebuilt))],
+            What::Surplus(live) => vec![told("surplus", None, Some(live), None)],
+            What::Differs(columns) => columns
+                .iter()
+                .map(|(column, live, rebuilt)| {
+                    told("differs", Some(column), Some(live), Some(rebuilt))
+                })
+                .collect(),
+        }
+    }
+}
+
+/// What is compared with what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sides<'a> {
+    /// The name of the table of rebuilt rows.
+    pub rebuilt: &'a str,
+    /// Whose rows; everybody's where nobody is named.
+    pub merchant: Option<&'a str>,
+    /// The column that says which event left a row as it is.
+    pub column: &'static str,
+    /// What a later one left is live and is not compared.
+    pub live_up_to: i64,
+    /// What a later one left is rebuilt and does not count.
+    pub rebuilt_up_to: i64,
+}
+
+/// Reads and compares. `live` is a transaction whose snapshot shows the log's head at or beyond the position that the rebuilt
+/// rows stand at.
 pub(super) async fn compare(
     table: &Table,
+    sides: Sides<'_>,
     live: &mut PgConnection,
     rebuilt: &mut PgConnection,
-    up_to: i64,
 ) -> Result<Compared, sqlx::Error> {
     let mut compared = Compared::default();
     let mut wrong = Vec::new();
     {
-        let (of_live, of_shadow) = (
-            lines_sql(table, table.name),
-            lines_sql(table, &shadow(table.name)),
-        );
-        let mut left = Lines::read(&of_live, i64::MAX, live).await?;
-        let mut right = Lines::read(&of_shadow, up_to, rebuilt).await?;
+        let upto = format!("t.{} <= $1", sides.column);
+        // Where it is a part of the key, a later row is another row, and not a row that has changed since.
+        let all = if table.key.contains(&sides.column) {
+            &upto
+        } else {
+            "true"
+        };
+        let of_live = lines_sql(table, table.name, sides.column, all);
+        let of_rebuilt = lines_sql(table, sides.rebuilt, sides.column, &upto);
+        let whose = sides.merchant;
+        let mut left = Lines::read(&of_live, (sides.live_up_to, whose), live).await?;
+        let mut right = Lines::read(&of_rebuilt, (sides.rebuilt_up_to, whose), rebuilt).await?;
         loop {
             let order = match (&left.next, &right.next) {
                 (None, None) => break,
@@ -93,7 +153,7 @@ pub(super) async fn compare(
         }
     }
     for (merchant, key) in wrong {
-        let what = what(table, &key, live, rebuilt).await?;
+        let what = what(table, sides.rebuilt, &key, live, rebuilt).await?;
         compared.listed.push(Difference {
             merchant,
             key,
@@ -115,6 +175,10 @@ impl Compared {
         let slice = self.merchants.entry(either.merchant.clone()).or_default();
         slice.live.count(live.as_ref());
         slice.rebuilt.count(rebuilt.as_ref());
+        if live.as_ref().is_some_and(|it| it.hash.is_none()) {
+            slice.changed_since += i64::from(rebuilt.is_some());
+            return None;
+        }
         if same {
             return None;
         }
@@ -132,18 +196,18 @@ impl Compared {
 
 impl Side {
     fn count(&mut self, line: Option<&Line>) {
-        if let Some(line) = line {
+        if let Some(hash) = line.and_then(|it| it.hash) {
             self.rows += 1;
-            self.checksum.add(&line.hash);
+            self.checksum.add(&hash);
         }
     }
 }
 
-/// A row: whose it is, its key, and the hash of its text.
+/// A row: whose it is, its key, and the hash of its text; none where it has changed since.
 struct Line {
     merchant: String,
     key: Vec<String>,
-    hash: [u8; 32],
+    hash: Option<[u8; 32]>,
 }
 
 struct Lines<'a> {
@@ -154,10 +218,11 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     async fn read(
         sql: &'a str,
-        up_to: i64,
+        (up_to, merchant): (i64, Option<&'a str>),
         connection: &'a mut PgConnection,
     ) -> Result<Self, sqlx::Error> {
-        let rows = sqlx::query(sql).bind(up_to).fetch(connection);
+        let query = sqlx::query(sql).bind(up_to).bind(merchant);
+        let rows = query.persistent(false).fetch(connection);
         let mut rest = rows.map(|row| line(&row?)).boxed();
         let next = rest.try_next().await?;
         Ok(Self { rest, next })
@@ -170,8 +235,8 @@ impl<'a> Lines<'a> {
 }
 
 fn line(row: &sqlx::postgres::PgRow) -> Result<Line, sqlx::Error> {
-    let hash: &[u8] = row.try_get(2)?;
-    let hash = hash.try_into();
+    let hash: Option<&[u8]> = row.try_get(2)?;
+    let hash = hash.map(<[u8; 32]>::try_from).transpose();
     Ok(Line {
         merchant: row.try_get(0)?,
         key: row.try_get(1)?,
@@ -179,16 +244,16 @@ fn line(row: &sqlx::postgres::PgRow) -> Result<Line, sqlx::Error> {
     })
 }
 
-/// The rows of a table up to a position, in the order of their keys' bytes.
-fn lines_sql(table: &Table, name: &str) -> String {
+/// The rows of a table, in the order of their keys' bytes.
+fn lines_sql(table: &Table, name: &str, column: &str, condition: &str) -> String {
     let texts: Vec<String> = table.key.iter().map(|it| format!("t.{it}::text")).collect();
     let order: Vec<String> = texts
         .iter()
         .map(|it| format!("{it} COLLATE \"C\""))
         .collect();
     format!(
-        "SELECT t.merchant, ARRAY[{}], sha256(convert_to(t::text, 'UTF8')) FROM {name} AS t \
-         WHERE t.position <= $1 ORDER BY {}",
+        "SELECT t.merchant, ARRAY[{}], CASE WHEN t.{column} <= $1 THEN sha256(convert_to(t::text, 'UTF8')) END \
+         FROM {name} AS t WHERE {condition} AND ($2::text IS NULL OR t.merchant = $2) ORDER BY {}",
         texts.join(", "),
         order.join(", ")
     )
@@ -196,12 +261,13 @@ fn lines_sql(table: &Table, name: &str) -> String {
 
 async fn what(
     table: &Table,
+    name: &str,
     key: &[String],
     live: &mut PgConnection,
     rebuilt: &mut PgConnection,
 ) -> Result<What, sqlx::Error> {
     let live = whole_row(table, table.name, key, live).await?;
-    let rebuilt = whole_row(table, &shadow(table.name), key, rebuilt).await?;
+    let rebuilt = whole_row(table, name, key, rebuilt).await?;
     Ok(match (live, rebuilt) {
         (Some(live), None) => What::Surplus(Value::Object(live)),
         (None, rebuilt) => What::Missing(Value::Object(rebuilt.unwrap_or_default())),

@@ -9,16 +9,20 @@
 mod certificate;
 mod checksum;
 mod compare;
+mod past;
 mod refold;
 mod shadow;
 mod swap;
 
 pub use certificate::{Order, Outcome};
 pub use checksum::Checksum;
-pub use compare::{Compared, Difference, Side, Slice, What};
+pub use compare::{Compared, Difference, Side, Slice, Told, What};
+pub use past::{BalanceThen, Past, TableThen, past};
 pub use refold::{Change, Refold, Refolds};
 
+use crate::books::BooksError;
 use crate::{TABLES, fold, journal};
+use compare::Sides;
 use eventstore::{BoxError, Reader, StoreError, Table, Tables};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
@@ -36,6 +40,11 @@ impl Projection {
     /// Its name, which is its table's.
     pub fn name(&self) -> &'static str {
         self.table.name
+    }
+
+    /// Its table.
+    pub fn table(&self) -> &Table {
+        &self.table
     }
 
     /// Name and version, such as `orders.v1`.
@@ -84,6 +93,9 @@ pub enum RebuildError {
         "the tables were in use for so long that nothing could be put in their places: try again at a quieter time"
     )]
     InUse,
+    /// Of a replay that stops at a moment which the ledger has no history of.
+    #[error(transparent)]
+    NoHistory(#[from] BooksError),
     #[error("an event cannot be folded: {0}")]
     Fold(BoxError),
     #[error(transparent)]
@@ -267,7 +279,7 @@ impl<F: Refolds> Rebuild<F> {
             self.session
                 .execute("begin; set local synchronous_commit = off")
                 .await?;
-            shadow::write(&mut self.session, &self.tables, &changes).await?;
+            shadow::write(&mut self.session, &self.tables, &changes, shadow::shadow).await?;
             self.filled_to = page.last().map_or(self.filled_to, |it| it.position);
             certificate::filled(&mut self.session, order, self.filled_to, to).await?;
             self.session.execute("commit").await?;
@@ -312,7 +324,15 @@ impl<F: Refolds> Rebuild<F> {
             } else {
                 head
             };
-            let compared = compare::compare(table, &mut live, &mut self.session, up_to).await?;
+            let sides = Sides {
+                rebuilt: &shadow::shadow(table.name),
+                merchant: None,
+                column: "position",
+                live_up_to: i64::MAX,
+                rebuilt_up_to: up_to,
+            };
+            let session = &mut self.session;
+            let compared = compare::compare(table, sides, &mut live, session).await?;
             found.push((*table, compared));
         }
         let ledgers: Vec<(String, i64)> =

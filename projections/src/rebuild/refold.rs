@@ -30,8 +30,8 @@ pub struct Change {
 
 /// What turns events into row changes.
 pub trait Refolds: Send {
-    /// The changes that a page of events makes; pages come in order, without a gap. The changes of one row come in the order
-    /// of their events.
+    /// The changes that a page of events makes; pages of the log, or of one ledger, come in order and without a gap. The changes of
+    /// one row come in the order of their events.
     fn changes(
         &mut self,
         reader: &Reader,
@@ -48,7 +48,7 @@ pub struct Refold {
     offers: Streams<Offer>,
     articles: Streams<Article>,
     reconciliations: Streams<Reconciliation>,
-    /// Of all ledgers: it sees the log from its start.
+    /// Of all ledgers that it sees: it sees each from its start.
     closings: Closings,
 }
 

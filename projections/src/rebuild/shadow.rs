@@ -60,11 +60,12 @@ pub(super) async fn index(
     Ok(())
 }
 
-/// Writes the changes of these tables, coalesced, in the transaction that is open.
+/// Writes the changes of these tables, coalesced, in the transaction that is open, into the tables that `name` gives for them.
 pub(super) async fn write(
     connection: &mut PgConnection,
     tables: &Tables,
     changes: &[Change],
+    name: fn(&str) -> String,
 ) -> Result<(), RebuildError> {
     let mut fold = RowFold::new(tables);
     let wanted = |it: &&Change| {
@@ -77,7 +78,7 @@ pub(super) async fn write(
         fold.push(&it.row, it.position, it.recorded_at)
             .map_err(|error| RebuildError::Store(StoreError::Invalid(error.to_string())))?;
     }
-    Ok(fold.write(connection, shadow).await?)
+    Ok(fold.write(connection, name).await?)
 }
 
 /// Puts the shadows in the places of the live tables, in the transaction that is open and holds them.

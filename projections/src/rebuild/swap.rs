@@ -61,7 +61,7 @@ impl<F: Refolds> Rebuild<F> {
         if !events.is_empty() {
             let changes = self.fold.changes(&self.reader, &events).await;
             let changes = changes.map_err(RebuildError::Fold)?;
-            shadow::write(&mut self.session, &self.tables, &changes).await?;
+            shadow::write(&mut self.session, &self.tables, &changes, shadow::shadow).await?;
             // Should the rest fail, the rows are gone and the next try folds the same events again.
         }
         self.move_checkpoint(head).await?;

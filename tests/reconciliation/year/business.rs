@@ -5,7 +5,7 @@ use super::bank::{Arrived, Bank};
 use super::client::{Client, Door, text};
 use super::stories::{Paid, Story};
 use crate::support::World;
-use chrono::{DateTime, Datelike, Weekday};
+use chrono::{DateTime, Datelike, Utc, Weekday};
 use futures::StreamExt;
 use futures::stream;
 use rand::rngs::StdRng;
@@ -36,6 +36,8 @@ pub struct Year<'w> {
     pub bank: Bank,
     /// What can be given back.
     pool: Vec<Paid>,
+    /// Of so many that were paid, one is given back each week.
+    pub one_back_of: usize,
     /// Disputes that were answered, or are left to lapse.
     answered: BTreeSet<String>,
     /// How often each thing happened.
@@ -71,6 +73,7 @@ impl<'w> Year<'w> {
             rng: StdRng::seed_from_u64(seed),
             bank: Bank::default(),
             pool: Vec::new(),
+            one_back_of: 40,
             answered: BTreeSet::new(),
             tally: BTreeMap::new(),
             took: Took::default(),
@@ -106,7 +109,7 @@ impl<'w> Year<'w> {
         data.any(|it| it["status"] == "pending" || it["status"] == "in_transit")
     }
 
-    async fn week(&mut self, week: u64, stories: Vec<Story>) {
+    pub async fn week(&mut self, week: u64, stories: Vec<Story>) {
         self.answer_disputes().await;
         let before = Instant::now();
         let (at_once, alone): (Vec<Story>, Vec<Story>) =
@@ -137,7 +140,7 @@ impl<'w> Year<'w> {
 
     /// Some of what was paid in the weeks before is given back, in part or whole.
     async fn give_back(&mut self) {
-        let wanted = self.pool.len() / 40;
+        let wanted = self.pool.len() / self.one_back_of;
         let mut refunds = Vec::new();
         for _ in 0..wanted {
             let at = self.rng.random_range(0..self.pool.len());
@@ -247,10 +250,14 @@ impl<'w> Year<'w> {
 
     /// Goes on to that day of the week, at the same time of day.
     pub async fn days_until(&self, weekday: Weekday) {
-        let clock = self.world.sim(Method::GET, "clock", None).await;
-        let now = DateTime::from_timestamp(clock["now"].as_i64().unwrap(), 0).unwrap();
-        let days = weekday.days_since(now.weekday());
+        let days = weekday.days_since(self.now().await.weekday());
         self.days_pass(days).await;
+    }
+
+    /// By the simulator's clock.
+    pub async fn now(&self) -> DateTime<Utc> {
+        let clock = self.world.sim(Method::GET, "clock", None).await;
+        DateTime::from_timestamp(clock["now"].as_i64().unwrap(), 0).unwrap()
     }
 
     async fn days_pass(&self, days: u32) {

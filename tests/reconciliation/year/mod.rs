@@ -4,7 +4,7 @@
 //! `CF_YEAR_PAYMENTS` says how many payments it has, `CF_YEAR_FAULTS` how many faults, `CF_SEED` of what they are drawn.
 
 mod bank;
-mod business;
+pub mod business;
 mod client;
 mod closing;
 mod drift;
@@ -12,7 +12,7 @@ mod faults;
 mod forging;
 mod found;
 mod planting;
-mod stories;
+pub mod stories;
 mod victims;
 
 use crate::support::{Setup, World, simulator_config};
@@ -24,7 +24,7 @@ use std::time::Instant;
 use strum::IntoEnumIterator;
 
 /// A size from the environment, or that of `make test`.
-fn size(name: &str, slice: u64) -> u64 {
+pub fn size(name: &str, slice: u64) -> u64 {
     let given = std::env::var(name).ok();
     given.map_or(slice, |it| {
         it.parse()
@@ -48,7 +48,7 @@ const TOLD: [&str; 10] = [
 ];
 
 /// A world whose simulator stands before the year, and settles in dollars and pounds.
-async fn world() -> World {
+pub async fn world() -> World {
     World::start_beside(Setup::default(), async |service| {
         let mut config = simulator_config(service);
         config.behind_s = BEHIND_S;
