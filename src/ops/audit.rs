@@ -4,14 +4,13 @@ use anyhow::Context as _;
 use auditor::{Audit, Canary, Progress, Report, Simulator};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::events::Form;
-use super::fixtures;
+use super::{fixtures, print};
 use crate::config::{Config, StripeAccounts};
-use crate::exports::is_read;
 
 /// What is to be audited besides the database.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -72,8 +71,7 @@ pub async fn verify(
         Form::Json => format!("{}\n", in_json(&report)),
         Form::Words => in_words(&report),
     };
-    // Its ending says it to whoever does not read.
-    is_read(io::stdout().write_all(text.as_bytes()))?;
+    print(&text)?;
     Ok(report.is_clean())
 }
 

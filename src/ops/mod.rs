@@ -55,6 +55,11 @@ fn as_of(text: Option<&str>, effective: bool) -> anyhow::Result<AsOf> {
         .context("--as-of")
 }
 
+/// Prints a text to its end. Nobody may read it any more, as after `head`: how the command ends says what it came to all the same.
+fn print(text: &str) -> io::Result<()> {
+    is_read(io::stdout().write_all(text.as_bytes())).map(drop)
+}
+
 /// The database, for a command that shows something of a merchant's: of one that there is none of, nothing is shown.
 async fn database_of(url: &str, merchant: &MerchantId, connections: u32) -> anyhow::Result<PgPool> {
     let pool = eventstore::pool(url, Role::Writer, connections)

@@ -7,11 +7,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use projections::rebuild::{Order, Outcome, Projection, Watch};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use super::events::Form;
-use super::replay_past;
+use super::{print, replay_past};
 use crate::ids::Ids;
 use crate::store::{Certificate, ComparedRow, DifferenceRow, Rebuilds, projections_named};
 
@@ -61,16 +61,8 @@ pub async fn run(url: &str, wanted: Wanted) -> anyhow::Result<bool> {
         }
         _ => rebuild(url, projections, wanted.dry_run, form).await?,
     };
-    written(&text)?;
+    print(&text)?;
     Ok(right)
-}
-
-/// Whoever read may have gone, as `head` does: how it ended is told all the same.
-fn written(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
 }
 
 /// Rebuilds; the certificate, as it is shown.

@@ -129,8 +129,12 @@ impl Working {
     ) -> Result<(), ReconcileError> {
         let store = &self.app.inner.store;
         loop {
+            let reconciliations = self.decided(&commands).await?;
+            if reconciliations.is_empty() {
+                return Ok(());
+            }
             let commit = Commit {
-                reconciliations: self.decided(&commands).await?,
+                reconciliations,
                 ..Commit::default()
             };
             self.still_holds().await?;
