@@ -48,7 +48,8 @@ fn positions(rows: &[Value]) -> Vec<i64> {
         .collect()
 }
 
-/// Planted bug: leaving the bound of the position out of what is read, or a page of it.
+/// Planted bugs, each seen red here: leaving the bound of the position out of the journal's lines, or of what accounts came to; leaving
+/// out the first page of lines.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_journal_sums_to_the_balances_as_of_every_position() {
     let world = World::start().await;
