@@ -107,7 +107,7 @@ async fn dies_of(world: &World, point: &str) {
 }
 
 /// Stopped between what it has decided and its append, for longer than its lease: meanwhile another has ended the run, and the
-/// break is mended and gone. It is to be red where the append is tried again without asking whose the run is: the break would be
+/// break is mended and gone. Seen red for: trying the append again without asking whose the run is, by which the break would be
 /// open again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_stood_still_before_its_append_records_nothing_more() {
@@ -123,7 +123,9 @@ async fn a_process_that_stood_still_before_its_append_records_nothing_more() {
     let mut stopped = command(&world, &["--json"]);
     let point = format!("run-decided=1*off->1*return({})", gate.display());
     stopped.env("FAILPOINTS", point);
-    let stopped = tokio::spawn(run(stopped));
+    let mut stopped = tokio::process::Command::from(stopped);
+    stopped.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let stopped = stopped.kill_on_drop(true).spawn().unwrap();
     until("it has decided on the breaks", async || {
         let mut owner = owner(&world).await;
         let asked = sqlx::query_scalar(ASKED_SINCE_IT_WAS_PINNED);
@@ -138,7 +140,7 @@ async fn a_process_that_stood_still_before_its_append_records_nothing_more() {
     let events = world.events().await;
     let mut reader = pipe::OpenOptions::new();
     let _reader = reader.read_write(true).open_receiver(&gate).unwrap();
-    let stopped = stopped.await.unwrap();
+    let stopped = stopped.wait_with_output().await.unwrap();
     assert_eq!(stopped.status.code(), Some(2), "{stopped:?}");
     assert_eq!(world.events().await, events);
     world.stop().await;
