@@ -109,7 +109,8 @@ impl Victims {
             .swap_remove(at.expect("most payments name no order"))
     }
 
-    /// One whose intent says which payment of ours it is: one that was made by a page of Stripe's does not.
+    /// One whose intent says which payment of ours it is. One that was made by a page of Stripe's says which checkout: a copy of that is
+    /// not known for a duplicate yet, and is told as missing here.
     pub fn named(&mut self) -> Plain {
         let named = |it: &Plain| it.intent["metadata"]["counterfoil_payment"].is_string();
         let at = self.plain.iter().position(named);
