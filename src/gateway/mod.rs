@@ -7,6 +7,7 @@
 
 mod answers;
 mod balance_transactions;
+mod checkout_mark;
 mod client;
 mod disputes;
 mod events;
@@ -19,6 +20,7 @@ pub use answers::{
     IntentView, RefundView, Unreadable, adoption_from, error_from, intent_from, refund_from,
 };
 pub use balance_transactions::{TransactionPage, TransactionView, transactions_from};
+pub use checkout_mark::{CHECKOUT_KEY, CheckoutMark};
 pub use client::{Card, Gateway};
 pub use disputes::{dispute_from, dispute_state_from};
 pub use events::EventPage;
@@ -44,8 +46,6 @@ pub const REFUND_KEY: &str = "counterfoil_refund";
 pub const MERCHANT_KEY: &str = "counterfoil_merchant";
 /// The key in Stripe's metadata that holds the id of the request that made an object no payment carries.
 pub const REQUEST_KEY: &str = "counterfoil_request";
-/// The key in the metadata of a checkout's intent that holds our order's and our checkout's ids: `order/checkout`.
-pub const CHECKOUT_KEY: &str = "counterfoil_checkout";
 
 /// What came of asking Stripe.
 #[derive(Debug)]

@@ -10,11 +10,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-use super::PAYMENT_KEY;
 use super::answers::{Reference, Unreadable, currency, intent_from, read, refund_from};
 use super::balance_transactions::transaction_from;
 use super::disputes::dispute_state_from;
 use super::payouts::payout_from;
+use super::{CHECKOUT_KEY, CheckoutMark, PAYMENT_KEY};
 
 /// The lists that are compared.
 #[derive(
@@ -108,8 +108,12 @@ fn item_from(list: ShownList, object: Value) -> Result<Option<Item>, Unreadable>
         ShownList::PaymentIntents => {
             let view = intent_from(object)?;
             let names = view.metadata.get(PAYMENT_KEY);
-            let names = names.and_then(|it| it.parse().ok());
-            let it = TheirIntent::of(&view.snapshot, names);
+            let mark = view.metadata.get(CHECKOUT_KEY);
+            let it = TheirIntent {
+                names: names.and_then(|it| it.parse().ok()),
+                checkout: mark.and_then(|it| Some(CheckoutMark::read(it)?.checkout)),
+                ..TheirIntent::of(&view.snapshot)
+            };
             (
                 Subject::payment(it.intent.clone()),
                 Theirs::Intent(Box::new(it)),

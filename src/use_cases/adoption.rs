@@ -1,7 +1,7 @@
 //! Intents that were made elsewhere: before us, in Stripe's dashboard, by a checkout session. They come into the ledger when
 //! somebody changes them through us, or when a webhook tells of one that is marked as this merchant's.
 
-use aggregates::ids::{OrderId, PaymentId};
+use aggregates::ids::PaymentId;
 use aggregates::order::state::WayToPay;
 use aggregates::payment::command::{Adopt, Observation, Said};
 use aggregates::payment::{Payment, PaymentCommand};
@@ -9,9 +9,8 @@ use projections::fold::Versioned;
 use serde_json::Value;
 use std::sync::Arc;
 
-use super::sessions::mark_of;
 use super::{App, AppError};
-use crate::gateway::{self, MERCHANT_KEY, PAYMENT_KEY};
+use crate::gateway::{self, CheckoutMark, MERCHANT_KEY, PAYMENT_KEY};
 use crate::store::{Commit, Context, Decided, Merchant, Trouble};
 
 impl App {
@@ -46,7 +45,7 @@ impl App {
         if said.status >= 300 || !may_be_adopted(merchant, &said.body) {
             return Ok(None);
         }
-        let mark = mark_of(&said.body);
+        let mark = CheckoutMark::of(&said.body);
         let mut adopt =
             gateway::adoption_from(said.body, &merchant.id, reason).map_err(|error| {
                 tracing::error!(%intent, %error, "an intent cannot be read");
@@ -96,7 +95,7 @@ impl App {
     async fn of_checkout(
         &self,
         merchant: &Merchant,
-        (order, checkout): (OrderId, PaymentId),
+        CheckoutMark { order, checkout }: CheckoutMark,
         adopt: &mut Adopt,
     ) -> Result<Option<PaymentId>, AppError> {
         let known = self.inner.store.order(&merchant.id, order).await?;

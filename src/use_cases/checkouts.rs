@@ -17,10 +17,10 @@ use projections::fold::Versioned;
 use std::sync::Arc;
 
 use super::idempotency::{Idempotency, Standing};
-use super::sessions::{SESSIONS, mark};
+use super::sessions::SESSIONS;
 use super::stripe_requests::{Change, ClaimedChange, EndedChange};
 use super::{App, AppError};
-use crate::gateway::{self, CHECKOUT_KEY, StripeAnswer};
+use crate::gateway::{self, CHECKOUT_KEY, CheckoutMark, StripeAnswer};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 
 /// The source of the orders that are placed for checkouts.
@@ -330,7 +330,11 @@ fn form(opening: &Opening<'_>, price: &Price, request: IntentionId) -> String {
     add("metadata[company]", &it.company);
     add("metadata[reference]", &it.reference);
     add("metadata[country]", &it.country);
-    let mark = mark(opening.order, request);
+    let mark = CheckoutMark {
+        order: opening.order,
+        checkout: PaymentId::from_uuid(request.uuid()),
+    };
+    let mark = mark.to_string();
     add(&format!("metadata[{CHECKOUT_KEY}]"), &mark);
     add(
         &format!("payment_intent_data[metadata][{CHECKOUT_KEY}]"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::stripe_requests::Change;
 use super::{App, AppError};
-use crate::gateway::{self, CHECKOUT_KEY, StripeAnswer};
+use crate::gateway::{self, CheckoutMark, StripeAnswer};
 use crate::store::{Caller, Commit, Context, Decided, Merchant, Trouble};
 
 /// Where sessions are opened, below Stripe's version.
@@ -71,10 +71,11 @@ impl App {
     }
 
     async fn is_of_customer(&self, caller: &Caller, session: &Value) -> Result<bool, AppError> {
-        let Some((order, _)) = mark_of(session) else {
+        let Some(mark) = CheckoutMark::of(session) else {
             return Ok(false);
         };
-        let order = self.inner.store.order(&caller.merchant.id, order).await?;
+        let order = self.inner.store.order(&caller.merchant.id, mark.order);
+        let order = order.await?;
         let facts = order.state.facts();
         Ok(facts.is_some_and(|it| caller.customer.is_none() || caller.customer == it.customer))
     }
@@ -112,7 +113,11 @@ impl App {
         context: &Context,
         session: &Value,
     ) -> Result<Noticed, AppError> {
-        let Some((id, checkout)) = mark_of(session) else {
+        let Some(CheckoutMark {
+            order: id,
+            checkout,
+        }) = CheckoutMark::of(session)
+        else {
             return Ok(Noticed::Nothing);
         };
         let store = &self.inner.store;
@@ -259,18 +264,6 @@ impl App {
 /// Whether the request is to open a checkout of an order.
 pub(super) fn opens_checkout(request: &ChangeRequested) -> bool {
     request.order.is_some() && request.path == SESSIONS
-}
-
-/// What a session and its intent are marked with at Stripe: the order's id, and the checkout's.
-pub(super) fn mark(order: OrderId, checkout: IntentionId) -> String {
-    format!("{order}/{checkout}")
-}
-
-/// The order and the checkout that Stripe's object is marked with.
-pub(super) fn mark_of(object: &Value) -> Option<(OrderId, PaymentId)> {
-    let mark = object.get("metadata")?.get(CHECKOUT_KEY)?.as_str()?;
-    let (order, checkout) = mark.split_once('/')?;
-    Some((order.parse().ok()?, checkout.parse().ok()?))
 }
 
 fn opened_or_refused(request: IntentionId, said: &StripeAnswer) -> Result<OrderCommand, AppError> {

@@ -1,10 +1,10 @@
 //! What Stripe and we can disagree on, planted at the simulator or by losing its webhooks: found, named, and healed where observing
 //! heals it.
 
-use crate::support::{World, send};
+use crate::support::{World, checkout, send, until};
 use crate::{at_stripe, forge, id_of, lose, pay, quiet, reconcile, refund};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 type Break = (String, String, String);
 
@@ -144,6 +144,91 @@ async fn each_thing_that_is_planted_at_stripe_is_found_and_named() {
         breaks.map(|it| it.first_seen).max()
     };
     assert_eq!(first_seen(&again), first_seen(&read));
+    world.stop().await;
+}
+
+/// Planted bugs: reading only the mark of the payment, or only that of the checkout; leaving out an intent whose mark nobody here made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_intent_of_a_payment_or_of_a_checkout_is_a_duplicate() {
+    let world = World::start().await;
+    let asked = pay(&world, 1_000).await;
+    let (status, _) = send(checkout::ask_for(&world, "r1")).await;
+    assert_eq!(status, 200);
+    let session = checkout::at_stripe(&world, "open").await.remove(0);
+    assert_eq!(
+        checkout::pay(&world, &session, "pm_card_visa")
+            .await
+            .status(),
+        303
+    );
+    quiet(&world).await;
+    assert_eq!(reconcile(&world).await.breaks(), vec![]);
+    let intents = at_stripe(&world, "payment_intents").await;
+    let marked = |it: &&Value| it["metadata"]["counterfoil_checkout"].is_string();
+    let by_page = id_of(intents.iter().find(marked).unwrap());
+
+    forge(&world, json!({"id": asked, "as": "pi_asked_again"})).await;
+    forge(&world, json!({"id": by_page, "as": "pi_page_again"})).await;
+    let mark = json!({"metadata": {"counterfoil_checkout": "of/nobody"}});
+    forge(
+        &world,
+        json!({"id": by_page, "as": "pi_strange", "set": mark}),
+    )
+    .await;
+    let mut found = reconcile(&world).await.breaks();
+    found.sort();
+    let named = |class: &str, intent: &str| a_break(class, &format!("payment/{intent}"), intent);
+    let expected = vec![
+        named("duplicate", "pi_asked_again"),
+        named("duplicate", "pi_page_again"),
+        named("missing_here", "pi_strange"),
+    ];
+    assert_eq!(found, expected);
+    world.stop().await;
+}
+
+/// Stripe tells of it, and nobody takes it in: the payment that it says it is of has an intent. Planted bug, seen red here: not asking the mark whose
+/// payment it is when an intent is taken in.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_intent_of_a_checkout_is_not_taken_in_when_stripe_tells_of_it() {
+    let world = World::start().await;
+    assert_eq!(send(checkout::ask_for(&world, "r1")).await.0, 200);
+    let session = checkout::at_stripe(&world, "open").await.remove(0);
+    let paid = checkout::pay(&world, &session, "pm_card_visa").await;
+    assert_eq!(paid.status(), 303);
+    quiet(&world).await;
+    let intents = at_stripe(&world, "payment_intents").await;
+    let marked = |it: &&Value| it["metadata"]["counterfoil_checkout"].is_string();
+    let by_page = id_of(intents.iter().find(marked).unwrap());
+    let unpaid = json!({"status": "requires_confirmation", "amount_received": 0, "latest_charge": null,
+        "checkout_session": null});
+    forge(
+        &world,
+        json!({"id": by_page, "as": "pi_twin", "set": unpaid}),
+    )
+    .await;
+    let confirm = world.stripe(Method::POST, "/v1/payment_intents/pi_twin/confirm");
+    let confirm = confirm.header("Content-Type", "application/x-www-form-urlencoded");
+    let (status, twin) =
+        send(confirm.body("payment_method=pm_card_visa&return_url=https%3A%2F%2Fshop.example"))
+            .await;
+    assert_eq!((status, &twin["status"]), (200, &json!("succeeded")));
+    until("Stripe has told of it", async || {
+        let told: bool = sqlx::query_scalar(
+            "select exists (select from webhook_inbox where about = 'pi_twin' and type = 'payment_intent.succeeded'
+                            and (attempts > 0 or applied_at is not null))",
+        )
+        .fetch_one(world.app().store().pool())
+        .await
+        .unwrap();
+        told
+    })
+    .await;
+    let twin = a_break("duplicate", "payment/pi_twin", "pi_twin");
+    assert_eq!(reconcile(&world).await.breaks(), vec![twin]);
+    let history = world.history("acme").await;
+    let adopted = history.iter().filter(|it| *it == "Adopted").count();
+    assert_eq!(adopted, 1, "{history:?}");
     world.stop().await;
 }
 

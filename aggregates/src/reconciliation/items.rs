@@ -226,9 +226,12 @@ pub struct TheirIntent {
     pub amount: Money,
     pub amount_received: Money,
     pub created: i64,
-    /// Our payment, by its metadata.
+    /// Our payment, by its metadata: we have asked for the intent.
     pub names: Option<PaymentId>,
-    /// That payment's own intent, where it is another one.
+    /// Our checkout, by its metadata: a page of Stripe's has made the intent, and its payment has the checkout's own id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<PaymentId>,
+    /// The own intent of the payment that it is [`of`](Self::payment), where that is another one.
     pub twin_of: Option<String>,
 }
 
@@ -404,16 +407,22 @@ fn parts(whole: Money, mut parts: impl Iterator<Item = Money>) -> Option<Money> 
 }
 
 impl TheirIntent {
-    pub fn of(seen: &IntentSnapshot, names: Option<PaymentId>) -> Self {
+    pub fn of(seen: &IntentSnapshot) -> Self {
         Self {
             intent: seen.intent.clone(),
             status: seen.status,
             amount: seen.amount,
             amount_received: seen.amount_received,
             created: seen.created,
-            names,
+            names: None,
+            checkout: None,
             twin_of: None,
         }
+    }
+
+    /// The payment of ours that it says it is of.
+    pub fn payment(&self) -> Option<PaymentId> {
+        self.names.or(self.checkout)
     }
 }
 

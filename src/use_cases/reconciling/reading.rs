@@ -145,12 +145,12 @@ impl Working {
         })
     }
 
-    /// An intent that names a payment of ours which has another one is that one's twin.
+    /// An intent of a payment of ours which has another one is that one's twin.
     pub(super) async fn with_twins(&self, mut items: Vec<Item>) -> Result<Vec<Item>, AppError> {
         let named: HashSet<Uuid> = items
             .iter()
             .filter_map(|it| match &it.shown {
-                Shown::Theirs(Theirs::Intent(it)) => it.names.map(|it| it.uuid()),
+                Shown::Theirs(Theirs::Intent(it)) => it.payment().map(|it| it.uuid()),
                 _ => None,
             })
             .collect();
@@ -163,7 +163,7 @@ impl Working {
         let known = known.map_err(AppError::from_sqlx)?;
         for item in &mut items {
             if let Shown::Theirs(Theirs::Intent(it)) = &mut item.shown {
-                let own = it.names.and_then(|name| known.get(&name));
+                let own = it.payment().and_then(|of| known.get(&of));
                 it.twin_of = own.filter(|own| **own != it.intent).cloned();
             }
         }

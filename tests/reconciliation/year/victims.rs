@@ -109,10 +109,14 @@ impl Victims {
             .swap_remove(at.expect("most payments name no order"))
     }
 
-    /// One whose intent says which payment of ours it is. One that was made by a page of Stripe's says which checkout: a copy of that is
-    /// not known for a duplicate yet, and is told as missing here.
+    /// One whose intent says which payment of ours it is, or which checkout.
     pub fn named(&mut self) -> Plain {
-        let named = |it: &Plain| it.intent["metadata"]["counterfoil_payment"].is_string();
+        let marks = ["counterfoil_payment", "counterfoil_checkout"];
+        let named = |it: &Plain| {
+            marks
+                .iter()
+                .any(|mark| it.intent["metadata"][mark].is_string())
+        };
         let at = self.plain.iter().position(named);
         self.plain
             .swap_remove(at.expect("most payments were asked for here"))

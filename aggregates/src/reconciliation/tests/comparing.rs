@@ -232,6 +232,15 @@ fn a_payment_whose_intent_was_never_answered_is_late_after_a_day() {
     assert_eq!(breaks(&compared(year.ordered(), terms()).0), vec![]);
 }
 
+/// What was kept before checkouts were told apart is read as it was, and written as it was: a run that is repeated finds the same.
+#[test]
+fn an_intent_that_was_kept_before_it_could_name_a_checkout_is_kept_as_it_is() {
+    let kept = r#"{"intent":"pi_1","status":"succeeded","amount":{"minor":500,"currency":"usd"},"amount_received":{"minor":500,"currency":"usd"},"created":7,"names":null,"twin_of":"pi_2"}"#;
+    let read: TheirIntent = serde_json::from_str(kept).unwrap();
+    assert_eq!((read.checkout, read.payment()), (None, None));
+    assert_eq!(serde_json::to_string(&read).unwrap(), kept);
+}
+
 /// Red when money at Stripe that nobody here knows of is taken for a plan of somebody else's.
 #[test]
 fn an_intent_of_somebody_elses_is_a_break_once_it_moves_money() {
@@ -243,6 +252,7 @@ fn an_intent_of_somebody_elses_is_a_break_once_it_moves_money() {
             amount_received: Money::new(received, Currency::USD),
             created: AT - 86_400,
             names: None,
+            checkout: None,
             twin_of: None,
         };
         let mut year = Year::default();

@@ -174,6 +174,7 @@ fn payment(year: &mut Year, seed: &mut Seed, number: u64, created: i64) -> Vec<M
         amount_received: captured,
         created,
         names: Some(id),
+        checkout: None,
         twin_of: None,
     };
     year.theirs(&subject, Theirs::Intent(Box::new(intent)));
