@@ -30,7 +30,7 @@ pub use append::{
 };
 pub use cqrs::{CqrsStore, Loaded, NewId};
 pub use error::{BoxError, StoreError};
-pub use fold::{RowFold, SumOutOfRange, Tables};
+pub use fold::{NewRows, RowFold, SumOutOfRange, Tables};
 pub use leaf::{Leaf, leaf_hash};
 pub use log::{Log, LogOptions};
 pub use pool::{Role, pool};

@@ -5,7 +5,7 @@ mod closings;
 pub(crate) use closings::Closings;
 
 use aggregates::books::{Month, posting_month};
-use aggregates::ledger::{self, Entry, Side};
+use aggregates::ledger::{self, Entry, Line, Side};
 use aggregates::order::{Order, OrderEvent};
 use aggregates::payment::{Payment, PaymentEvent};
 use aggregates::settlement::{Settlement, SettlementEvent};
@@ -177,13 +177,61 @@ pub(crate) fn lines(
     happened_at: Option<DateTime<Utc>>,
     closed: Option<Month>,
 ) -> Result<Vec<RowChange>, BoxError> {
-    let mut rows = Rows::default();
-    let posted = Posted {
-        entries: entries.to_vec(),
-        happened_at,
+    let effective_at = happened_at.unwrap_or(event.recorded_at);
+    let period = posting_month(effective_at, closed).to_string();
+    let row = |it: Numbered<'_>| RowChange {
+        table: TABLE.name,
+        event: 0,
+        values: vec![
+            event.ledger.as_str().into(),
+            event.ledger_position.into(),
+            i64::from(it.entry).into(),
+            i64::from(it.line).into(),
+            it.of.account.as_str().into(),
+            it.of.amount.currency().code().into(),
+            it.debit().into(),
+            it.credit().into(),
+            Value::RecordedAt,
+            effective_at.into(),
+            period.as_str().into(),
+        ],
     };
-    rows.push(event, &posted, closed)?;
-    Ok((0..rows.merchant.len()).map(|at| rows.change(at)).collect())
+    numbered(entries).map(|it| Ok(row(it?))).collect()
+}
+
+/// A line of an entry, and their places.
+struct Numbered<'a> {
+    entry: i32,
+    line: i32,
+    of: &'a Line,
+}
+
+impl Numbered<'_> {
+    fn debit(&self) -> i64 {
+        match self.of.side {
+            Side::Debit => self.of.amount.minor(),
+            Side::Credit => 0,
+        }
+    }
+
+    fn credit(&self) -> i64 {
+        match self.of.side {
+            Side::Debit => 0,
+            Side::Credit => self.of.amount.minor(),
+        }
+    }
+}
+
+fn numbered(entries: &[Entry]) -> impl Iterator<Item = Result<Numbered<'_>, BoxError>> {
+    entries.iter().enumerate().flat_map(|(entry, it)| {
+        it.lines().iter().enumerate().map(move |(line, of)| {
+            Ok(Numbered {
+                entry: i32::try_from(entry)?,
+                line: i32::try_from(line)?,
+                of,
+            })
+        })
+    })
 }
 
 impl<A: Aggregate> Kept<A> {
@@ -242,47 +290,22 @@ impl Rows {
     ) -> Result<(), BoxError> {
         let effective_at = posted.happened_at.unwrap_or(event.recorded_at);
         let period = posting_month(effective_at, closed).to_string();
-        for (entry, lines) in posted.entries.iter().enumerate() {
-            for (line, it) in lines.lines().iter().enumerate() {
-                let (debit, credit) = match it.side {
-                    Side::Debit => (it.amount.minor(), 0),
-                    Side::Credit => (0, it.amount.minor()),
-                };
-                self.merchant.push(event.ledger.clone());
-                self.ledger_position.push(event.ledger_position);
-                self.entry.push(i32::try_from(entry)?);
-                self.line.push(i32::try_from(line)?);
-                self.account.push(it.account.as_str().to_owned());
-                self.currency.push(it.amount.currency().code());
-                self.debit_minor.push(debit);
-                self.credit_minor.push(credit);
-                self.recorded_at.push(event.recorded_at);
-                self.effective_at.push(effective_at);
-                self.period.push(period.clone());
-                self.position.push(event.position);
-            }
+        for it in numbered(&posted.entries) {
+            let it = it?;
+            self.merchant.push(event.ledger.clone());
+            self.ledger_position.push(event.ledger_position);
+            self.entry.push(it.entry);
+            self.line.push(it.line);
+            self.account.push(it.of.account.as_str().to_owned());
+            self.currency.push(it.of.amount.currency().code());
+            self.debit_minor.push(it.debit());
+            self.credit_minor.push(it.credit());
+            self.recorded_at.push(event.recorded_at);
+            self.effective_at.push(effective_at);
+            self.period.push(period.clone());
+            self.position.push(event.position);
         }
         Ok(())
-    }
-
-    fn change(&self, at: usize) -> RowChange {
-        RowChange {
-            table: TABLE.name,
-            event: 0,
-            values: vec![
-                self.merchant[at].as_str().into(),
-                self.ledger_position[at].into(),
-                i64::from(self.entry[at]).into(),
-                i64::from(self.line[at]).into(),
-                self.account[at].as_str().into(),
-                self.currency[at].as_str().into(),
-                self.debit_minor[at].into(),
-                self.credit_minor[at].into(),
-                Value::RecordedAt,
-                self.effective_at[at].into(),
-                self.period[at].as_str().into(),
-            ],
-        }
     }
 
     /// A row that is there already stays: replaying is harmless.

@@ -10,6 +10,7 @@ use projections::rebuild::{Change, Outcome, Refold, Refolds};
 use serde_json::{Value, json};
 use sqlx::Executor;
 use std::collections::BTreeMap;
+use uuid::Uuid;
 
 /// Every row of every read model, by table.
 async fn rows(world: &World) -> BTreeMap<&'static str, Vec<Value>> {
@@ -128,6 +129,58 @@ async fn a_planted_difference_is_named_by_a_dry_run_and_mended_by_a_real_one() {
     let (code, told) = replay(&world, &["--all", "--json"]).await;
     assert_eq!((code, &told["state"]), (0, &json!("identical")), "{told:#}");
     world.stop_audited().await;
+}
+
+/// What a certificate says of the balances, merchant by merchant.
+async fn of_balances(world: &World, id: Uuid) -> BTreeMap<String, Value> {
+    let rows: Vec<(String, Value)> = sqlx::query_as(
+        "select merchant, to_jsonb(t) - 'rebuild' from rebuild_tables t where rebuild = $1 and table_name = 'balances'",
+    )
+    .bind(id)
+    .fetch_all(&mut owner(world).await)
+    .await
+    .unwrap();
+    rows.into_iter().collect()
+}
+
+/// Planted bugs, each seen red here: passing by what is too much to be looked at merchant by merchant; looking at the first of those that
+/// differ alone; forgetting those that are the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn whether_one_merchant_differs_or_many_each_is_named_and_the_others_count_as_before() {
+    let world = busy_world().await;
+    let identical = of_everything(true);
+    let outcome = rebuild_with(&world, Refold::default(), 1000, &identical).await;
+    assert_eq!(outcome.unwrap(), Outcome::Identical);
+    let before = of_balances(&world, identical.id).await;
+    assert!(before.contains_key("acme"), "{before:#?}");
+    for strangers in [1, 8, 9] {
+        sqlx::query(
+            "insert into balances select (jsonb_populate_record(null::balances, to_jsonb(b) || jsonb_build_object('merchant', 'stranger-' || number))).*
+             from (select * from balances order by merchant, account limit 1) as b, generate_series(1, $1) as number
+             on conflict do nothing",
+        )
+        .bind(strangers)
+        .execute(&mut owner(&world).await)
+        .await
+        .unwrap();
+        let order = of_everything(true);
+        let outcome = rebuild_with(&world, Refold::default(), 1000, &order).await;
+        let differences = i64::from(strangers);
+        assert_eq!(outcome.unwrap(), Outcome::Different { differences });
+        let mut now = of_balances(&world, order.id).await;
+        let listed = listed(&world, order.id).await;
+        assert_eq!(i32::try_from(listed.len()), Ok(strangers), "{listed:#?}");
+        for number in 1..=strangers {
+            let stranger = format!("stranger-{number}");
+            let told = now.remove(&stranger).unwrap();
+            let counts = ["live_rows", "rebuilt_rows", "differences"].map(|it| &told[it]);
+            assert_eq!(counts, [1, 0, 1]);
+            let is = |it: &Value| it["merchant"] == *stranger && it["what"] == "surplus";
+            assert!(listed.iter().any(is), "{stranger}: {listed:#?}");
+        }
+        assert_eq!(now, before);
+    }
+    world.stop().await;
 }
 
 /// A fold as a later program may have it: open orders are called something else, and refunds are one cent more.

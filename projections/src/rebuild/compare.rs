@@ -1,6 +1,8 @@
-//! Live rows beside rebuilt ones, at one position of the log: both are read in the order of their keys, in constant memory.
+//! Live rows beside rebuilt ones, at one position of the log, in constant memory: told by sums where they are the same, and read in the
+//! order of their keys where they are not.
 
 use super::checksum::Checksum;
+use super::tally;
 use eventstore::{Kind, Table};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
@@ -11,6 +13,8 @@ use std::collections::BTreeMap;
 
 /// How many differences of a merchant's rows in a table are listed; all are counted.
 const LISTED_MAX: usize = 50;
+/// Of so many merchants the rows are looked at one merchant at a time; where more have differences, all rows are.
+const FEW: usize = 8;
 
 /// A table's rows, live and rebuilt, merchant by merchant.
 #[derive(Debug, Default)]
@@ -32,7 +36,7 @@ pub struct Slice {
 }
 
 /// How many rows there are, and the sum over them.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Side {
     pub rows: i64,
     pub checksum: Checksum,
@@ -111,6 +115,20 @@ pub(super) struct Sides<'a> {
     pub rebuilt_up_to: i64,
 }
 
+impl Sides<'_> {
+    /// Which live rows are read, and which rebuilt ones; `$1` is up to where.
+    pub(super) fn conditions(&self, table: &Table) -> (String, String) {
+        let upto = format!("t.{} <= $1", self.column);
+        // Where it is a part of the key, a later row is another row, and not a row that has changed since.
+        let all = if table.key.contains(&self.column) {
+            upto.clone()
+        } else {
+            "true".to_owned()
+        };
+        (all, upto)
+    }
+}
+
 /// Reads and compares. `live` is a transaction whose snapshot shows the log's head at or beyond the position that the rebuilt
 /// rows stand at.
 pub(super) async fn compare(
@@ -119,18 +137,40 @@ pub(super) async fn compare(
     live: &mut PgConnection,
     rebuilt: &mut PgConnection,
 ) -> Result<Compared, sqlx::Error> {
+    // A live row that has changed since counts on neither side: each has to be seen beside its like.
+    if sides.live_up_to < i64::MAX {
+        return in_order(table, sides, live, rebuilt).await;
+    }
+    let tallied = tally::of(table, sides, live, rebuilt).await?;
+    if tallied.different.len() > FEW {
+        return in_order(table, sides, live, rebuilt).await;
+    }
+    let mut compared = Compared::same(tallied.same);
+    for merchant in &tallied.different {
+        let of_merchant = Sides {
+            merchant: Some(merchant),
+            ..sides
+        };
+        let found = in_order(table, of_merchant, live, rebuilt).await?;
+        compared.merchants.extend(found.merchants);
+        compared.listed.extend(found.listed);
+    }
+    Ok(compared)
+}
+
+/// Puts each row beside its like.
+async fn in_order(
+    table: &Table,
+    sides: Sides<'_>,
+    live: &mut PgConnection,
+    rebuilt: &mut PgConnection,
+) -> Result<Compared, sqlx::Error> {
     let mut compared = Compared::default();
     let mut wrong = Vec::new();
     {
-        let upto = format!("t.{} <= $1", sides.column);
-        // Where it is a part of the key, a later row is another row, and not a row that has changed since.
-        let all = if table.key.contains(&sides.column) {
-            &upto
-        } else {
-            "true"
-        };
-        let of_live = lines_sql(table, table.name, sides.column, all);
-        let of_rebuilt = lines_sql(table, sides.rebuilt, sides.column, &upto);
+        let (of_live, of_rebuilt) = sides.conditions(table);
+        let of_live = lines_sql(table, table.name, sides.column, &of_live);
+        let of_rebuilt = lines_sql(table, sides.rebuilt, sides.column, &of_rebuilt);
         let whose = sides.merchant;
         let mut left = Lines::read(&of_live, (sides.live_up_to, whose), live).await?;
         let mut right = Lines::read(&of_rebuilt, (sides.rebuilt_up_to, whose), rebuilt).await?;
@@ -164,6 +204,22 @@ pub(super) async fn compare(
 }
 
 impl Compared {
+    /// Merchants whose rows are the same on both sides.
+    fn same(merchants: impl IntoIterator<Item = (String, Side)>) -> Self {
+        let slices = merchants.into_iter().map(|(merchant, side)| {
+            let slice = Slice {
+                live: side,
+                rebuilt: side,
+                ..Slice::default()
+            };
+            (merchant, slice)
+        });
+        Self {
+            merchants: slices.collect(),
+            listed: Vec::new(),
+        }
+    }
+
     /// Counts a row of one side or of both; answers its merchant and key where it is to be listed.
     fn count(
         &mut self,
@@ -197,9 +253,14 @@ impl Compared {
 impl Side {
     fn count(&mut self, line: Option<&Line>) {
         if let Some(hash) = line.and_then(|it| it.hash) {
-            self.rows += 1;
-            self.checksum.add(&hash);
+            self.add(&hash);
         }
+    }
+
+    /// Counts a row in, by the hash of its text.
+    pub(super) fn add(&mut self, hash: &[u8; 32]) {
+        self.rows += 1;
+        self.checksum.add(hash);
     }
 }
 

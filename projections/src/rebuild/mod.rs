@@ -13,6 +13,7 @@ mod past;
 mod refold;
 mod shadow;
 mod swap;
+mod tally;
 
 pub use certificate::{Order, Outcome};
 pub use checksum::Checksum;
@@ -23,7 +24,7 @@ pub use refold::{Change, Refold, Refolds};
 use crate::books::BooksError;
 use crate::{TABLES, fold, journal};
 use compare::Sides;
-use eventstore::{BoxError, Reader, StoreError, Table, Tables};
+use eventstore::{BoxError, Pages, Reader, StoreError, Table, Tables};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection};
 use std::str::FromStr;
@@ -231,8 +232,6 @@ impl<F: Refolds> Rebuild<F> {
         shadow::make(&mut self.session, &self.tables).await?;
         let head = self.reader.head().await?.position;
         self.fill(order, head, watch).await?;
-        self.step(order, watch, "indexing").await?;
-        shadow::index(&mut self.session, &self.tables).await?;
         self.step(order, watch, "following").await?;
         self.come_near(order, watch).await?;
         self.step(order, watch, "comparing").await?;
@@ -243,6 +242,9 @@ impl<F: Refolds> Rebuild<F> {
         if order.dry_run {
             return Ok(Outcome::Different { differences });
         }
+        // Only what takes a place is ever searched.
+        self.step(order, watch, "indexing").await?;
+        shadow::index(&mut self.session, &self.tables).await?;
         self.step(order, watch, "swapping").await?;
         let position = self.swap(order, watch).await?;
         Ok(Outcome::Swapped {
@@ -261,7 +263,7 @@ impl<F: Refolds> Rebuild<F> {
         Ok(certificate::step(&mut self.session, order, what).await?)
     }
 
-    /// Folds the events up to `to` into the shadow.
+    /// Folds the events up to `to` into the shadow: a page while the database writes the one before.
     async fn fill(
         &mut self,
         order: &Order,
@@ -269,21 +271,19 @@ impl<F: Refolds> Rebuild<F> {
         watch: &mut dyn Watch,
     ) -> Result<(), RebuildError> {
         let mut pages = self.reader.pages(self.filled_to, to, self.page);
-        while let Some(page) = pages.next().await? {
+        let mut folded = next_folded(&mut self.fold, &self.reader, &mut pages).await?;
+        while let Some(page) = folded {
             if watch.called_off() {
                 return Err(RebuildError::CalledOff);
             }
-            let changes = self.fold.changes(&self.reader, &page).await;
-            let changes = changes.map_err(RebuildError::Fold)?;
-            // Whoever loses these rows in a crash of the server has lost this session, and all of the shadow.
-            self.session
-                .execute("begin; set local synchronous_commit = off")
-                .await?;
-            shadow::write(&mut self.session, &self.tables, &changes, shadow::shadow).await?;
-            self.filled_to = page.last().map_or(self.filled_to, |it| it.position);
-            certificate::filled(&mut self.session, order, self.filled_to, to).await?;
-            self.session.execute("commit").await?;
+            let (written, following) = tokio::join!(
+                write_page(&mut self.session, &self.tables, order, (&page, to)),
+                next_folded(&mut self.fold, &self.reader, &mut pages)
+            );
+            written?;
+            self.filled_to = page.reaches;
             watch.filled(self.filled_to, to);
+            folded = following?;
         }
         Ok(())
     }
@@ -344,6 +344,44 @@ impl<F: Refolds> Rebuild<F> {
         live.execute("rollback").await?;
         Ok(found.iter().map(|(_, it)| it.differences()).sum())
     }
+}
+
+/// What a page of events makes of the rows, and the position of the last of them.
+struct Page {
+    changes: Vec<Change>,
+    reaches: i64,
+}
+
+/// None at the end.
+async fn next_folded(
+    fold: &mut impl Refolds,
+    reader: &Reader,
+    pages: &mut Pages,
+) -> Result<Option<Page>, RebuildError> {
+    let Some(events) = pages.next().await? else {
+        return Ok(None);
+    };
+    let changes = fold.changes(reader, &events).await;
+    Ok(Some(Page {
+        changes: changes.map_err(RebuildError::Fold)?,
+        reaches: events.last().map_or(0, |it| it.position),
+    }))
+}
+
+async fn write_page(
+    session: &mut PgConnection,
+    tables: &Tables,
+    order: &Order,
+    (page, to): (&Page, i64),
+) -> Result<(), RebuildError> {
+    // Whoever loses these rows in a crash of the server has lost this session, and all of the shadow.
+    session
+        .execute("begin; set local synchronous_commit = off")
+        .await?;
+    shadow::write(session, tables, &page.changes, shadow::shadow).await?;
+    certificate::filled(session, order, page.reaches, to).await?;
+    session.execute("commit").await?;
+    Ok(())
 }
 
 /// Takes the lock. Whoever still tidies up after a rebuild that has ended is waited for: to all others it is over.

@@ -17,6 +17,7 @@ use cqrs_es::Aggregate;
 use eventstore::{BoxError, Kind, Merge, Reader, Recorded, RowChange};
 use std::collections::HashMap;
 use std::future::Future;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
 /// A row change, and the event that makes it.
@@ -119,6 +120,9 @@ struct To<'a> {
 /// How many aggregates of a type are kept between pages unless told, at most twice as many and those of a page.
 const KEPT: usize = 20_000;
 
+/// After so many streams, others may go on.
+const YIELDS: usize = 64;
+
 /// Aggregates as their events have left them: those of the latest pages, and of the ones before.
 struct Streams<A> {
     young: HashMap<String, Versioned<A>>,
@@ -150,7 +154,11 @@ impl<A: Folded> Streams<A> {
         }
         let missing = self.missing(&streams);
         self.read(reader, &missing).await?;
-        for (id, events) in streams {
+        for (number, (id, events)) in streams.into_iter().enumerate() {
+            // The page before is being written meanwhile, by the same task.
+            if number % YIELDS == 0 {
+                yield_now().await;
+            }
             let mut state = self.take(id);
             fold_stream(id, &mut state, &events, to)?;
             self.young.insert(id.to_owned(), state);

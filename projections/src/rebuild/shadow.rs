@@ -1,7 +1,8 @@
 //! The shadow of a live table: made, filled, and put in its place.
 
 use super::RebuildError;
-use eventstore::{RowFold, StoreError, Tables};
+use crate::journal;
+use eventstore::{NewRows, RowFold, StoreError, Tables};
 use sqlx::{Executor, PgConnection};
 
 use super::refold::Change;
@@ -60,7 +61,8 @@ pub(super) async fn index(
     Ok(())
 }
 
-/// Writes the changes of these tables, coalesced, in the transaction that is open, into the tables that `name` gives for them.
+/// Writes the changes of these tables, coalesced, in the transaction that is open, into the tables that `name` gives for them. The
+/// journal's lines are not coalesced: no two events touch one.
 pub(super) async fn write(
     connection: &mut PgConnection,
     tables: &Tables,
@@ -68,6 +70,7 @@ pub(super) async fn write(
     name: fn(&str) -> String,
 ) -> Result<(), RebuildError> {
     let mut fold = RowFold::new(tables);
+    let mut lines = NewRows::of(&journal::TABLE);
     let wanted = |it: &&Change| {
         tables
             .as_slice()
@@ -75,10 +78,15 @@ pub(super) async fn write(
             .any(|table| table.name == it.row.table)
     };
     for it in changes.iter().filter(wanted) {
+        if it.row.table == journal::TABLE.name {
+            lines.push(&it.row, it.position, it.recorded_at);
+            continue;
+        }
         fold.push(&it.row, it.position, it.recorded_at)
             .map_err(|error| RebuildError::Store(StoreError::Invalid(error.to_string())))?;
     }
-    Ok(fold.write(connection, name).await?)
+    fold.write(connection, name).await?;
+    Ok(lines.write(connection, &name(journal::TABLE.name)).await?)
 }
 
 /// Puts the shadows in the places of the live tables, in the transaction that is open and holds them.
