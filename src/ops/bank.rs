@@ -8,7 +8,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 use super::events::Form;
-use super::{ledger, parked};
+use super::{ledger, parked, say};
 use crate::bank::{CsvFormat, StatementLine, read_camt053, read_csv};
 use crate::config::Config;
 use crate::store::BooksReader;
@@ -103,14 +103,17 @@ pub async fn run(command: BankCommand, config: &Config, url: &str) -> anyhow::Re
             parked::close(&app).await;
             let it = imported?;
             if json {
-                println!(
+                say!(
                     "{}",
                     json!({"new": it.new, "known": it.known, "matched": it.matched, "ambiguous": it.ambiguous})
                 );
             } else {
-                println!(
+                say!(
                     "{} new lines, {} known already; {} matched now, {} fit several payouts",
-                    it.new, it.known, it.matched, it.ambiguous
+                    it.new,
+                    it.known,
+                    it.matched,
+                    it.ambiguous
                 );
             }
             Ok(())
@@ -127,7 +130,7 @@ pub async fn run(command: BankCommand, config: &Config, url: &str) -> anyhow::Re
             let done = app.match_by_hand(by, line, payout).await;
             parked::close(&app).await;
             done?;
-            println!("matched");
+            say!("matched");
             Ok(())
         }
         BankCommand::Unmatch {
@@ -141,7 +144,7 @@ pub async fn run(command: BankCommand, config: &Config, url: &str) -> anyhow::Re
             let done = app.unmatch_by_hand(by, line).await;
             parked::close(&app).await;
             done?;
-            println!("unmatched; from now on only people match it");
+            say!("unmatched; from now on only people match it");
             Ok(())
         }
     }
@@ -181,13 +184,13 @@ async fn lines(
         let page = books.bank_lines(merchant, matched, after, PAGE).await?;
         for it in &page {
             match form {
-                Form::Json => println!(
+                Form::Json => say!(
                     "{}",
                     json!({"id": it.line_id, "account": it.account, "booked_on": it.booked_on, "value_on": it.value_on,
                         "currency": it.currency, "amount_minor": it.amount_minor, "names_payout": it.names_payout,
                         "names_stripe": it.names_stripe, "matched": it.matched, "by_hand": it.by_hand})
                 ),
-                Form::Words => println!(
+                Form::Words => say!(
                     "{}  {}  {:>14} {} (minor units)  {}",
                     it.line_id,
                     it.booked_on,

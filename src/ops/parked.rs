@@ -9,7 +9,7 @@ use eventstore::Role;
 use serde_json::json;
 
 use super::events::Form;
-use super::serve;
+use super::{say, serve};
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::ids::Ids;
@@ -29,12 +29,12 @@ pub async fn list(
 ) -> anyhow::Result<()> {
     let parked = work(url).await?.parked(merchant, settled_too).await?;
     if parked.is_empty() && form == Form::Words {
-        println!("nothing is parked");
+        say!("nothing is parked");
     }
     for it in &parked {
         match form {
-            Form::Json => println!("{}", in_json(it)),
-            Form::Words => println!("{}", in_words(it)),
+            Form::Json => say!("{}", in_json(it)),
+            Form::Words => say!("{}", in_words(it)),
         }
     }
     Ok(())
@@ -48,19 +48,19 @@ pub async fn show(url: &str, intention: IntentionId, form: Form) -> anyhow::Resu
     let found = work(url).await?.parked_one(intention).await?;
     let it = found.with_context(|| format!("nothing is parked under {intention}"))?;
     match form {
-        Form::Json => println!("{}", in_json(&it)),
+        Form::Json => say!("{}", in_json(&it)),
         Form::Words => {
-            println!("{}", in_words(&it));
-            println!("  merchant  {}", it.merchant);
-            println!("  {:<9} {}", it.kind, it.subject);
-            println!("  why       {}", it.reason);
+            say!("{}", in_words(&it));
+            say!("  merchant  {}", it.merchant);
+            say!("  {:<9} {}", it.kind, it.subject);
+            say!("  why       {}", it.reason);
             if let (Some(by), Some(because)) = (&it.proposed_by, &it.because) {
-                println!("  proposed  {} by {by}: {because}", outcome_of(&it));
+                say!("  proposed  {} by {by}: {because}", outcome_of(&it));
             }
             if let Some(by) = &it.approved_by {
-                println!("  approved  by {by}");
+                say!("  approved  by {by}");
             }
-            println!("The history: counterfoil events show {}", it.subject);
+            say!("The history: counterfoil events show {}", it.subject);
         }
     }
     Ok(())
@@ -84,7 +84,7 @@ pub async fn settle(
         .await;
     close(&app).await;
     proposed?;
-    println!("proposed; another person approves it: counterfoil parked approve {intention} --as …");
+    say!("proposed; another person approves it: counterfoil parked approve {intention} --as …");
     Ok(())
 }
 
@@ -102,7 +102,7 @@ pub async fn approve(
     let approved = app.approve_settlement(operator(by), intention).await;
     close(&app).await;
     approved?;
-    println!("settled");
+    say!("settled");
     Ok(())
 }
 

@@ -252,6 +252,8 @@ async fn whoever_stops_reading_a_pipe_sees_no_error() {
         vec!["ledger", "journal", "--merchant", "acme"],
         vec!["inbox", "list", "--all"],
         vec!["audit", "verify"],
+        vec!["parked", "list"],
+        vec!["bank", "lines", "--merchant", "acme"],
     ] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_counterfoil"))
             .args(&arguments)
