@@ -1,6 +1,7 @@
 //! Databases inside the cluster: their URLs, and making them.
 
-use crate::{Cluster, ClusterError, bare, succeed};
+use crate::{Cluster, ClusterError, bare, postmaster, succeed};
+use rustix::process::Pid;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -42,7 +43,7 @@ impl Cluster {
         if self.has_database(name)? {
             return Ok(false);
         }
-        match self.psql(&format!("create database {name}")) {
+        match self.psql(&[format!("create database {name}")]) {
             Ok(_) => Ok(true),
             // Somebody else was faster.
             Err(_) if self.has_database(name)? => Ok(false),
@@ -50,10 +51,30 @@ impl Cluster {
         }
     }
 
-    fn has_database(&self, name: &str) -> Result<bool, ClusterError> {
-        let found = self.psql(&format!(
+    /// Drops the databases that processes which are gone have made for their tests, so that a whole run needs no more disk than its
+    /// largest program. How many they were.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub(crate) fn drop_databases_of_the_dead(&self) -> Result<usize, ClusterError> {
+        let names = self.psql(&["select datname from pg_database".to_owned()])?;
+        let left = names.lines().filter(|name| {
+            maker(name).is_some_and(|pid| !postmaster::alive(pid)) && checked(name).is_ok()
+        });
+        // Of what such a process has started, something may still live.
+        let drops: Vec<String> = left
+            .map(|name| format!("drop database if exists {name} with (force)"))
+            .collect();
+        if !drops.is_empty() {
+            self.psql(&drops)?;
+        }
+        Ok(drops.len())
+    }
+
+    pub(crate) fn has_database(&self, name: &str) -> Result<bool, ClusterError> {
+        let found = self.psql(&[format!(
             "select 1 from pg_database where datname = '{name}'"
-        ))?;
+        )])?;
         Ok(found.trim() == "1")
     }
 
@@ -64,12 +85,12 @@ impl Cluster {
             Some(template) => format!(" template {}", checked(template)?),
             None => String::new(),
         };
-        self.psql(&format!("create database {name}{copy}"))?;
+        self.psql(&[format!("create database {name}{copy}")])?;
         Ok(self.url(&name))
     }
 
-    /// Runs one statement in the database `postgres`; the rows as text.
-    fn psql(&self, statement: &str) -> Result<String, ClusterError> {
+    /// Runs statements in the database `postgres`, each by itself, as far as the first that fails; the rows as text.
+    pub(crate) fn psql(&self, statements: &[String]) -> Result<String, ClusterError> {
         let mut command = bare(&self.binaries, "psql");
         command.args([
             "--no-psqlrc",
@@ -86,7 +107,10 @@ impl Cluster {
                 "--host",
             ])
             .arg(self.socket_dir());
-        succeed("psql", command.args(["--command", statement]))
+        for statement in statements {
+            command.args(["--command", statement]);
+        }
+        succeed("psql", &mut command)
     }
 }
 
@@ -101,6 +125,15 @@ fn unique(prefix: &str) -> String {
     let room = NAME_BYTES_MAX.saturating_sub(suffix.len());
     let prefix: String = prefix.chars().take(room).collect();
     prefix + &suffix
+}
+
+/// The process that made a database under a name of [`unique`].
+fn maker(name: &str) -> Option<Pid> {
+    let mut suffix = name.rsplitn(4, '_');
+    let (_count, _moment): (u32, u128) =
+        (suffix.next()?.parse().ok()?, suffix.next()?.parse().ok()?);
+    let pid = suffix.next()?.parse().ok().and_then(Pid::from_raw);
+    suffix.next().and(pid)
 }
 
 /// A name that needs no quoting, so that none can be forgotten.
@@ -155,6 +188,17 @@ mod tests {
         let (one, two) = (unique(&long), unique(&long));
         assert_ne!(one, two);
         assert!(one.len() <= NAME_BYTES_MAX && checked(&one).is_ok());
+    }
+
+    #[test]
+    fn a_name_tells_who_made_it() {
+        let this = i32::try_from(std::process::id()).unwrap();
+        for prefix in ["orders", "or_1_2_3", "_", &"p".repeat(80)] {
+            assert_eq!(maker(&unique(prefix)), Pid::from_raw(this), "{prefix}");
+        }
+        for other in ["postgres", "cf_test_0123456789ab", "a_b_c_d", "1_2_3"] {
+            assert_eq!(maker(other).map(|_| ()), None, "{other}");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 impl Cluster {
-    /// The tests' common cluster. Each test takes a [`fresh_database`](Cluster::fresh_database) of it.
+    /// The tests' common cluster. Each test takes a [`fresh_database`](Cluster::fresh_database) of it, which is there until another
+    /// process asks for the cluster after this one has ended.
     ///
     /// # Panics
     /// Where no server can be started, with the reason: no test can go on without.
@@ -22,7 +23,9 @@ impl Cluster {
 fn find_or_start(home: &Path) -> Result<Cluster, ClusterError> {
     let place = Place::prepare(home)?;
     let _one_at_a_time = lock(&place)?;
-    Cluster::find_or_start(place)
+    let cluster = Cluster::find_or_start(place)?;
+    cluster.drop_databases_of_the_dead()?;
+    Ok(cluster)
 }
 
 /// Stops the tests' common cluster and removes it with all its databases; `false` if there was none.
@@ -72,4 +75,43 @@ fn home() -> PathBuf {
             Path::to_owned,
         )
         .join("test-cluster")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bare;
+    use std::process::{Command, Stdio};
+
+    /// Planted bugs that turn this red: dropping what a living process has made, or what nobody's name is in; not dropping what
+    /// something is still connected to.
+    #[test]
+    fn what_tests_of_a_process_that_is_gone_have_left_is_dropped_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let cluster = find_or_start(home.path()).unwrap();
+        let mut gone = Command::new("true").spawn().unwrap();
+        gone.wait().unwrap();
+        let (left, used) = (
+            format!("left_{}_1_1", gone.id()),
+            format!("used_{}_1_2", gone.id()),
+        );
+        let ours = format!("ours_{}_1_1", std::process::id());
+        for name in [&left, &used, &ours, "cf_test_0123456789ab"] {
+            assert!(cluster.create_database_if_missing(name).unwrap());
+        }
+        let mut connected = bare(&cluster.binaries, "psql")
+            .args(["--quiet", "--command", "select pg_sleep(600)", "--dbname"])
+            .arg(cluster.url(&used))
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let sessions = format!("select count(*) from pg_stat_activity where datname = '{used}'");
+        while cluster.psql(&[sessions.clone()]).unwrap().trim() == "0" {}
+        let again = find_or_start(home.path()).unwrap();
+        let there = |name: &str| again.has_database(name).unwrap();
+        assert_eq!((there(&left), there(&used)), (false, false));
+        assert!(there(&ours) && there("cf_test_0123456789ab"));
+        assert!(!connected.wait().unwrap().success());
+        assert!(stop_and_remove(home.path()).unwrap());
+    }
 }
