@@ -1,7 +1,7 @@
 //! The append-only log on PostgreSQL. It knows nothing of payments.
 //!
 //! [`Log`] appends: one writer per process turns concurrent appends into one statement per batch. [`Reader`] reads
-//! streams, the log and ledgers, and replays. [`subscribe`] follows with a durable checkpoint. [`CqrsStore`] serves
+//! streams, the log and ledgers, and replays; [`StreamReads`] reads streams together. [`subscribe`] follows with a durable checkpoint. [`CqrsStore`] serves
 //! cqrs-es. [`pool()`] is the one way to build a connection pool. Only this crate writes the `events` table.
 //!
 //! Invariants:
@@ -15,6 +15,7 @@ mod cqrs;
 pub mod crash;
 mod error;
 mod fold;
+mod gathered;
 mod leaf;
 mod log;
 mod pool;
@@ -31,6 +32,7 @@ pub use append::{
 pub use cqrs::{CqrsStore, Loaded, NewId};
 pub use error::{BoxError, StoreError};
 pub use fold::{NewRows, RowFold, SumOutOfRange, Tables};
+pub use gathered::StreamReads;
 pub use leaf::{Leaf, leaf_hash};
 pub use log::{Log, LogOptions};
 pub use pool::{Role, pool};

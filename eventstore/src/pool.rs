@@ -46,8 +46,8 @@ const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 /// A pool of at most `max` connections with the rights of `role`.
 ///
 /// A `begin()` whose future is dropped half-way returns its connection inside an open transaction (sqlx 0.8.6 rolls
-/// back only what it counted); the next write on it would answer Ok and be lost. Here every connection that comes
-/// back is rolled back before anybody else gets it.
+/// back only what it counted); the next write on it would answer Ok and be lost. Here every connection that has been
+/// used is rolled back before anybody else gets it.
 ///
 /// # Errors
 /// When the URL does not parse or the database cannot be reached.
@@ -59,7 +59,9 @@ pub async fn pool(url: &str, role: Role, max: u32) -> Result<PgPool, StoreError>
         .after_connect(move |conn, _| {
             Box::pin(async move { conn.execute(role.set_role()).await.map(drop) })
         })
-        .after_release(|conn, _| Box::pin(end_any_transaction(conn)))
+        // Which tells too whether the connection lives, as the pool's own ping would.
+        .test_before_acquire(false)
+        .before_acquire(|conn, _| Box::pin(end_any_transaction(conn)))
         .connect_with(options)
         .await?;
     Ok(pool)

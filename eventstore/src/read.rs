@@ -412,7 +412,7 @@ pub(crate) fn existing_claim(row: &PgRow) -> Result<ExistingClaim, StoreError> {
     })
 }
 
-fn recorded(row: &PgRow) -> Result<Recorded, StoreError> {
+pub(crate) fn recorded(row: &PgRow) -> Result<Recorded, StoreError> {
     Ok(Recorded {
         position: row.try_get(0)?,
         ledger: row.try_get(1)?,

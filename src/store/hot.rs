@@ -2,7 +2,7 @@
 //! what came after it, which is one look into an index, and nothing where nothing came.
 
 use cqrs_es::Aggregate;
-use eventstore::{CqrsStore, Reader};
+use eventstore::{CqrsStore, StreamReads};
 use moka::sync::Cache;
 use projections::fold::Versioned;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ const HOT_AGGREGATES: u64 = 10_000;
 /// The aggregates of one kind that were met lately.
 pub(super) struct Hot<A: Aggregate> {
     store: CqrsStore<A>,
-    reader: Reader,
+    reads: StreamReads,
     /// A state is never taken out for being old, or a reader that is slower than this would put an older one in its place.
     known: Cache<String, Arc<Versioned<A>>>,
 }
 
 impl<A: Aggregate + Clone + 'static> Hot<A> {
-    pub(super) fn new(store: CqrsStore<A>, reader: Reader) -> Self {
+    pub(super) fn new(store: CqrsStore<A>, reads: StreamReads) -> Self {
         Self {
             store,
-            reader,
+            reads,
             known: Cache::new(HOT_AGGREGATES),
         }
     }
@@ -38,7 +38,7 @@ impl<A: Aggregate + Clone + 'static> Hot<A> {
     pub(super) async fn load(&self, id: &str) -> Result<Arc<Versioned<A>>, Trouble> {
         let known = self.known.get(id).unwrap_or_default();
         let news = self
-            .reader
+            .reads
             .read_stream(A::TYPE, id, known.version)
             .await
             .map_err(Trouble::from)?;

@@ -73,7 +73,7 @@ use chrono::{DateTime, Utc};
 use cqrs_es::{Aggregate, DomainEvent};
 use eventstore::{
     Append, AppendError, BoxError, Claim, Completion, CqrsStore, ExistingClaim, Log, LogOptions,
-    NewEvent, Reader, Role, RowChange, StoreError, StreamAppend,
+    NewEvent, Reader, Role, RowChange, StoreError, StreamAppend, StreamReads,
 };
 use projections::fold::{self, Versioned};
 use sqlx::PgPool;
@@ -189,6 +189,7 @@ impl Store {
         let log =
             Log::open(LogOptions::new(database_url).tables(projections::TABLES.to_vec())).await?;
         let reader = Reader::new(pool.clone());
+        let reads = StreamReads::begin(reader.clone());
         let fresh = || {
             let ids = ids.clone();
             Arc::new(move || ids.uuid()) as eventstore::NewId
@@ -207,11 +208,11 @@ impl Store {
             vault: Vault::new(pool.clone(), seal_key, ids.clone()),
             payments: Hot::new(
                 CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
-                reader.clone(),
+                reads.clone(),
             ),
             orders: Hot::new(
                 CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
-                reader.clone(),
+                reads,
             ),
             stripe_requests: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),
             settlements: CqrsStore::new(log.clone(), reader.clone()).with_ids(fresh()),

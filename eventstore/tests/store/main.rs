@@ -4,6 +4,7 @@ mod append;
 mod concurrency;
 mod cqrs;
 mod faults;
+mod gathered;
 #[path = "../../../tests/support/proxy.rs"]
 mod proxy;
 mod reading;
