@@ -12,8 +12,8 @@ use crate::read::{COLUMNS, Reader, Recorded, hash, sequence};
 impl Reader {
     /// Folds every event after `after` up to and including `to`, in order, and says how many there were.
     ///
-    /// One binary COPY on a connection of its own: the database reads ahead while `fold` works, memory stays
-    /// constant. The event is lent; its buffers are used again for the next one.
+    /// One binary COPY on a connection of its own, which another task receives: the database sends ahead while `fold`
+    /// works, memory stays constant. The event is lent; its buffers are used again for the next one.
     ///
     /// # Errors
     /// Those of `fold`, at which it stops; a [`StoreError`] when the database cannot be read to the end or an event
@@ -24,15 +24,11 @@ impl Reader {
         to: i64,
         mut fold: impl FnMut(&Recorded) -> Result<(), E>,
     ) -> Result<u64, E> {
-        let mut conn = self.for_copy().await?;
-        let mut chunks = conn
-            .copy_out_raw(&copy_sql(after, to))
-            .await
-            .map_err(StoreError::from)?;
+        let mut blocks = self.blocks(after, to);
         let mut decoder = Decoder::default();
         let mut count = 0;
-        while let Some(chunk) = chunks.next().await {
-            decoder.feed(&chunk.map_err(StoreError::from)?);
+        while let Some(block) = blocks.recv().await {
+            decoder.feed(block?);
             while let Some(event) = decoder.next_event()? {
                 count += 1;
                 fold(event)?;
@@ -69,12 +65,11 @@ impl Reader {
         size: usize,
         pages: &mpsc::Sender<Result<Vec<Recorded>, StoreError>>,
     ) -> Result<(), StoreError> {
-        let mut conn = self.for_copy().await?;
-        let mut chunks = conn.copy_out_raw(&copy_sql(after, to)).await?;
+        let mut blocks = self.blocks(after, to);
         let mut decoder = Decoder::default();
         let mut page = Vec::with_capacity(size);
-        while let Some(chunk) = chunks.next().await {
-            decoder.feed(&chunk?);
+        while let Some(block) = blocks.recv().await {
+            decoder.feed(block?);
             while let Some(event) = decoder.next_event()? {
                 page.push(event.clone());
                 if page.len() >= size {
@@ -88,6 +83,40 @@ impl Reader {
         if !page.is_empty() {
             let _ = pages.send(Ok(page)).await;
         }
+        Ok(())
+    }
+
+    /// The bytes of the copy in blocks of about [`BLOCK`], received ahead by a few of them.
+    fn blocks(&self, after: i64, to: i64) -> mpsc::Receiver<Result<Vec<u8>, StoreError>> {
+        let (blocks, receiver) = mpsc::channel(BLOCKS_AHEAD);
+        let reader = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = reader.send_blocks(&copy_sql(after, to), &blocks).await {
+                // Nobody may be there to be told any more.
+                let _ = blocks.send(Err(error)).await;
+            }
+        });
+        receiver
+    }
+
+    async fn send_blocks(
+        &self,
+        copy: &str,
+        blocks: &mpsc::Sender<Result<Vec<u8>, StoreError>>,
+    ) -> Result<(), StoreError> {
+        let mut conn = self.for_copy().await?;
+        let mut chunks = conn.copy_out_raw(copy).await?;
+        let mut block = Vec::with_capacity(BLOCK);
+        while let Some(chunk) = chunks.next().await {
+            block.extend_from_slice(&chunk?);
+            if block.len() >= BLOCK {
+                let full = std::mem::replace(&mut block, Vec::with_capacity(BLOCK));
+                if blocks.send(Ok(full)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        let _ = blocks.send(Ok(block)).await;
         Ok(())
     }
 
@@ -133,6 +162,10 @@ fn copy_sql(after: i64, to: i64) -> String {
     )
 }
 
+/// What is received before it is handed on, in bytes.
+const BLOCK: usize = 128 << 10;
+/// How many such blocks are received ahead.
+const BLOCKS_AHEAD: usize = 4;
 /// How many columns a row has.
 const FIELDS: usize = 13;
 /// The signature, and after it the flags.
@@ -176,11 +209,15 @@ impl Default for Decoder {
 }
 
 impl Decoder {
-    /// Takes the next bytes. PostgreSQL sends whole rows, but promises nothing.
-    fn feed(&mut self, chunk: &[u8]) {
+    /// Takes the next bytes. PostgreSQL sends whole rows, so that nothing is left of those before; but it promises nothing.
+    fn feed(&mut self, block: Vec<u8>) {
         self.bytes.drain(..self.read);
         self.read = 0;
-        self.bytes.extend_from_slice(chunk);
+        if self.bytes.is_empty() {
+            self.bytes = block;
+        } else {
+            self.bytes.extend_from_slice(&block);
+        }
     }
 
     /// The next whole event, if its bytes are there.
