@@ -214,6 +214,8 @@ impl Bench {
         let mut rounds = 0;
         for round in 1..=ROUNDS {
             eprintln!("replay of {to} events, round {round} of {ROUNDS} …");
+            // What was written before is on the disk: nobody's reading has to make room by writing it.
+            self.checkpoint().await?;
             ours += self.ours.replay(to).await?;
             stock += stock::replay(&pool, count).await?;
             let copied = self.programs.copy(&self.ours_url, to)?;
