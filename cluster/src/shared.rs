@@ -106,7 +106,12 @@ mod tests {
             .spawn()
             .unwrap();
         let sessions = format!("select count(*) from pg_stat_activity where datname = '{used}'");
-        while cluster.psql(&[sessions.clone()]).unwrap().trim() == "0" {}
+        while cluster
+            .psql(std::slice::from_ref(&sessions))
+            .unwrap()
+            .trim()
+            == "0"
+        {}
         let again = find_or_start(home.path()).unwrap();
         let there = |name: &str| again.has_database(name).unwrap();
         assert_eq!((there(&left), there(&used)), (false, false));
