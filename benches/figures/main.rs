@@ -3,7 +3,7 @@
 //! measured at all is an error.
 //!
 //! `FIGURES_SECONDS` is the length of each measurement (4 unless told), `FIGURES` what is measured, where not all of it
-//! (`commands`, `replay`, `reconciliation`, with commas between). Every pair is measured twice in turns, so that
+//! (`commands`, `replay`, `reconciliation`, with commas between). Every pair is measured in turns, twice or oftener, so that
 //! a machine that drifts hits both sides.
 
 mod limit;
@@ -37,6 +37,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// How often each pair is measured.
 const ROUNDS: usize = 2;
+/// How often a replay is: one takes but a third of a second.
+const REPLAYS: usize = 8;
 /// How many events a replay reads at least.
 const REPLAYED: i64 = 200_000;
 /// How many of them stock makes views of.
@@ -212,8 +214,17 @@ impl Bench {
         let (mut ours, mut stock, mut copy) =
             (Duration::ZERO, Duration::ZERO, Some(Duration::ZERO));
         let mut rounds = 0;
-        for round in 1..=ROUNDS {
-            eprintln!("replay of {to} events, round {round} of {ROUNDS} …");
+        for round in 0..=REPLAYS {
+            eprintln!("replay of {to} events, round {round} of {REPLAYS} …");
+            if round == 1 {
+                // The one before counts for nobody: whoever comes first pays for memory that the machine has not handed out yet.
+                (ours, stock, copy) = (
+                    Duration::ZERO,
+                    Duration::ZERO,
+                    copy.and(Some(Duration::ZERO)),
+                );
+                rounds = 0;
+            }
             // What was written before is on the disk: nobody's reading has to make room by writing it.
             self.checkpoint().await?;
             ours += self.ours.replay(to).await?;
