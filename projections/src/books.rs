@@ -63,6 +63,13 @@ pub struct Balance {
     pub credit_minor: i64,
 }
 
+impl Balance {
+    /// Debits less credits, in minor units.
+    pub fn minor(&self) -> i64 {
+        self.debit_minor.saturating_sub(self.credit_minor)
+    }
+}
+
 /// All accounts, as they stood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Balances {
@@ -194,7 +201,7 @@ impl Balances {
     pub fn of(&self, account: Account, currency: Currency) -> i64 {
         let mut balances = self.balances.iter();
         let found = balances.find(|it| it.account == account && it.currency == currency);
-        found.map_or(0, |it| it.debit_minor.saturating_sub(it.credit_minor))
+        found.map_or(0, Balance::minor)
     }
 }
 

@@ -386,7 +386,7 @@ fn balance(it: &projections::books::Balance) -> BalanceShown {
         currency: it.currency.code(),
         debit_minor: it.debit_minor,
         credit_minor: it.credit_minor,
-        balance_minor: it.debit_minor.saturating_sub(it.credit_minor),
+        balance_minor: it.minor(),
     }
 }
 

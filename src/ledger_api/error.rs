@@ -9,12 +9,13 @@ use http::StatusCode;
 use projections::books::BooksError;
 use projections::exports::ExportError;
 use projections::figures::ExplainError;
+use projections::rebuild::RebuildError;
 use std::fmt::Display;
 
 use crate::doors::sentence;
 use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
-use crate::store::{NoExport, Scope};
+use crate::store::{NoExport, NoReplay, Scope};
 use crate::use_cases::{
     AppError, BreakError, CloseError, FeedError, MatchError, PastError, ReconcileError,
     RegisterError, SettleError, StartRebuildError,
@@ -186,6 +187,23 @@ impl From<StartRebuildError> for Problem {
                 Self::new(StatusCode::CONFLICT, "rebuild_running", sentence(&error))
             }
             StartRebuildError::App(error) => error.into(),
+        }
+    }
+}
+
+impl From<NoReplay> for Problem {
+    fn from(error: NoReplay) -> Self {
+        let detail = sentence(&error);
+        match error {
+            NoReplay::TooMany => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_replays", detail)
+                    .retry_after_s(5)
+            }
+            NoReplay::Rebuild(RebuildError::NoHistory(error)) => error.into(),
+            NoReplay::Rebuild(error) => {
+                tracing::error!(%error, "the past cannot be replayed");
+                AppError::Unavailable.into()
+            }
         }
     }
 }

@@ -25,6 +25,7 @@ mod payments;
 mod query;
 mod rebuilds;
 mod reconciliations;
+mod replay;
 mod shapes;
 
 use axum::extract::Request;
@@ -66,6 +67,7 @@ pub fn routes() -> Routes<App> {
         .get("/ledger/v1/rebuilds", rebuilds::list)
         .post("/ledger/v1/rebuilds", rebuilds::start)
         .get("/ledger/v1/rebuilds/{id}", rebuilds::get)
+        .get("/ledger/v1/replay", replay::as_of)
         .get("/ledger/v1/events", events::feed)
         .wrong_method(wrong_method)
         .described_by(openapi::fragment)
@@ -223,6 +225,7 @@ pub(crate) fn parse(bytes: &[u8]) {
         let _ = query.after::<String>("orders");
         let _ = events::position(&mut query);
         exports::parse(&mut query);
+        let _ = replay::projections(&mut query);
         let _ = query.end();
     }
     if let Ok(value) = HeaderValue::from_bytes(bytes) {

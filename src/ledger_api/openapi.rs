@@ -156,6 +156,7 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/rebuilds", "listRebuilds", "List rebuilds of read models, the latest first", "ledger:read", Page("LedgerRebuildListed"), Query(&["LedgerLimit", "LedgerAfter"])),
     ("post", "/ledger/v1/rebuilds", "startRebuild", "Make read models again from the events, beside the live ones", "operator", Made("LedgerRebuild"), Body("LedgerRebuildStart", r#"{"projections": ["orders", "journal"], "dry_run": true}"#)),
     ("get", "/ledger/v1/rebuilds/{id}", "getRebuild", "Read a rebuild, with what it found of the own rows", "ledger:read", One("LedgerRebuild"), Query(&[])),
+    ("get", "/ledger/v1/replay", "replay", "What the own read models were at a moment, made again from the events up to there alone, and whether what is live tells the same", "ledger:read", One("LedgerReplay"), Query(&["LedgerAsOfNeeded", "LedgerProjections"])),
     ("get", "/ledger/v1/events", "events", "The feed of the ledger: a page, lines of JSON, or server-sent events", "ledger:read", Feed, Query(OF_FEED)),
     ("get", "/ledger/v1/accounts", "listAccounts", "The chart of accounts", BOOKS, Page("LedgerAccount"), Query(&[])),
     ("get", "/ledger/v1/accounts/{id}/statement", "accountStatement", "The lines of an account in one currency, with what it stands at after each", BOOKS, PageAsOf("LedgerStatementLine", "opening_minor"), Query(OF_STATEMENT)),

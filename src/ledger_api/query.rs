@@ -39,6 +39,11 @@ impl Query {
         Ok(query)
     }
 
+    /// Whether the parameter is there.
+    pub fn has(&self, name: &str) -> bool {
+        self.left.contains_key(name)
+    }
+
     /// The parameter as it stands; none where it is absent.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.left.remove(name)

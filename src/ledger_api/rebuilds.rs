@@ -63,8 +63,9 @@ struct ComparedShown {
     differences: i64,
 }
 
+/// A column that differs, or a row that only one side has.
 #[derive(Serialize)]
-struct DifferenceShown {
+pub(super) struct DifferenceShown {
     table: String,
     key: Value,
     what: String,

@@ -246,7 +246,7 @@ fn balances(found: &Balances, form: Form) {
         say!("as of ledger position {}", found.ledger_position);
     }
     for it in &found.balances {
-        let minor = it.debit_minor.saturating_sub(it.credit_minor);
+        let minor = it.minor();
         match form {
             Form::Json => say!(
                 "{}",
@@ -336,7 +336,7 @@ async fn explain(
             .await?;
         if after.is_none() && which.form() == Form::Words {
             let it = &page.balance;
-            let minor = it.debit_minor.saturating_sub(it.credit_minor);
+            let minor = it.minor();
             say!(
                 "{} stands at {} {} as of ledger position {}, made of:",
                 it.account,

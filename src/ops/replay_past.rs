@@ -79,11 +79,10 @@ fn in_json(merchant: &MerchantId, found: &Past) -> Value {
 }
 
 fn balance_in_json(it: &BalanceThen) -> Value {
-    let either = it.replayed.as_ref().or(it.live.as_ref());
-    let side = |it: &Balance| json!({"debit_minor": it.debit_minor, "credit_minor": it.credit_minor, "balance_minor": minor(it)});
+    let side = |it: &Balance| json!({"debit_minor": it.debit_minor, "credit_minor": it.credit_minor, "balance_minor": it.minor()});
     json!({
-        "account": either.map(|it| it.account),
-        "currency": either.map(|it| it.currency.code()),
+        "account": it.account,
+        "currency": it.currency.code(),
         "replayed": it.replayed.as_ref().map(side),
         "live": it.live.as_ref().map(side),
     })
@@ -128,25 +127,17 @@ fn in_words(merchant: &MerchantId, found: &Past) -> String {
 fn balance_in_words(it: &BalanceThen) -> String {
     let written = |it: Option<&Balance>| {
         it.map_or_else(String::new, |it| {
-            Money::new(minor(it), it.currency).to_decimal_string()
+            Money::new(it.minor(), it.currency).to_decimal_string()
         })
-    };
-    let Some(either) = it.replayed.as_ref().or(it.live.as_ref()) else {
-        return String::new();
     };
     let mut line = format!(
         "{:<34} {:>18} {}",
-        either.account,
+        it.account,
         written(it.replayed.as_ref()),
-        either.currency.code()
+        it.currency.code()
     );
     if !it.is_identical() {
         let _ = write!(line, "  DIFFERS: live {}", written(it.live.as_ref()));
     }
     line
-}
-
-/// Debits less credits.
-fn minor(it: &Balance) -> i64 {
-    it.debit_minor.saturating_sub(it.credit_minor)
 }

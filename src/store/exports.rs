@@ -13,11 +13,10 @@ use projections::figures::{ExplainError, FiguresExplained, figures};
 use projections::lives::Subject;
 use projections::periods::Total;
 use sqlx::PgPool;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::BooksReader;
+use super::places::{Place, Places};
 
 /// How many events are held in memory.
 const AT_ONCE: i64 = 500;
@@ -56,7 +55,7 @@ pub struct Exports {
     pool: PgPool,
     reader: Reader,
     books: BooksReader,
-    running: Arc<Running>,
+    places: Places,
 }
 
 /// What an export is of.
@@ -104,7 +103,7 @@ impl Exports {
         Self {
             reader: Reader::new(pool.clone()),
             books: BooksReader::new(pool.clone()),
-            running: Arc::default(),
+            places: Places::new(RUN_AT_ONCE, OF_ONE_AT_ONCE),
             pool,
         }
     }
@@ -120,7 +119,7 @@ impl Exports {
         as_of: AsOf,
         charted: bool,
     ) -> Result<Export, NoExport> {
-        let place = Place::taken(&self.running, merchant).ok_or(NoExport::TooMany)?;
+        let place = self.places.take(merchant).ok_or(NoExport::TooMany)?;
         let (head, rest) = match what {
             What::Journal(filter) => self.journal(merchant, filter, as_of, charted).await?,
             What::Balances(filter) => self.balances(merchant, filter, as_of, charted).await?,
@@ -276,66 +275,4 @@ fn broken(error: impl Into<BoxError>) -> NoExport {
 
 fn counted(rows: usize) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-/// How many exports run, by merchant.
-#[derive(Debug, Default)]
-struct Running {
-    of: Mutex<HashMap<MerchantId, usize>>,
-}
-
-/// A place among those that run; it is free again when this is dropped.
-struct Place {
-    running: Arc<Running>,
-    merchant: MerchantId,
-}
-
-impl Place {
-    fn taken(running: &Arc<Running>, merchant: &MerchantId) -> Option<Self> {
-        let mut of = running.of.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = of.get(merchant).copied().unwrap_or(0);
-        if own >= OF_ONE_AT_ONCE || of.values().sum::<usize>() >= RUN_AT_ONCE {
-            return None;
-        }
-        of.insert(merchant.clone(), own + 1);
-        Some(Self {
-            running: Arc::clone(running),
-            merchant: merchant.clone(),
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let of = self.running.of.lock();
-        let mut of = of.unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = of.get_mut(&self.merchant) {
-            *own -= 1;
-            if *own == 0 {
-                of.remove(&self.merchant);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merchant_has_a_few_places_leaves_some_to_others_and_gives_each_back() {
-        let running = Arc::default();
-        let take = |whose: &str| Place::taken(&running, &whose.parse().unwrap());
-        let own: Vec<_> = (0..OF_ONE_AT_ONCE).map(|_| take("acme").unwrap()).collect();
-        assert!(take("acme").is_none());
-        let others: Vec<_> = (OF_ONE_AT_ONCE..RUN_AT_ONCE)
-            .map(|_| take("rival").unwrap())
-            .collect();
-        assert!(take("seedpay").is_none());
-        drop(others);
-        assert!(take("seedpay").is_some());
-        drop(own);
-        assert!(take("acme").is_some());
-        assert!(running.of.lock().unwrap().is_empty());
-    }
 }

@@ -17,6 +17,7 @@ mod listed;
 mod lists;
 mod outgoing;
 mod past;
+mod places;
 mod polls;
 mod presence;
 mod rebuilds;
@@ -48,7 +49,7 @@ pub use past::Past;
 pub use polls::{Gap, LeasedPoll, PollRow, Polls};
 pub use presence::Presence;
 pub use rebuilds::{
-    Certificate, ComparedRow, DifferenceRow, RebuildRow, Rebuilds, projections_named,
+    Certificate, ComparedRow, DifferenceRow, NoReplay, RebuildRow, Rebuilds, projections_named,
 };
 pub use reconciliations::{BreakRow, Numbered, Place, Reconciliations, RunRow, Step as RunStep};
 pub use recovery::{Fresh, LeasedWork, ParkedRow, Work, WorkKind, WorkStanding};

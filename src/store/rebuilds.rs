@@ -15,11 +15,28 @@ use uuid::Uuid;
 
 use super::BooksReader;
 use super::lists::Found;
+use super::places::Places;
+
+/// How many replays of the past run at once in a process, and of one merchant: each holds two connections of its own, and a
+/// processor.
+const REPLAYS_AT_ONCE: usize = 2;
+const OF_ONE_AT_ONCE: usize = 1;
 
 /// What can be rebuilt, and what was.
 pub struct Rebuilds {
     url: SecretString,
     reader: Reader,
+    replays: Places,
+}
+
+/// Why the past is not replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum NoReplay {
+    /// The merchant, or the process, has enough of them under way.
+    #[error("too many replays are under way")]
+    TooMany,
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
 }
 
 /// A rebuild, as it stands. Positions are those of the whole log, which nobody outside sees.
@@ -106,6 +123,7 @@ impl Rebuilds {
         Self {
             url: url.to_owned().into(),
             reader,
+            replays: Places::new(REPLAYS_AT_ONCE, OF_ONE_AT_ONCE),
         }
     }
 
@@ -124,17 +142,23 @@ impl Rebuilds {
     /// See [`rebuild::past`].
     ///
     /// # Errors
-    /// [`RebuildError`].
+    /// [`NoReplay`].
     pub async fn past(
         &self,
         (merchant, as_of): (&MerchantId, AsOf),
         projections: &[Projection],
         watch: &mut dyn Watch,
-    ) -> Result<Past, RebuildError> {
+    ) -> Result<Past, NoReplay> {
+        let _place = self.replays.take(merchant).ok_or(NoReplay::TooMany)?;
         let books = BooksReader::new(self.reader.pool().clone());
-        drop(books.caught_up(merchant).await?);
+        drop(
+            books
+                .caught_up(merchant)
+                .await
+                .map_err(RebuildError::from)?,
+        );
         let (url, reader) = (self.url.expose_secret(), &self.reader);
-        rebuild::past(url, reader, (merchant, as_of), projections, watch).await
+        Ok(rebuild::past(url, reader, (merchant, as_of), projections, watch).await?)
     }
 
     /// One that the merchant may know of: begun with its own key, or on the command line. None asks for everybody.

@@ -1,13 +1,16 @@
 //! Read models rebuilt beside the live ones, as background work of the service.
 
-use projections::rebuild::{Order, Outcome, Projection, Rebuild, RebuildError, Refold, Watch};
+use projections::books::AsOf;
+use projections::rebuild::{
+    Order, Outcome, Past, Projection, Rebuild, RebuildError, Refold, Watch,
+};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::once::{Begun, Then};
 use super::{App, AppError, Idempotency};
-use crate::store::{Caller, Certificate, Commit, Found, RebuildRow};
+use crate::store::{Caller, Certificate, Commit, Found, NoReplay, RebuildRow};
 
 /// A rebuild that is asked for.
 #[derive(Debug, Clone)]
@@ -125,6 +128,25 @@ impl App {
     ) -> Result<Found<RebuildRow>, AppError> {
         let (rebuilds, merchant) = (&self.inner.store.rebuilds, &caller.merchant.id);
         Ok(rebuilds.page(merchant, before, limit).await?)
+    }
+
+    /// What the caller's read models were, and whether what is live tells the same of then. Nothing is kept; whoever no longer waits
+    /// for it ends it.
+    ///
+    /// # Errors
+    /// [`NoReplay`].
+    pub async fn read_models_as_of(
+        &self,
+        caller: &Caller,
+        as_of: AsOf,
+        projections: &[Projection],
+    ) -> Result<Past, NoReplay> {
+        let rebuilds = &self.inner.store.rebuilds;
+        let (of, mut nobody) = ((&caller.merchant.id, as_of), ());
+        tokio::select! {
+            found = rebuilds.past(of, projections, &mut nobody) => found,
+            () = self.stopping().cancelled() => Err(RebuildError::CalledOff.into()),
+        }
     }
 
     /// In a task of its own, until it ends or the service stops.

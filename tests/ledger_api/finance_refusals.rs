@@ -93,6 +93,7 @@ fn as_of_paths(it: &Things) -> Vec<String> {
         format!("/orders/{}/explain?", it.order),
         format!("/payments/{}?", it.intent),
         format!("/payments/{}/explain?", it.intent),
+        "/replay?".to_owned(),
     ]
 }
 
@@ -201,6 +202,19 @@ fn ranges() -> Vec<Asked> {
             asked.push(reads(format!("{path}?{query}"), "reversed_range"));
         }
         asked.push(reads(format!("{path}?{of}_from=monday"), "invalid_request"));
+    }
+    for query in [
+        "",
+        "projections=orders",
+        "as_of=1&projections=",
+        "as_of=1&projections=events",
+        "as_of=1&projections=orders,",
+        "as_of=1&projections=orders%20journal",
+        "as_of=1&effective=true",
+        "as_of=1&merchant=rival",
+        "as_of=1&dry_run=false",
+    ] {
+        asked.push(reads(format!("/replay?{query}"), "invalid_request"));
     }
     for path in ["/exports/journal", "/exports/events"] {
         for (query, code) in [

@@ -8,6 +8,7 @@ mod deaths;
 mod differences;
 mod load;
 mod past;
+mod past_api;
 
 use crate::support::{World, card_payment, process, send, until};
 use eventstore::{Reader, Role};

@@ -8,7 +8,7 @@ use sqlx::Executor;
 use std::process::{Output, Stdio};
 
 /// Replays all of acme's, as of then.
-async fn past(world: &World, as_of: &str) -> (i32, Value) {
+pub async fn past(world: &World, as_of: &str) -> (i32, Value) {
     let of = ["--all", "--merchant", "acme", "--as-of", as_of, "--json"];
     replay(world, &of).await
 }

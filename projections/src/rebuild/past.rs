@@ -42,6 +42,8 @@ pub struct TableThen {
 /// What an account had come to in one currency: as the live journal tells it as of then, and as it was replayed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BalanceThen {
+    pub account: Account,
+    pub currency: Currency,
     pub live: Option<Balance>,
     pub replayed: Option<Balance>,
 }
@@ -90,7 +92,7 @@ pub async fn past(
     let options = PgConnectOptions::from_str(url)?
         .application_name("counterfoil-replay")
         .disable_statement_logging();
-    let mut session = connect(&options).await?;
+    let mut session = watched(&options).await?;
     let upto = scope(&mut session, merchant, as_of).await?.ledger_position;
     if upto == 0 {
         return Err(BooksError::BeforeTheBeginning.into());
@@ -186,12 +188,22 @@ async fn page(
     Ok(page)
 }
 
+/// A session whose server looks whether anybody is still there: who goes away ends what is being read for them. One that cannot look
+/// reads to the end.
+async fn watched(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut session = connect(options).await?;
+    let _ = session
+        .execute("set client_connection_check_interval = '1s'")
+        .await;
+    Ok(session)
+}
+
 /// The live tables at one moment. They are locked first: one that was exchanged after the snapshot was taken would be empty in it.
 async fn snapshot(
     options: &PgConnectOptions,
     tables: &Tables,
 ) -> Result<PgConnection, sqlx::Error> {
-    let mut live = connect(options).await?;
+    let mut live = watched(options).await?;
     let names: Vec<&str> = tables.as_slice().iter().map(|it| it.name).collect();
     let begin = format!(
         "begin isolation level repeatable read read only; lock table {}, {} in access share mode",
@@ -260,11 +272,15 @@ fn beside(live: Vec<Balance>, replayed: Vec<Balance>) -> Vec<BalanceThen> {
     let mut both: Vec<BalanceThen> = live
         .into_iter()
         .map(|it| BalanceThen {
+            account: it.account,
+            currency: it.currency,
             replayed: replayed.remove(&(it.account, it.currency)),
             live: Some(it),
         })
         .collect();
     both.extend(replayed.into_values().map(|it| BalanceThen {
+        account: it.account,
+        currency: it.currency,
         live: None,
         replayed: Some(it),
     }));

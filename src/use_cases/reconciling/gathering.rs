@@ -189,8 +189,7 @@ impl Working {
                 .iter()
                 .filter(|it| it.account == Account::StripeBalance)
             {
-                let minor = it.debit_minor.saturating_sub(it.credit_minor);
-                let held = Money::new(minor, it.currency);
+                let held = Money::new(it.minor(), it.currency);
                 items.push(ours(Subject::whole(it.currency), Ours::Journal(held)));
             }
         }
