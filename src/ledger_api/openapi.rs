@@ -144,7 +144,7 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/parked/{id}", "getParked", "Read a parked intention", READ, One("LedgerParked"), Query(&[])),
     ("post", "/ledger/v1/parked/{id}/settle", "settleParked", "Say what became of a parked intention; it counts once another key approves", WRITE, One("LedgerParked"), Body("LedgerSettlement", r#"{"outcome": "did_not_happen", "because": "Stripe's dashboard shows no such refund"}"#)),
     ("post", "/ledger/v1/parked/{id}/approve", "approveParked", "Approve what another key said became of it; Stripe is read first", "approve", One("LedgerParked"), Body("LedgerApproval", "{}")),
-    ("get", "/ledger/v1/reconciliations", "listReconciliations", "List runs that compared the books with Stripe's, newest first", LEDGER, Page("LedgerReconciliation"), Query(&["LedgerLimit", "LedgerAfter"])),
+    ("get", "/ledger/v1/reconciliations", "listReconciliations", "List runs that compared the books with Stripe's, newest first; as of a point, those that had ended and compared what was recorded by then", LEDGER, Page("LedgerReconciliation"), Query(&["LedgerLimit", "LedgerAfter", "LedgerAsOf"])),
     ("post", "/ledger/v1/reconciliations", "openReconciliation", "Compare the books with Stripe's; what is open already goes on", WRITE, One("LedgerReconciliation"), Body("LedgerReconciliationOpen", "{}")),
     ("get", "/ledger/v1/reconciliations/{id}", "getReconciliation", "Read a run", LEDGER, One("LedgerReconciliation"), Query(&[])),
     ("get", "/ledger/v1/reconciliation_breaks", "listBreaks", "List what does not agree; what agrees by now only where it is asked for", LEDGER, Page("LedgerBreak"), Query(&["LedgerLimit", "LedgerAfter", "LedgerBreakStatus"])),

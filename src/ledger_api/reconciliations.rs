@@ -10,6 +10,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::NAME;
+use super::books::point;
 use super::call::{Answer, Call, Said, json, outcome};
 use super::error::no_such;
 use super::fields::{self, Fields};
@@ -67,16 +68,17 @@ struct AmountShown {
     currency: String,
 }
 
-/// Runs of the caller's merchant, newest first.
+/// Runs of the caller's merchant, newest first; as of a point, those that had ended and compared what was recorded by then.
 pub async fn list(State(app): State<App>, request: Request) -> Answer {
     let call = Call::open(app, request, Scope::LedgerRead).await?;
     let mut query = call.query()?;
     let (limit, after) = (query.limit(), query.after::<ReconciliationId>(RUNS));
+    let as_of = point(&mut query);
     query.end()?;
     let merchant = &call.caller.merchant.id;
     let found = call
         .app
-        .reconciliation_runs(merchant, after, limit + 1)
+        .reconciliation_runs(merchant, as_of, after, limit + 1)
         .await?;
     let shown = List::new(
         RUNS,

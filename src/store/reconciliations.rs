@@ -345,23 +345,28 @@ impl Reconciliations {
         Ok(rows.into_iter().map(ReconciliationId::from_uuid).collect())
     }
 
-    /// Runs of the merchant, newest first, before `before`.
+    /// Runs of the merchant, newest first, before `before`; where a position of the ledger is given, those that ended and were
+    /// pinned there or earlier.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn runs(
         &self,
         merchant: &MerchantId,
+        pinned_by: Option<i64>,
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<RunRow>, sqlx::Error> {
         let sql = format!(
             "select {RUN} from reconciliation_runs
-             where merchant = $1 and ($2::uuid is null or run_id < $2) order by run_id desc limit $3"
+             where merchant = $1 and ($2::uuid is null or run_id < $2)
+               and ($3::bigint is null or (status = 'closed' and ledger_position <= $3))
+             order by run_id desc limit $4"
         );
         sqlx::query_as(&sql)
             .bind(merchant.as_str())
             .bind(before)
+            .bind(pinned_by)
             .bind(limit)
             .fetch_all(&self.pool)
             .await

@@ -94,6 +94,7 @@ fn as_of_paths(it: &Things) -> Vec<String> {
         format!("/payments/{}?", it.intent),
         format!("/payments/{}/explain?", it.intent),
         "/replay?".to_owned(),
+        "/reconciliations?".to_owned(),
     ]
 }
 

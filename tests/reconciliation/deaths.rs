@@ -1,6 +1,6 @@
 //! A reconciliation whose process is killed, which another process goes on with; and what was said at some point of the past.
 
-use crate::support::{World, process, until};
+use crate::support::{World, process, send, until};
 use crate::{
     at_stripe, forge, pay, plant_another_fee, quiet, read, reconcile, refund, try_reconcile,
 };
@@ -163,6 +163,14 @@ async fn as_of(world: &World, point: &str) -> Value {
     serde_json::from_slice(&shown.stdout).unwrap()
 }
 
+/// The first run that the API lists as of a position.
+async fn listed_as_of(world: &World, position: i64) -> Value {
+    let listed = world.get(&format!("/ledger/v1/reconciliations?as_of={position}"));
+    let (status, listed) = send(listed.bearer_auth("finance-acme")).await;
+    assert_eq!(status, 200, "{listed}");
+    listed["data"][0]["id"].clone()
+}
+
 /// Of what the breaks of a report in JSON are.
 fn breaks(report: &Value) -> Vec<String> {
     let lines = report["lines"].as_array().unwrap().iter();
@@ -193,7 +201,9 @@ async fn a_report_as_of_a_point_is_the_last_one_of_then() {
             "as of {point}"
         );
         assert_eq!(breaks(&shown).len(), found);
+        assert_eq!(listed_as_of(&world, point).await, shown["head"]["run"]);
     }
+    assert_eq!(listed_as_of(&world, before_all - 1).await, Value::Null);
     // Nothing was compared by then, and nothing is known of what is to come.
     for point in [
         (before_all - 1).to_string(),

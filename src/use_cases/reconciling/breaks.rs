@@ -2,10 +2,11 @@
 
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::reconciliation::{Break, ReconciliationCommand, ReconciliationError, Run};
+use projections::books::AsOf;
 
 use crate::store::{BreakRow, Caller, Commit, Decided, Merchant, RunRow};
 use crate::use_cases::once::{Left, Then};
-use crate::use_cases::{App, AppError, Idempotency, Outcome};
+use crate::use_cases::{App, AppError, Idempotency, Outcome, PastError};
 
 /// What a person does about a break. Who does it is the caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -121,21 +122,28 @@ impl App {
             .ok_or_else(|| no_such("break", id))
     }
 
-    /// Runs of the merchant, newest first, before one of them.
+    /// Runs of the merchant, newest first, before one of them; as of a point those that had compared what was recorded up to there,
+    /// or up to an earlier one (see [`App::run_as_of`]).
     ///
     /// # Errors
-    /// When they cannot be read.
+    /// [`PastError`].
     pub async fn reconciliation_runs(
         &self,
         merchant: &MerchantId,
+        as_of: Option<AsOf>,
         before: Option<ReconciliationId>,
         limit: i64,
-    ) -> Result<Vec<RunRow>, AppError> {
-        let runs = &self.inner.store.reconciliations;
-        let found = runs
-            .runs(merchant, before.map(ReconciliationId::uuid), limit)
-            .await;
-        found.map_err(AppError::from_sqlx)
+    ) -> Result<Vec<RunRow>, PastError> {
+        let pinned_by = match as_of {
+            Some(as_of) => Some(self.books().position_as_of(merchant, as_of).await?),
+            None => None,
+        };
+        let (runs, before) = (
+            &self.inner.store.reconciliations,
+            before.map(ReconciliationId::uuid),
+        );
+        let found = runs.runs(merchant, pinned_by, before, limit).await;
+        Ok(found.map_err(AppError::from_sqlx)?)
     }
 
     /// Breaks of the merchant after one of them; those that are gone only where that status is asked for.
