@@ -69,35 +69,43 @@ async fn shadows(world: &World) -> i64 {
         .unwrap()
 }
 
+/// Kills a rebuild that somebody holds up in that step: the live rows are as they were, and its shadow lies there.
+async fn killed_in(
+    world: &World,
+    step: &str,
+    (mut killed, holder): (Child, PgConnection),
+    live: &[Value],
+) {
+    in_step(world, step).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    holder.close().await.unwrap();
+    // The lock goes with its session, as soon as the server has noticed.
+    until("its session has ended", async || sessions(world).await == 0).await;
+    assert_eq!(balances(world).await, live, "killed while {step}");
+    assert!(shadows(world).await > 0, "its shadow is there");
+}
+
 /// Planted bugs, each seen red here: shadows that are left where a rebuild begins; records of the killed that nobody ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_killed_leaves_the_live_rows_and_the_next_one_tidies_up() {
     let world = busy_world().await;
     let planted = wrong(&world).await;
-    let places = [
-        // Full, and about to keep its certificate.
-        (
-            "comparing",
-            "lock table rebuild_tables in access exclusive mode",
-        ),
-        // Compared, and waiting for the tables.
-        ("swapping", "lock table balances in access share mode"),
-    ];
-    for (step, lock) in places {
-        let holder = holder(&world, lock).await;
-        let mut killed = spawned(&world);
-        in_step(&world, step).await;
-        killed.kill().unwrap();
-        killed.wait().unwrap();
-        holder.close().await.unwrap();
-        // The lock goes with its session, as soon as the server has noticed.
-        until("its session has ended", async || {
-            sessions(&world).await == 0
-        })
-        .await;
-        assert_eq!(balances(&world).await, planted, "killed while {step}");
-        assert!(shadows(&world).await > 0, "its shadow is there");
-    }
+    let certificate = "lock table rebuild_tables in access exclusive mode";
+    // What the dead one was at stays written until the next begins: each is killed in another step than the one before.
+    // Compared, and about to be indexed.
+    let held = holder(&world, certificate).await;
+    let it = spawned(&world);
+    in_step(&world, "comparing").await;
+    let written = holder(&world, "lock table rebuild.balances in row exclusive mode").await;
+    held.close().await.unwrap();
+    killed_in(&world, "indexing", (it, written), &planted).await;
+    // Full, and about to keep its certificate.
+    let held = holder(&world, certificate).await;
+    killed_in(&world, "comparing", (spawned(&world), held), &planted).await;
+    // Indexed, and waiting for the tables.
+    let held = holder(&world, "lock table balances in access share mode").await;
+    killed_in(&world, "swapping", (spawned(&world), held), &planted).await;
     let (code, told) = replay(&world, &["--all", "--json"]).await;
     assert_eq!((code, &told["state"]), (0, &json!("swapped")), "{told:#}");
     assert_ne!(balances(&world).await, planted);
@@ -106,7 +114,7 @@ async fn one_that_is_killed_leaves_the_live_rows_and_the_next_one_tidies_up() {
         .fetch_all(&mut owner(&world).await)
         .await
         .unwrap();
-    assert_eq!(states, ["abandoned", "abandoned", "swapped"]);
+    assert_eq!(states, ["abandoned", "abandoned", "abandoned", "swapped"]);
     assert_identical(&world).await;
     world.stop_audited().await;
 }
