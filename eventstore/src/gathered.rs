@@ -25,7 +25,7 @@ const SET_UP: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; \
      SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// A cheap handle on the one task of this process that reads streams together, on a connection of its own: a read costs a part of
-/// a round trip, where one through the pool costs four (it tests and rolls back what it lends). Ends with its last handle.
+/// a round trip, where one through the pool costs two (it rolls back what it lends). Ends with its last handle.
 #[derive(Debug, Clone)]
 pub struct StreamReads {
     queue: mpsc::Sender<Wanted>,
