@@ -52,11 +52,11 @@ impl Cluster {
     }
 
     /// Drops the databases that processes which are gone have made for their tests, so that a whole run needs no more disk than its
-    /// largest program. How many they were.
+    /// largest program.
     ///
     /// # Errors
     /// What the server said.
-    pub(crate) fn drop_databases_of_the_dead(&self) -> Result<usize, ClusterError> {
+    pub(crate) fn drop_databases_of_the_dead(&self) -> Result<(), ClusterError> {
         let names = self.psql(&["select datname from pg_database".to_owned()])?;
         let left = names.lines().filter(|name| {
             maker(name).is_some_and(|pid| !postmaster::alive(pid)) && checked(name).is_ok()
@@ -68,7 +68,7 @@ impl Cluster {
         if !drops.is_empty() {
             self.psql(&drops)?;
         }
-        Ok(drops.len())
+        Ok(())
     }
 
     pub(crate) fn has_database(&self, name: &str) -> Result<bool, ClusterError> {

@@ -111,7 +111,12 @@ mod tests {
             .unwrap()
             .trim()
             == "0"
-        {}
+        {
+            assert!(
+                connected.try_wait().unwrap().is_none(),
+                "it has not connected"
+            );
+        }
         let again = find_or_start(home.path()).unwrap();
         let there = |name: &str| again.has_database(name).unwrap();
         assert_eq!((there(&left), there(&used)), (false, false));

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use crate::StoreError;
+use crate::plans::BY_INDEX;
 use crate::read::{COLUMNS, Reader, Recorded, recorded};
 
 /// How many streams one query reads at most.
@@ -19,10 +20,6 @@ const QUEUE: usize = 1024;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 /// How long everybody waits for a new connection before each asks the pool for one.
 const CONNECT_WITHIN: Duration = Duration::from_millis(250);
-
-/// Every stream is one range of the primary key, also for a plan that was made while the table was empty.
-const SET_UP: &str = "SET plan_cache_mode = force_generic_plan; SET jit = off; \
-     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
 
 /// A cheap handle on the one task of this process that reads streams together, on a connection of its own: a read costs a part of
 /// a round trip, where one through the pool costs two (it rolls back what it lends). Ends with its last handle.
@@ -125,7 +122,7 @@ async fn read_together(
 /// Not lent by the pool, which would want it back each time.
 async fn connected(reader: &Reader) -> Result<PgConnection, StoreError> {
     let mut conn = reader.pool().acquire().await?.detach();
-    conn.execute(SET_UP).await?;
+    conn.execute(BY_INDEX).await?;
     Ok(conn)
 }
 

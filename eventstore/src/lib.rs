@@ -18,6 +18,7 @@ mod fold;
 mod gathered;
 mod leaf;
 mod log;
+mod plans;
 mod pool;
 mod read;
 mod replay;

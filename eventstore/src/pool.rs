@@ -47,7 +47,8 @@ const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
 ///
 /// A `begin()` whose future is dropped half-way returns its connection inside an open transaction (sqlx 0.8.6 rolls
 /// back only what it counted); the next write on it would answer Ok and be lost. Here every connection that has been
-/// used is rolled back before anybody else gets it.
+/// used is rolled back before anybody else gets it; until then such a transaction has done nothing, and its role's time for being idle
+/// ends it.
 ///
 /// # Errors
 /// When the URL does not parse or the database cannot be reached.

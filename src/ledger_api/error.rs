@@ -200,6 +200,8 @@ impl From<NoReplay> for Problem {
                     .retry_after_s(5)
             }
             NoReplay::Rebuild(RebuildError::NoHistory(error)) => error.into(),
+            // The service stops.
+            NoReplay::Rebuild(RebuildError::CalledOff) => AppError::Unavailable.into(),
             NoReplay::Rebuild(error) => {
                 tracing::error!(%error, "the past cannot be replayed");
                 AppError::Unavailable.into()

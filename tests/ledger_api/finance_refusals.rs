@@ -189,6 +189,23 @@ fn unknown_accounts_currencies_and_months() -> Vec<Asked> {
     asked
 }
 
+fn replays() -> Vec<Asked> {
+    let queries = [
+        "",
+        "projections=orders",
+        "as_of=1&projections=",
+        "as_of=1&projections=events",
+        "as_of=1&projections=orders,",
+        "as_of=1&projections=orders%20journal",
+        "as_of=1&effective=true",
+        "as_of=1&merchant=rival",
+        "as_of=1&dry_run=false",
+    ];
+    queries
+        .map(|query| reads(format!("/replay?{query}"), "invalid_request"))
+        .into()
+}
+
 fn ranges() -> Vec<Asked> {
     let (early, late) = ("2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z");
     let mut asked = Vec::new();
@@ -203,19 +220,6 @@ fn ranges() -> Vec<Asked> {
             asked.push(reads(format!("{path}?{query}"), "reversed_range"));
         }
         asked.push(reads(format!("{path}?{of}_from=monday"), "invalid_request"));
-    }
-    for query in [
-        "",
-        "projections=orders",
-        "as_of=1&projections=",
-        "as_of=1&projections=events",
-        "as_of=1&projections=orders,",
-        "as_of=1&projections=orders%20journal",
-        "as_of=1&effective=true",
-        "as_of=1&merchant=rival",
-        "as_of=1&dry_run=false",
-    ] {
-        asked.push(reads(format!("/replay?{query}"), "invalid_request"));
     }
     for path in ["/exports/journal", "/exports/events"] {
         for (query, code) in [
@@ -540,6 +544,7 @@ async fn what_is_wrong_to_ask_gets_its_problem_and_nothing_comes_of_it() {
     let page = get(&world, FINANCE, "/entries?limit=1").await.expect(200);
     let mut matrix = points_without_history(&things);
     matrix.extend(unknown_accounts_currencies_and_months());
+    matrix.extend(replays());
     matrix.extend(ranges());
     matrix.extend(of_another_merchant(&things));
     matrix.extend(broken_cursors(page["next"].as_str().unwrap()));

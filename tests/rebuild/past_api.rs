@@ -75,17 +75,17 @@ async fn a_finance_person_is_told_what_the_command_tells_and_of_the_own_rows_alo
         "{told:#}"
     );
 
-    for (bug, rows) in [
-        (format!("update journal set debit_minor = debit_minor + 1 where position = ({refund}) and debit_minor > 0"), 1),
+    for bug in [
+        format!("update journal set debit_minor = debit_minor + 1 where position = ({refund}) and debit_minor > 0"),
         // One that is nowhere among the events, and would be Acme's.
-        (format!("insert into journal select 'acme', ledger_position, 9, line, account, currency, debit_minor, credit_minor,
+        format!("insert into journal select 'acme', ledger_position, 9, line, account, currency, debit_minor, credit_minor,
                          recorded_at, effective_at, period, position
-                  from journal where position = ({refund}) and credit_minor > 0"), 1),
-        ("update journal set debit_minor = debit_minor + 1 where merchant = 'rival' and ledger_position =
-            (select min(ledger_position) from journal where merchant = 'rival') and debit_minor > 0".to_owned(), 1),
+                  from journal where position = ({refund}) and credit_minor > 0"),
+        "update journal set debit_minor = debit_minor + 1 where merchant = 'rival' and ledger_position =
+            (select min(ledger_position) from journal where merchant = 'rival') and debit_minor > 0".to_owned(),
     ] {
         let changed = owner(&world).await.execute(&*bug).await.unwrap();
-        assert_eq!(changed.rows_affected(), rows, "{bug}");
+        assert_eq!(changed.rows_affected(), 1, "{bug}");
     }
     let (code, printed) = past(&world, &at.to_string()).await;
     let (status, told) = get(&world, FINANCE, &format!("as_of={at}")).await;

@@ -232,5 +232,14 @@ async fn a_report_as_of_a_point_is_the_last_one_of_then() {
         Some(2),
         "positions are a merchant's"
     );
+    // One that has not ended has nothing to say yet.
+    let mut owner = PgConnection::connect(&world.database_url).await.unwrap();
+    let unended = "update reconciliation_runs set status = 'comparing' where run_id = $1";
+    let unended = sqlx::query(unended).bind(faulty.head.run.uuid());
+    assert_eq!(
+        unended.execute(&mut owner).await.unwrap().rows_affected(),
+        1
+    );
+    assert_eq!(listed_as_of(&world, now).await, clean.head.run.to_string());
     world.stop().await;
 }

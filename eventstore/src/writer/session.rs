@@ -13,14 +13,13 @@ use tokio::time::{Instant, timeout};
 
 use super::statement::{Evidence, Said};
 use crate::append::ExistingClaim;
+use crate::plans::BY_INDEX;
 use crate::read::{CLAIM_COLUMNS, Head, existing_claim, sequence};
 use crate::{StoreError, Table, crash_point};
 
-/// Every plan is an index lookup per row; a plan that was made while a table was empty must not scan it later. A process that
-/// is paused while it holds the head is cut off after seconds, so that the others go on; when it wakes, it settles what it sent.
+/// A process that is paused while it holds the head is cut off after seconds, so that the others go on; when it wakes, it settles
+/// what it sent.
 const SET_UP: &str = "SET ROLE counterfoil_writer; \
-     SET plan_cache_mode = force_generic_plan; SET jit = off; \
-     SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; \
      SET statement_timeout = 0; SET idle_in_transaction_session_timeout = '3s'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -75,9 +74,10 @@ impl Session {
             clock,
             locked: false,
         };
+        let set_up = format!("{SET_UP}; {BY_INDEX}");
         within(
             limit,
-            session.conn.execute(SET_UP).map_err(StoreError::from),
+            session.conn.execute(&*set_up).map_err(StoreError::from),
         )
         .await?;
         Ok(session)
