@@ -2,10 +2,11 @@
 // exit code 1 when one is not as it should be. What it talks to is named by SDK_BASE, SDK_API_KEY, SDK_TOKEN and SDK_ADMIN,
 // the browser by SDK_BROWSER.
 import assert from 'node:assert/strict';
-import { control, fill, follow, pay, type, words, World } from './world.mjs';
+import { control, fill, focus, follow, pay, type, words, World } from './world.mjs';
 
-/** What is said beside the field, if it is the one that has the focus. */
-function complaint(tab) {
+/** What is said beside the field that has the focus. */
+async function complaint(tab) {
+  await focus(tab);
   return tab.evaluate(() => {
     const field = document.activeElement;
     return [field.labels?.[0]?.innerText, document.getElementById(field.getAttribute('aria-describedby'))?.innerText];

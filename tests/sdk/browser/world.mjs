@@ -108,6 +108,15 @@ export function control(place, role, name) {
   return place.waitForSelector(`::-p-aria([name="${name}"][role="${role}"])`, { timeout: PATIENCE_MS });
 }
 
+/** Waits until something has the focus: a browser gives it when it first draws a page, which may be after it has loaded it. */
+export async function focus(tab) {
+  const end = Date.now() + PATIENCE_MS;
+  while (!(await tab.evaluate(() => document.activeElement !== document.body))) {
+    assert.ok(Date.now() < end, 'nothing has the focus');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /** Types into the field with this label, over what it holds. */
 export async function type(place, label, text) {
   const field = await control(place, 'textbox', label);
