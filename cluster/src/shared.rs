@@ -21,9 +21,8 @@ impl Cluster {
 }
 
 fn find_or_start(home: &Path) -> Result<Cluster, ClusterError> {
-    let place = Place::prepare(home)?;
-    let _one_at_a_time = lock(&place)?;
-    let cluster = Cluster::find_or_start(place)?;
+    let _one_at_a_time = lock(home)?;
+    let cluster = Cluster::find_or_start(Place::prepare(home)?)?;
     cluster.drop_databases_of_the_dead()?;
     Ok(cluster)
 }
@@ -37,11 +36,11 @@ pub fn stop_shared_for_tests() -> Result<bool, ClusterError> {
 }
 
 fn stop_and_remove(home: &Path) -> Result<bool, ClusterError> {
+    let _one_at_a_time = lock(home)?;
     if !home.exists() {
         return Ok(false);
     }
     let place = Place::prepare(home)?;
-    let _one_at_a_time = lock(&place)?;
     if let Some(found) = postmaster::living(&place.data()) {
         postmaster::stop(found.pid, &mut None)?;
     }
@@ -54,8 +53,9 @@ fn stop_and_remove(home: &Path) -> Result<bool, ClusterError> {
     Ok(true)
 }
 
-fn lock(place: &Place) -> Result<File, ClusterError> {
-    let path = place.root.join("starting");
+/// Taken before anything is made in `home`, and beside it: what is removed with it would lock nobody out.
+fn lock(home: &Path) -> Result<File, ClusterError> {
+    let path = home.with_extension("lock");
     let file = open_lock(&path)?;
     flock(&file, FlockOperation::LockExclusive)
         .map_err(|error| io_at("lock", &path)(error.into()))?;
@@ -69,12 +69,10 @@ fn home() -> PathBuf {
     let target = program
         .ancestors()
         .find(|dir| dir.join("CACHEDIR.TAG").is_file());
-    target
-        .map_or_else(
-            || std::env::temp_dir().join("counterfoil-tests"),
-            Path::to_owned,
-        )
-        .join("test-cluster")
+    target.map_or_else(
+        || std::env::temp_dir().join("counterfoil-test-cluster"),
+        |target| target.join("test-cluster"),
+    )
 }
 
 #[cfg(test)]
@@ -83,12 +81,27 @@ mod tests {
     use crate::bare;
     use std::process::{Command, Stdio};
 
+    /// Planted bug that turns this red: a lock that is taken after the directories are made.
+    #[test]
+    fn of_all_who_come_at_once_one_starts_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("cluster");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| find_or_start(&home).unwrap());
+            }
+        });
+        assert!(stop_and_remove(&home).unwrap());
+        assert!(!stop_and_remove(&home).unwrap());
+    }
+
     /// Planted bugs that turn this red: dropping what a living process has made, or what nobody's name is in; not dropping what
     /// something is still connected to.
     #[test]
     fn what_tests_of_a_process_that_is_gone_have_left_is_dropped_and_nothing_else() {
-        let home = tempfile::tempdir().unwrap();
-        let cluster = find_or_start(home.path()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("cluster");
+        let cluster = find_or_start(&home).unwrap();
         let mut gone = Command::new("true").spawn().unwrap();
         gone.wait().unwrap();
         let (left, used) = (
@@ -117,11 +130,11 @@ mod tests {
                 "it has not connected"
             );
         }
-        let again = find_or_start(home.path()).unwrap();
+        let again = find_or_start(&home).unwrap();
         let there = |name: &str| again.has_database(name).unwrap();
         assert_eq!((there(&left), there(&used)), (false, false));
         assert!(there(&ours) && there("cf_test_0123456789ab"));
         assert!(!connected.wait().unwrap().success());
-        assert!(stop_and_remove(home.path()).unwrap());
+        assert!(stop_and_remove(&home).unwrap());
     }
 }
