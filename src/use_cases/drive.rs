@@ -148,10 +148,10 @@ impl App {
         let way = way.await?;
         // An update says only what it changes: Stripe would refuse the rest, unchanged as it is, once money was taken.
         let sealed = match &pending.step {
-            Step::Update(changes) => &changes.personal,
-            _ => &facts.personal,
+            Step::Update(changes) => changes.personal.as_ref(),
+            _ => facts.personal.as_deref(),
         };
-        let personal = self.opened(&merchant.id, sealed.as_ref()).await?;
+        let personal = self.opened(&merchant.id, sealed).await?;
         if let Way::LookUp(since) = way {
             let step = (id, facts, pending);
             return self
@@ -490,7 +490,7 @@ impl App {
             Some(facts)
                 if facts.pending.is_none() && facts.status == Status::RequiresConfirmation =>
             {
-                facts.then_confirm.clone()
+                facts.then_confirm.as_deref().cloned()
             }
             _ => None,
         };
@@ -558,7 +558,7 @@ impl App {
         merchant: &MerchantId,
         facts: &Facts,
     ) -> Result<Option<Personal>, AppError> {
-        self.opened(merchant, facts.personal.as_ref()).await
+        self.opened(merchant, facts.personal.as_deref()).await
     }
 
     async fn opened(

@@ -296,7 +296,7 @@ impl App {
         let sealed = order
             .state
             .facts()
-            .and_then(|facts| facts.personal.as_ref());
+            .and_then(|facts| facts.personal.as_deref());
         let personal = match sealed {
             Some(sealed) => self.inner.store.vault.open(&merchant.id, sealed).await?,
             None => None,

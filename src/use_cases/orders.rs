@@ -166,7 +166,7 @@ impl App {
             let order = self.inner.store.order(&merchant.id, id).await?;
             // The same person's data sealed twice is not the same text: what is sealed already stays.
             let personal = match order.state.facts() {
-                Some(facts) => facts.personal.clone(),
+                Some(facts) => facts.personal.as_deref().cloned(),
                 None if it.personal.is_empty() => None,
                 None => Some(
                     self.inner
@@ -333,7 +333,9 @@ impl App {
             description: terms.description,
             metadata: terms.metadata,
             attributes: BTreeMap::new(),
-            personal: terms.personal.or_else(|| facts.personal.clone()),
+            personal: terms
+                .personal
+                .or_else(|| facts.personal.as_deref().cloned()),
             then_confirm: None,
             parameters: terms.parameters,
         }

@@ -4,7 +4,7 @@ use crate::ids::PaymentId;
 use crate::money::Money;
 use crate::order::event::{OrderEvent, Placed};
 use crate::order::state::{Facts, Order, Status, WayToPay};
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 impl Order {
     /// Takes a fact. One about an order that was never placed leaves no trace.
@@ -27,11 +27,11 @@ fn begun(placed: &Placed) -> Facts {
         number: placed.number.clone(),
         customer: placed.customer.clone(),
         price: placed.price.clone(),
-        personal: placed.personal.clone(),
+        personal: placed.personal.clone().map(Box::new),
         status: Status::Open,
         live: None,
-        payments: BTreeMap::new(),
-        mispaid: BTreeMap::new(),
+        payments: LiteMap::new(),
+        mispaid: LiteMap::new(),
     }
 }
 
@@ -97,6 +97,10 @@ impl Facts {
     }
 
     fn asked(&mut self, payment: PaymentId, amount: Money, way: WayToPay) {
+        if self.payments.is_empty() {
+            // Most have one, and there is no room for others before they come.
+            self.payments = LiteMap::with_capacity(1);
+        }
         self.payments.insert(payment, amount);
         self.live = Some(way);
     }

@@ -4,8 +4,8 @@ use crate::ids::{MerchantId, OrderId, PaymentId};
 use crate::money::Money;
 use crate::order::event::Price;
 use crate::sealed::Sealed;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The source of orders whose payment sources are asked for by their own names.
 pub const COMMERCE_LAYER: &str = "commerce_layer";
@@ -16,7 +16,7 @@ pub struct Order {
     pub(crate) facts: Option<Box<Facts>>,
 }
 
-/// What is known of an order.
+/// What is known of an order. A replay keeps very many: its maps, of an entry or two, are lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub merchant: MerchantId,
@@ -25,14 +25,14 @@ pub struct Facts {
     pub number: Option<String>,
     pub customer: Option<String>,
     pub price: Price,
-    pub personal: Option<Sealed>,
+    pub personal: Option<Box<Sealed>>,
     pub status: Status,
     /// The one live way to pay, while the order is open.
     pub live: Option<WayToPay>,
     /// Every payment that was ever attached, with the amount it was last asked for.
-    pub payments: BTreeMap<PaymentId, Money>,
+    pub payments: LiteMap<PaymentId, Money>,
     /// Money that came and does not pay it, by payment.
-    pub mispaid: BTreeMap<PaymentId, Money>,
+    pub mispaid: LiteMap<PaymentId, Money>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

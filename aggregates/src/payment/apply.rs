@@ -10,6 +10,7 @@ use crate::payment::state::{
 };
 use crate::payment::terms::{CaptureMethod, Metadata, Parameters};
 use crate::refused::RefusedObservations;
+use litemap::LiteMap;
 use std::collections::BTreeMap;
 
 impl Payment {
@@ -34,15 +35,19 @@ fn begun(request: &CreateRequested) -> Facts {
         customer: request.customer.clone(),
         description: request.description.clone(),
         metadata: request.metadata.clone(),
-        attributes: request.attributes.clone(),
-        personal: request.personal.clone(),
-        then_confirm: request.then_confirm.clone(),
+        attributes: pairs(&request.attributes).collect(),
+        personal: request.personal.clone().map(Box::new),
+        then_confirm: request.then_confirm.clone().map(Box::new),
         pending: Some(Pending {
             intention: request.intention,
             step: Step::Create(Box::new(request.clone())),
         }),
         ..blank(&request.merchant, request.amount)
     }
+}
+
+fn pairs(of: &BTreeMap<String, String>) -> impl Iterator<Item = (String, String)> + '_ {
+    of.iter().map(|(name, value)| (name.clone(), value.clone()))
 }
 
 fn adopted(it: &Adopted) -> Facts {
@@ -78,7 +83,7 @@ fn blank(merchant: &MerchantId, amount: Money) -> Facts {
         customer: None,
         description: None,
         metadata: Metadata::default(),
-        attributes: BTreeMap::new(),
+        attributes: LiteMap::new(),
         personal: None,
         then_confirm: None,
         pending: None,
@@ -243,7 +248,7 @@ impl Facts {
 
     fn create_refused(&mut self, intention: IntentionId, refusal: &Refusal) {
         self.stands(Status::Refused, Some(intention));
-        self.refusal = Some(refusal.clone());
+        self.refusal = Some(Box::new(refusal.clone()));
     }
 
     fn updated(
@@ -261,8 +266,12 @@ impl Facts {
         self.metadata = self
             .metadata
             .overlaid(&changes.metadata, changes.clear_metadata);
-        self.attributes.extend(changes.attributes.clone());
-        self.personal = changes.personal.clone().or(self.personal.take());
+        for (name, value) in pairs(&changes.attributes) {
+            self.attributes.insert(name, value);
+        }
+        if let Some(personal) = &changes.personal {
+            self.personal = Some(Box::new(personal.clone()));
+        }
         self.last_decline = None;
     }
 
@@ -282,7 +291,7 @@ impl Facts {
         self.stands(Status::RequiresPaymentMethod, intention);
         self.payment_method = None;
         keep_newer(&mut self.charge, &decline.charge);
-        self.last_decline = Some(decline.clone());
+        self.last_decline = Some(Box::new(decline.clone()));
     }
 
     /// Where it stands now; what was held is let go when the hold ends.

@@ -11,6 +11,7 @@ use crate::payment::event::{
 use crate::payment::terms::{CaptureMethod, ConfirmTerms, Metadata, Parameters};
 use crate::refused::RefusedObservations;
 use crate::sealed::Sealed;
+use litemap::LiteMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ pub struct Payment {
     pub(crate) facts: Option<Box<Facts>>,
 }
 
-/// What is known of a payment.
+/// What is known of a payment. A replay keeps very many: what most of them have none of is apart, and their maps, of an entry or
+/// two, are lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facts {
     pub merchant: MerchantId,
@@ -35,9 +37,9 @@ pub struct Facts {
     pub customer: Option<String>,
     pub description: Option<String>,
     pub metadata: Metadata,
-    pub attributes: BTreeMap<String, String>,
-    pub personal: Option<Sealed>,
-    pub then_confirm: Option<ConfirmTerms>,
+    pub attributes: LiteMap<String, String>,
+    pub personal: Option<Box<Sealed>>,
+    pub then_confirm: Option<Box<ConfirmTerms>>,
     /// The one step that Stripe has not answered yet (refunds wait on their own, in `refunds`).
     pub pending: Option<Pending>,
     pub charge: Option<String>,
@@ -49,9 +51,9 @@ pub struct Facts {
     pub applied: Money,
     /// What refunds have taken back of that; a refund that fails later does not sell it again.
     pub taken_back: Money,
-    pub last_decline: Option<Decline>,
+    pub last_decline: Option<Box<Decline>>,
     /// The refusal that ended a create.
-    pub refusal: Option<Refusal>,
+    pub refusal: Option<Box<Refusal>>,
     pub cancellation_reason: Option<String>,
     pub canceled_at: Option<i64>,
     pub return_url: Option<String>,

@@ -143,7 +143,7 @@ fn intent(answer: &OfferAnswer) -> Intent<'_> {
         customer: facts.customer.as_deref(),
         description: facts.description.as_deref(),
         invoice: None,
-        last_payment_error: facts.last_decline.as_ref().map(last_payment_error),
+        last_payment_error: facts.last_decline.as_deref().map(last_payment_error),
         livemode: at_stripe.is_some_and(|intent| intent.livemode),
         metadata: metadata(answer),
         next_action,

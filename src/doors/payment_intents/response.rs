@@ -184,7 +184,7 @@ fn intent(answer: &PaymentAnswer, client_secret: Option<String>) -> IntentBody {
         merchant_user_id: kept(facts, attribute::MERCHANT_USER_ID),
         merchant_order_id: kept(facts, attribute::MERCHANT_ORDER_ID),
         client_secret,
-        last_payment_error: facts.last_decline.as_ref().map(last_payment_error),
+        last_payment_error: facts.last_decline.as_deref().map(last_payment_error),
         next_action: next_action.filter(|_| status == Status::RequiresAction),
         payment_method_types: r#"["card"]"#,
         receipt_email: receipt_email(personal),

@@ -82,7 +82,7 @@ fn a_refused_create_ends_the_payment() {
     let facts = state.facts().unwrap();
     assert_eq!(
         (facts.status, &facts.refusal),
-        (Status::Refused, &Some(refusal()))
+        (Status::Refused, &Some(Box::new(refusal())))
     );
     given::<Payment>(standing(Status::Refused))
         .when(webhook(seen(StripeStatus::Succeeded)))

@@ -173,7 +173,7 @@ fn an_update_changes_nothing_until_stripe_has_taken_it() {
         (usd(120_00), Status::RequiresConfirmation, &None)
     );
     assert_eq!(facts.metadata.as_map()["order_id"], "9");
-    assert_eq!(facts.attributes["quantity"], "2");
+    assert_eq!(facts.attributes.get("quantity").unwrap(), "2");
 }
 
 #[test]
