@@ -17,7 +17,7 @@ use crate::http::body::BodyError;
 use crate::http::problem::{Fault, Problem};
 use crate::store::{NoExport, NoReplay, Scope};
 use crate::use_cases::{
-    AppError, BreakError, CloseError, FeedError, MatchError, PastError, ReconcileError,
+    AppError, BreakError, CloseError, FeedError, MatchError, NoRepeat, PastError, ReconcileError,
     RegisterError, SettleError, StartRebuildError,
 };
 
@@ -269,6 +269,26 @@ impl From<ReconcileError> for Problem {
     fn from(error: ReconcileError) -> Self {
         tracing::error!(%error, "a report cannot be read");
         AppError::Unavailable.into()
+    }
+}
+
+/// Of a run that is there.
+impl From<NoRepeat> for Problem {
+    fn from(error: NoRepeat) -> Self {
+        let detail = sentence(&error);
+        match error {
+            NoRepeat::TooMany => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_repetitions",
+                detail,
+            )
+            .retry_after_s(5),
+            NoRepeat::Reconcile(ReconcileError::NoSuchRun) => not_ended(),
+            // The service stops.
+            NoRepeat::Reconcile(ReconcileError::Stopped) => AppError::Unavailable.into(),
+            NoRepeat::Reconcile(ReconcileError::App(error)) => error.into(),
+            NoRepeat::Reconcile(error) => error.into(),
+        }
     }
 }
 

@@ -117,6 +117,10 @@ fn reconciling(routes: Routes<App>) -> Routes<App> {
         .post("/ledger/v1/reconciliations", reconciliations::open)
         .get("/ledger/v1/reconciliations/{id}", reconciliations::get)
         .get(
+            "/ledger/v1/reconciliations/{id}/repeat",
+            reconciliations::repeat,
+        )
+        .get(
             "/ledger/v1/reconciliation_breaks",
             reconciliations::list_breaks,
         )

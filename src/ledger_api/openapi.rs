@@ -147,6 +147,7 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/reconciliations", "listReconciliations", "List runs that compared the books with Stripe's, newest first; as of a point, those that had ended and compared what was recorded by then", LEDGER, Page("LedgerReconciliation"), Query(&["LedgerLimit", "LedgerAfter", "LedgerAsOf"])),
     ("post", "/ledger/v1/reconciliations", "openReconciliation", "Compare the books with Stripe's; what is open already goes on", WRITE, One("LedgerReconciliation"), Body("LedgerReconciliationOpen", "{}")),
     ("get", "/ledger/v1/reconciliations/{id}", "getReconciliation", "Read a run", LEDGER, One("LedgerReconciliation"), Query(&[])),
+    ("get", "/ledger/v1/reconciliations/{id}/repeat", "repeatReconciliation", "Compare again what a run that has ended compared, from what was kept alone, and say whether it comes to the same report, to the byte", LEDGER, One("LedgerReconciliationRepeat"), Query(&[])),
     ("get", "/ledger/v1/reconciliation_breaks", "listBreaks", "List what does not agree; what agrees by now only where it is asked for", LEDGER, Page("LedgerBreak"), Query(&["LedgerLimit", "LedgerAfter", "LedgerBreakStatus"])),
     ("get", "/ledger/v1/reconciliation_breaks/{id}", "getBreak", "Read a break", LEDGER, One("LedgerBreak"), Query(&[])),
     ("post", "/ledger/v1/reconciliation_breaks/{id}/assign", "assignBreak", "Say whose it is to look into a break", WRITE, One("LedgerBreak"), Body("LedgerBreakOwner", r#"{"owner": "finance"}"#)),

@@ -17,7 +17,7 @@ use super::fields::{self, Fields};
 use super::shapes::List;
 use crate::http::problem::Problem;
 use crate::store::{BreakRow, RunRow, Scope};
-use crate::use_cases::{App, BreakChange};
+use crate::use_cases::{App, BreakChange, NoRepeat, ReconcileError, RepeatedFor};
 
 const RUNS: &str = "reconciliations";
 const BREAKS: &str = "reconciliation_breaks";
@@ -39,6 +39,20 @@ struct RunShown {
     payments: Option<i64>,
     breaks: Option<i64>,
     report_hash: Option<String>,
+}
+
+#[derive(Serialize)]
+struct RepeatShown {
+    object: &'static str,
+    run: Uuid,
+    /// `identical`, `different`, or `altered`: what was kept of Stripe's answers is not what the run compared.
+    state: &'static str,
+    /// Of what was made now; none of what was altered.
+    report_hash: Option<String>,
+    /// What the run was closed with.
+    expected_report_hash: Option<String>,
+    payments: Option<i64>,
+    breaks: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -120,6 +134,21 @@ pub async fn get(State(app): State<App>, request: Request) -> Answer {
         .reconciliation_run(&call.caller.merchant.id, id)
         .await?;
     json(StatusCode::OK, &RunShown::of(id, run))
+}
+
+/// Compares again what a run that has ended compared, and says whether it comes to the same, to the byte.
+pub async fn repeat(State(app): State<App>, request: Request) -> Answer {
+    let call = Call::open(app, request, Scope::LedgerRead).await?;
+    call.query()?.end()?;
+    let id = named(&call, "reconciliation")?;
+    let (app, merchant) = (&call.app, &call.caller.merchant.id);
+    let run = app.reconciliation_run(merchant, id).await?;
+    let repeated = match app.repeat_for(merchant, id).await {
+        Ok(repeated) => Some(repeated),
+        Err(NoRepeat::Reconcile(ReconcileError::Altered)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    json(StatusCode::OK, &RepeatShown::of(id, run, repeated))
 }
 
 /// What does not agree, by id.
@@ -217,6 +246,10 @@ fn page<T>(mut rows: Vec<T>, limit: i64) -> (Vec<T>, bool) {
     (rows, more)
 }
 
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
 fn moment(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(seconds, 0).unwrap_or_default()
 }
@@ -224,6 +257,24 @@ fn moment(seconds: i64) -> DateTime<Utc> {
 fn amount(minor: Option<i64>, currency: Option<String>) -> Option<AmountShown> {
     let (minor, currency) = minor.zip(currency)?;
     Some(AmountShown { minor, currency })
+}
+
+impl RepeatShown {
+    fn of(id: ReconciliationId, run: Run, repeated: Option<RepeatedFor>) -> Self {
+        Self {
+            object: "reconciliation_repeat",
+            run: id.uuid(),
+            state: match &repeated {
+                None => "altered",
+                Some(it) if it.report_hash == it.expected => "identical",
+                Some(_) => "different",
+            },
+            expected_report_hash: run.closed.map(|it| it.report_hash),
+            payments: repeated.as_ref().map(|it| count(it.totals.payments)),
+            breaks: repeated.as_ref().map(|it| count(it.totals.break_count())),
+            report_hash: repeated.map(|it| it.report_hash),
+        }
+    }
 }
 
 impl From<RunRow> for RunShown {
@@ -246,7 +297,6 @@ impl From<RunRow> for RunShown {
 
 impl RunShown {
     fn of(id: ReconciliationId, it: Run) -> Self {
-        let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let closed = it.closed.as_ref();
         Self {
             object: "reconciliation",

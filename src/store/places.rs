@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// So many places in all, and so many of them for one merchant.
 #[derive(Debug, Clone)]
-pub(super) struct Places {
+pub struct Places {
     in_all: usize,
     of_one: usize,
     taken: Arc<Taken>,
@@ -20,7 +20,7 @@ struct Taken {
 
 /// A place among those that run; it is free again when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     taken: Arc<Taken>,
     merchant: MerchantId,
 }

@@ -8,6 +8,7 @@ mod deaths;
 mod histories;
 mod people;
 mod planted;
+mod repeats;
 mod runs;
 mod year;
 

@@ -15,7 +15,7 @@ mod repeating;
 mod report;
 
 pub use breaks::{BreakChange, BreakError};
-pub use repeating::Repeated;
+pub use repeating::{NoRepeat, Repeated, RepeatedFor};
 pub use report::{Amount, Head, Line, Report, Tail, json_head, json_line, json_tail};
 
 use aggregates::ids::{MerchantId, ReconciliationId};
@@ -57,6 +57,11 @@ pub enum ReconcileError {
     NoAccount,
     #[error("there is no such run, or it has not ended")]
     NoSuchRun,
+    /// What is kept of Stripe's answers is not what the run was pinned to: nothing can be said of it any more.
+    #[error(
+        "what is kept of Stripe's answers is not what the run compared: somebody has changed it"
+    )]
+    Altered,
     #[error(transparent)]
     App(#[from] AppError),
 }

@@ -2,7 +2,7 @@
 
 use aggregates::ids::{MerchantId, ReconciliationId};
 use aggregates::metadata::Actor;
-use aggregates::reconciliation::Item;
+use aggregates::reconciliation::{Item, Totals};
 use tokio_util::sync::CancellationToken;
 
 use super::report::{Head, Report};
@@ -18,6 +18,26 @@ pub struct Repeated {
     /// The hash that the run was closed with.
     pub expected: String,
     kept: Kept,
+}
+
+/// What a run came to when it was compared again for a caller, who reads no report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepeatedFor {
+    /// The hash of the report that was made now.
+    pub report_hash: String,
+    /// The hash that the run was closed with.
+    pub expected: String,
+    pub totals: Totals,
+}
+
+/// Why a run is not repeated for a caller.
+#[derive(Debug, thiserror::Error)]
+pub enum NoRepeat {
+    /// The merchant, or the process, has enough of them under way.
+    #[error("too many repetitions are under way")]
+    TooMany,
+    #[error(transparent)]
+    Reconcile(#[from] ReconcileError),
 }
 
 /// What a repetition keeps until it is forgotten.
@@ -50,10 +70,43 @@ impl Kept {
 }
 
 impl App {
+    /// Compares again what a run compared, for a caller who waits: whoever goes away ends it, and so does the end of the service.
+    ///
+    /// # Errors
+    /// [`NoRepeat`].
+    pub async fn repeat_for(
+        &self,
+        merchant: &MerchantId,
+        run: ReconciliationId,
+    ) -> Result<RepeatedFor, NoRepeat> {
+        let (app, merchant) = (self.clone(), merchant.clone());
+        let place = self.inner.store.reconciliations.repeats.take(&merchant);
+        let place = place.ok_or(NoRepeat::TooMany)?;
+        let stop = self.stopping().child_token();
+        let _while_waited_for = stop.clone().drop_guard();
+        // A task of its own: it forgets what it has kept, whoever has gone.
+        let task = self.inner.tasks.spawn(async move {
+            let _place = place;
+            let repeated = app.repeat_run(&merchant, run, &stop, |_| {}).await?;
+            let found = RepeatedFor {
+                report_hash: repeated.report_hash,
+                expected: repeated.expected,
+                totals: repeated.report.tail().totals.clone(),
+            };
+            let forgotten = repeated.kept.forget().await;
+            forgotten.map_err(ReconcileError::from)?;
+            Ok(found)
+        });
+        task.await.map_err(|panic| {
+            tracing::error!(%panic, "a repetition failed");
+            ReconcileError::from(AppError::Internal)
+        })?
+    }
+
     /// Compares again what a run compared.
     ///
     /// # Errors
-    /// [`ReconcileError`]; [`AppError::Unavailable`] where a page is not what was kept.
+    /// [`ReconcileError`]; [`ReconcileError::Altered`] where what was kept of Stripe's answers has been changed.
     pub async fn repeat_run(
         &self,
         merchant: &MerchantId,
@@ -84,24 +137,19 @@ impl App {
             holder: store.ids.uuid(),
             repeats: true,
         };
-        let done = working.again(&head, stop, &watch).await;
-        let kept_as = working.run;
-        match done {
-            Ok(progress) => {
-                let totals = progress.comparison.totals().clone();
-                let report = |totals| Report::new(self.clone(), head.clone(), kept_as, totals);
-                Ok(Repeated {
-                    report_hash: report(totals.clone()).hash().await?,
-                    report: report(totals),
-                    expected: closed.report_hash.clone(),
-                    kept: Kept {
-                        app: self.clone(),
-                        kept_as,
-                    },
-                })
-            }
+        let kept = Kept {
+            app: self.clone(),
+            kept_as: working.run,
+        };
+        match working.report_again(&head, stop, &watch).await {
+            Ok((report, report_hash)) => Ok(Repeated {
+                report,
+                report_hash,
+                expected: closed.report_hash.clone(),
+                kept,
+            }),
             Err(error) => {
-                if let Err(error) = store.reconciliations.forget(kept_as).await {
+                if let Err(error) = kept.forget().await {
                     tracing::warn!(%error, "what a repetition kept could not be removed");
                 }
                 Err(error)
@@ -111,6 +159,20 @@ impl App {
 }
 
 impl Working {
+    /// The report that it comes to, and its hash.
+    async fn report_again(
+        &self,
+        head: &Head,
+        stop: &CancellationToken,
+        watch: &(impl Fn(Seen) + Send + Sync),
+    ) -> Result<(Report, String), ReconcileError> {
+        let progress = self.again(head, stop, watch).await?;
+        let totals = progress.comparison.totals().clone();
+        let report = Report::new(self.app.clone(), head.clone(), self.run, totals);
+        let hash = report.hash().await?;
+        Ok((report, hash))
+    }
+
     async fn again(
         &self,
         head: &Head,
@@ -118,6 +180,11 @@ impl Working {
         watch: &(impl Fn(Seen) + Send + Sync),
     ) -> Result<Progress, ReconcileError> {
         let runs = &self.app.inner.store.reconciliations;
+        let kept = runs.snapshot_hash(head.run).await;
+        let (kept, _) = kept.map_err(AppError::from_sqlx)?;
+        if kept != head.pinned.snapshot_hash {
+            return Err(ReconcileError::Altered);
+        }
         let mut progress = Progress::new(self.terms, true);
         progress.upto = Some(head.pinned.ledger_position);
         let kept = serde_json::to_string(&progress).map_err(unreadable)?;
@@ -127,7 +194,13 @@ impl Working {
                 .page(head.run, number)
                 .await
                 .map_err(AppError::from_sqlx)?;
-            let Some(page) = page else { break };
+            let Some((page, its_own)) = page else { break };
+            if !its_own {
+                return Err(ReconcileError::Altered);
+            }
+            if stop.is_cancelled() {
+                return Err(ReconcileError::Stopped);
+            }
             let items: Vec<Item> = serde_json::from_str(&page).map_err(unreadable)?;
             let step = RunStep {
                 items: &items,
