@@ -8,6 +8,8 @@ use crate::http::openapi;
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Answers {
     One(&'static str),
+    /// What a run comes to, once it has ended.
+    OfEnded(&'static str),
     Made(&'static str),
     Page(&'static str),
     /// A page that says as of which position it is, and what more.
@@ -18,7 +20,7 @@ enum Answers {
     /// A report, in all of its forms.
     Report,
 }
-use Answers::{Feed, File, Made, One, Page, PageAsOf, Report};
+use Answers::{Feed, File, Made, OfEnded, One, Page, PageAsOf, Report};
 
 /// Method, path, the operation's name, what it does, the scope it needs, what it answers with, and what it is told: the
 /// parameters of its query, or the schema of its body and one that works.
@@ -147,7 +149,7 @@ const ROWS: &[Row] = &[
     ("get", "/ledger/v1/reconciliations", "listReconciliations", "List runs that compared the books with Stripe's, newest first; as of a point, those that had ended and compared what was recorded by then", LEDGER, Page("LedgerReconciliation"), Query(&["LedgerLimit", "LedgerAfter", "LedgerAsOf"])),
     ("post", "/ledger/v1/reconciliations", "openReconciliation", "Compare the books with Stripe's; what is open already goes on", WRITE, One("LedgerReconciliation"), Body("LedgerReconciliationOpen", "{}")),
     ("get", "/ledger/v1/reconciliations/{id}", "getReconciliation", "Read a run", LEDGER, One("LedgerReconciliation"), Query(&[])),
-    ("get", "/ledger/v1/reconciliations/{id}/repeat", "repeatReconciliation", "Compare again what a run that has ended compared, from what was kept alone, and say whether it comes to the same report, to the byte", LEDGER, One("LedgerReconciliationRepeat"), Query(&[])),
+    ("get", "/ledger/v1/reconciliations/{id}/repeat", "repeatReconciliation", "Compare again what a run that has ended compared, from what was kept alone, and say whether it comes to the same report, to the byte", LEDGER, OfEnded("LedgerReconciliationRepeat"), Query(&[])),
     ("get", "/ledger/v1/reconciliation_breaks", "listBreaks", "List what does not agree; what agrees by now only where it is asked for", LEDGER, Page("LedgerBreak"), Query(&["LedgerLimit", "LedgerAfter", "LedgerBreakStatus"])),
     ("get", "/ledger/v1/reconciliation_breaks/{id}", "getBreak", "Read a break", LEDGER, One("LedgerBreak"), Query(&[])),
     ("post", "/ledger/v1/reconciliation_breaks/{id}/assign", "assignBreak", "Say whose it is to look into a break", WRITE, One("LedgerBreak"), Body("LedgerBreakOwner", r#"{"owner": "finance"}"#)),
@@ -257,7 +259,7 @@ fn operation(&(method, path, name, summary, scope, answers, told): &Row) -> Valu
 fn responses(method: &str, answers: Answers) -> Map<String, Value> {
     let of = |schema: Value| json!({"description": "Done.", "content": {"application/json": {"schema": schema}}});
     let mut done = match answers {
-        One(schema) | Made(schema) => of(refer("schemas", schema)),
+        One(schema) | OfEnded(schema) | Made(schema) => of(refer("schemas", schema)),
         Page(schema) => of(page(schema)),
         PageAsOf(schema, more) => of(page_as_of(schema, more)),
         Feed => of(page("LedgerEvent")),
@@ -283,7 +285,7 @@ fn responses(method: &str, answers: Answers) -> Map<String, Value> {
         done["description"] = "It was there already, as it is asked for.".into();
     }
     all.insert("200".to_owned(), done);
-    if answers == Report {
+    if matches!(answers, Report | OfEnded(_)) {
         all.insert("409".to_owned(), refer("responses", "Ledger409"));
     }
     let of_changes: &[&str] = if method == "get" { &[] } else { &OF_CHANGES };

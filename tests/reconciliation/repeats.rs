@@ -1,12 +1,14 @@
 //! `/ledger/v1/reconciliations/{id}/repeat`.
 
 use crate::support::{World, described, send, until};
-use crate::{acme, pay, plant_another_fee, quiet, reconcile, try_reconcile};
+use crate::{acme, operator, pay, plant_another_fee, quiet, reconcile, try_reconcile};
 use aggregates::ids::ReconciliationId;
+use counterfoil::use_cases::ReconcileError;
 use http::HeaderMap;
 use serde_json::{Value, json};
 use sqlx::{Executor, PgConnection, PgPool};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 const FINANCE: &str = "finance-acme";
 
@@ -66,8 +68,8 @@ async fn forced(pool: &PgPool, change: &str) -> u64 {
     changed.rows_affected()
 }
 
-/// Planted bugs, each seen red here: what was closed is told as what came out now; what the repetition worked with stays; the pages are
-/// not compared with what the run was pinned to.
+/// Planted bugs, each seen red here: what was closed is told as what came out now; what the repetition worked with stays; a page is not
+/// compared with its own hash, or all of them not with what the run was pinned to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_finance_person_is_told_whether_a_run_comes_to_the_same() {
     let (world, run) = reconciled().await;
@@ -119,6 +121,18 @@ async fn a_finance_person_is_told_whether_a_run_comes_to_the_same() {
     world.stop().await;
 }
 
+/// A run that was stopped at its first step.
+async fn half_a_run(world: &World) -> ReconciliationId {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let app = world.app();
+    let run = app.reconcile(&acme(), operator(), 0, &stop, |_| {}).await;
+    assert!(matches!(run, Err(ReconcileError::Stopped)), "{run:?}");
+    let runs = world.get("/ledger/v1/reconciliations").bearer_auth(FINANCE);
+    let (_, runs) = send(runs).await;
+    runs["data"][0]["id"].as_str().unwrap().parse().unwrap()
+}
+
 /// Planted bug, seen red here: not looking first whether there is such a run (it would be one that has not ended).
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_repeated_is_refused() {
@@ -143,6 +157,17 @@ async fn what_cannot_be_repeated_is_refused() {
         assert_eq!(
             (was, &problem["code"]),
             (status, &json!(code)),
+            "{path}: {problem}"
+        );
+    }
+    let half = half_a_run(&world).await;
+    assert_ne!(half, run);
+    let report = format!("/ledger/v1/exports/reconciliations/{half}");
+    for path in [path(half), report] {
+        let (status, problem) = send(world.get(&path).bearer_auth(FINANCE)).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (409, &json!("not_ended")),
             "{path}: {problem}"
         );
     }
