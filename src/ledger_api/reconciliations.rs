@@ -17,7 +17,7 @@ use super::fields::{self, Fields};
 use super::shapes::List;
 use crate::http::problem::Problem;
 use crate::store::{BreakRow, RunRow, Scope};
-use crate::use_cases::{App, BreakChange, NoRepeat, ReconcileError, RepeatedFor};
+use crate::use_cases::{App, BreakChange, CameTo, NoRepeat, ReconcileError};
 
 const RUNS: &str = "reconciliations";
 const BREAKS: &str = "reconciliation_breaks";
@@ -260,13 +260,13 @@ fn amount(minor: Option<i64>, currency: Option<String>) -> Option<AmountShown> {
 }
 
 impl RepeatShown {
-    fn of(id: ReconciliationId, run: Run, repeated: Option<RepeatedFor>) -> Self {
+    fn of(id: ReconciliationId, run: Run, repeated: Option<CameTo>) -> Self {
         Self {
             object: "reconciliation_repeat",
             run: id.uuid(),
             state: match &repeated {
                 None => "altered",
-                Some(it) if it.report_hash == it.expected => "identical",
+                Some(it) if it.is_the_same() => "identical",
                 Some(_) => "different",
             },
             expected_report_hash: run.closed.map(|it| it.report_hash),

@@ -153,12 +153,13 @@ async fn repeat(
         .await;
     bar.finish_and_clear();
     let repeated = repeated?;
-    let (now, then) = (repeated.report_hash.clone(), repeated.expected.clone());
+    let came_to = repeated.came_to.clone();
     let (report, kept) = repeated.into_parts();
     let written = report::write(report, wanted.form(), &mut std::io::stdout().lock()).await;
     kept.forget().await?;
     let open = written?;
-    if now != then {
+    if !came_to.is_the_same() {
+        let (now, then) = (came_to.report_hash, came_to.expected);
         bail!("the repeated report ({now}) is not the one that the run was closed with ({then})");
     }
     Ok(open == 0)

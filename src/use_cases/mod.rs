@@ -73,8 +73,8 @@ pub use projections::listed;
 pub use reading::{PaymentView, PriceSince};
 pub use rebuilds::{RebuildView, StartRebuild, StartRebuildError};
 pub use reconciling::{
-    Amount as ReportAmount, BreakChange, BreakError, Head as ReportHead, Line as ReportLine,
-    NoRepeat, ReconcileError, Repeated, RepeatedFor, Report, Seen as ReconcileSeen,
+    Amount as ReportAmount, BreakChange, BreakError, CameTo, Head as ReportHead,
+    Line as ReportLine, NoRepeat, ReconcileError, Repeated, Report, Seen as ReconcileSeen,
     Tail as ReportTail, json_head, json_line, json_tail,
 };
 pub use recovery::{ByHand, Parked, Recovery, SettleError, Settler, TrafficLimits};

@@ -14,13 +14,13 @@ use tokio::net::unix::pipe;
 const ABORTED: i32 = 6;
 
 /// `counterfoil reconcile` for acme, in a process of its own.
-fn command(world: &World, args: &[&str]) -> Command {
+pub fn command(world: &World, args: &[&str]) -> Command {
     let mut command = process::program(world);
     command.args(["reconcile", "--merchant", "acme"]).args(args);
     command
 }
 
-async fn run(mut command: Command) -> Output {
+pub async fn run(mut command: Command) -> Output {
     let ran = tokio::task::spawn_blocking(move || command.output());
     ran.await.unwrap().unwrap()
 }

@@ -1,5 +1,6 @@
 //! `/ledger/v1/reconciliations/{id}/repeat`.
 
+use crate::deaths::{self, command};
 use crate::support::{World, described, send, until};
 use crate::{acme, operator, pay, plant_another_fee, quiet, reconcile, try_reconcile};
 use aggregates::ids::ReconciliationId;
@@ -116,6 +117,12 @@ async fn a_finance_person_is_told_whether_a_run_comes_to_the_same() {
             (&told["report_hash"], &told["expected_report_hash"]),
             (&Value::Null, &same["report_hash"])
         );
+        let repeated = command(&world, &["--json", "--repeat", &run.to_string()]);
+        let repeated = deaths::run(repeated).await;
+        assert_eq!(repeated.status.code(), Some(2), "{repeated:?}");
+        let said = String::from_utf8_lossy(&repeated.stderr).into_owned();
+        assert!(said.contains("somebody has changed it"), "{said}");
+        assert!(repeated.stdout.is_empty(), "{repeated:?}");
         assert_eq!(left(&world).await, 0);
     }
     world.stop().await;

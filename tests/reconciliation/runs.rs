@@ -85,7 +85,7 @@ async fn a_repeated_run_writes_the_same_bytes_whatever_has_happened_since() {
     }
     let stop = CancellationToken::new();
     let repeated = app.repeat_run(&acme(), run, &stop, |_| {}).await.unwrap();
-    assert!(repeated.is_the_same());
+    assert!(repeated.came_to.is_the_same());
     let (report, kept) = repeated.into_parts();
     assert_eq!(written(report).await, first);
     kept.forget().await.unwrap();

@@ -15,7 +15,7 @@ mod repeating;
 mod report;
 
 pub use breaks::{BreakChange, BreakError};
-pub use repeating::{NoRepeat, Repeated, RepeatedFor};
+pub use repeating::{CameTo, NoRepeat, Repeated};
 pub use report::{Amount, Head, Line, Report, Tail, json_head, json_line, json_tail};
 
 use aggregates::ids::{MerchantId, ReconciliationId};

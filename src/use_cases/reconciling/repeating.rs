@@ -13,16 +13,13 @@ use crate::use_cases::{App, AppError};
 /// A run compared again.
 pub struct Repeated {
     pub report: Report,
-    /// The hash of the report that was made now.
-    pub report_hash: String,
-    /// The hash that the run was closed with.
-    pub expected: String,
+    pub came_to: CameTo,
     kept: Kept,
 }
 
-/// What a run came to when it was compared again for a caller, who reads no report.
+/// What a run came to when it was compared again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepeatedFor {
+pub struct CameTo {
     /// The hash of the report that was made now.
     pub report_hash: String,
     /// The hash that the run was closed with.
@@ -46,12 +43,14 @@ pub struct Kept {
     kept_as: ReconciliationId,
 }
 
-impl Repeated {
-    /// Whether it came to the same, to the byte.
+impl CameTo {
+    /// Whether that is the same, to the byte.
     pub fn is_the_same(&self) -> bool {
         self.report_hash == self.expected
     }
+}
 
+impl Repeated {
     /// The report, and what is to be forgotten once it was read.
     pub fn into_parts(self) -> (Report, Kept) {
         (self.report, self.kept)
@@ -78,7 +77,7 @@ impl App {
         &self,
         merchant: &MerchantId,
         run: ReconciliationId,
-    ) -> Result<RepeatedFor, NoRepeat> {
+    ) -> Result<CameTo, NoRepeat> {
         let (app, merchant) = (self.clone(), merchant.clone());
         let place = self.inner.store.reconciliations.repeats.take(&merchant);
         let place = place.ok_or(NoRepeat::TooMany)?;
@@ -88,14 +87,9 @@ impl App {
         let task = self.inner.tasks.spawn(async move {
             let _place = place;
             let repeated = app.repeat_run(&merchant, run, &stop, |_| {}).await?;
-            let found = RepeatedFor {
-                report_hash: repeated.report_hash,
-                expected: repeated.expected,
-                totals: repeated.report.tail().totals.clone(),
-            };
             let forgotten = repeated.kept.forget().await;
             forgotten.map_err(ReconcileError::from)?;
-            Ok(found)
+            Ok(repeated.came_to)
         });
         task.await.map_err(|panic| {
             tracing::error!(%panic, "a repetition failed");
@@ -143,12 +137,18 @@ impl App {
         };
         match working.report_again(&head, stop, &watch).await {
             Ok((report, report_hash)) => Ok(Repeated {
+                came_to: CameTo {
+                    report_hash,
+                    expected: closed.report_hash.clone(),
+                    totals: report.tail().totals.clone(),
+                },
                 report,
-                report_hash,
-                expected: closed.report_hash.clone(),
                 kept,
             }),
             Err(error) => {
+                if matches!(error, ReconcileError::Altered) {
+                    tracing::error!(%merchant, %run, "what is kept of Stripe's answers to a run has been changed");
+                }
                 if let Err(error) = kept.forget().await {
                     tracing::warn!(%error, "what a repetition kept could not be removed");
                 }
